@@ -1,0 +1,244 @@
+"""How pytest runs the cases: options, selection, the `sweep` fixture, progress, storage and the closing verdict.
+
+torch is imported only after the machine state is set, so nothing that needs it is imported at the top.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mnv1 import results
+from mnv1.cases import Pair
+from mnv1.profiles import (
+    PROFILES,
+    CaseError,
+    Overrides,
+    parse_alphas,
+    parse_batch_sizes,
+    parse_devices,
+    parse_kinds,
+    parse_precisions,
+    parse_resolutions,
+    select,
+)
+from mnv1.report import tables
+from mnv1.report.progress import Progress, progress_line
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+AXES = {
+    "devices": (parse_devices, "cpu,cuda"),
+    "precisions": (parse_precisions, "fp32,tf32,amp"),
+    "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
+    "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),
+    "batch_sizes": (parse_batch_sizes, "images a call such as 1,8"),
+    "kinds": (parse_kinds, "standard,separable,depthwise,pointwise,shallow"),
+}
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("mnv1", "what the sweep measures")
+    group.addoption("--profile", default="default", help=f"which cases: {', '.join(PROFILES)} (default: default)")
+    for name, (_, values) in AXES.items():
+        group.addoption(f"--{name.replace('_', '-')}", metavar="LIST", help=f"replace this axis: {values}")
+    group.addoption(
+        "--machine-state",
+        default="controlled",
+        choices=("controlled", "as-is"),
+        help="controlled keeps freed memory and flushes denormals; as-is changes nothing (default: controlled)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    options = config.option
+    try:
+        given = {name: parse(getattr(options, name)) for name, (parse, _) in AXES.items() if getattr(options, name)}
+        cases = select(options.profile, Overrides(**given))
+    except CaseError as error:
+        raise pytest.UsageError(str(error)) from None
+
+    from mnv1.measure import state
+
+    sweep = Sweep(options.profile, cases, state.prepare(options.machine_state))
+    config.pluginmanager.register(sweep, "mnv1-sweep")
+    _store_under_results(options, sweep)
+    sweep.dry = options.benchmark_disable or options.collectonly
+    if options.tbstyle == "auto":
+        options.tbstyle = "line"  # a failed case is a fact about the machine, told in a line
+
+
+def _store_under_results(options, sweep):
+    """Keep runs by machine under results/, raw rounds included, and find out now whether that can be written."""
+    options.benchmark_save_data = True
+    if options.benchmark_storage == "file://./.benchmarks":
+        options.benchmark_storage = f"file://{RESULTS / sweep.environment['machine']}"
+    if options.benchmark_autosave or options.benchmark_save:
+        folder = Path(options.benchmark_storage.removeprefix("file://"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise pytest.UsageError(f"{folder}: results cannot be stored here: {error.strerror}") from None
+        if not os.access(folder, os.W_OK):
+            raise pytest.UsageError(f"{folder}: results cannot be stored here: not writable")
+
+
+def pytest_generate_tests(metafunc):
+    for name, cases in _sweep(metafunc.config).cases.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, [case.id for case in cases], indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    from mnv1.measure.modules import why_unavailable
+
+    sweep = _sweep(config)
+    items[:] = [item for item in items if sweep.case_of(item)]  # pytest keeps a place for each empty list of cases
+    for item in items:
+        reason = why_unavailable(sweep.case_of(item).conditions)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+        item.add_marker(pytest.mark.benchmark(timer=sweep.replay))
+
+
+def pytest_collection_finish(session):
+    sweep = _sweep(session.config)
+    runnable = [item for item in session.items if not item.get_closest_marker("skip")]
+    expected = {item.nodeid: sweep.profile.expected_seconds(sweep.case_of(item)) for item in runnable}
+    sweep.progress = Progress(expected, time.monotonic)
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not session.config.option.collectonly:
+        # A line a case takes the place of pytest's dots and percentages.
+        reporter.showfspath = False
+        reporter._show_progress_info = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report):
+    return (report.outcome, "", "") if report.when == "call" or report.skipped else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call" and not report.skipped:
+        sweep = _sweep(item.config)
+        counter, remaining = sweep.progress.finish(item.nodeid)
+        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+        if call.excinfo:
+            reporter.write_line(f"{counter} {sweep.case_of(item).id}  FAILED: {call.excinfo.exconly()}", red=True)
+        elif item.nodeid in sweep.facts:
+            reporter.write_line(progress_line(counter, sweep.facts[item.nodeid], remaining))
+    return report
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    machine_info["mnv1"] = _sweep(config).environment
+
+
+def pytest_benchmark_group_stats(config):
+    """Leave out pytest-benchmark's own table of hundreds of rows unless something in it was asked for."""
+    wanted = ("benchmark_compare", "benchmark_columns", "benchmark_verbose", "benchmark_histogram")
+    return None if any(map(config.getoption, wanted)) else []
+
+
+def pytest_report_header(config):
+    environment = _sweep(config).environment
+    about = f"mnv1: profile {environment['profile']} on {environment['machine']}, {environment['threads']} threads"
+    return [about, *(f"warning: {warning}" for warning in _sweep(config).warnings)]
+
+
+def pytest_sessionfinish(session):
+    sweep = _sweep(session.config)
+    if session.items and not sweep.facts and session.exitstatus == pytest.ExitCode.OK and not sweep.dry:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # every case was skipped: nothing was measured
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    sweep = _sweep(config)
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = sorted({report.longrepr[2].removeprefix("Skipped: ") for report in skipped})
+        terminalreporter.write_line(f"{len(skipped)} cases skipped: {'; '.join(reasons)}")
+    if sweep.facts:
+        terminalreporter.section("verdict")
+        terminalreporter.write_line(tables.verdict_text(results.frame(sweep.facts.values())))
+        if not (config.option.benchmark_autosave or config.option.benchmark_save or config.option.benchmark_json):
+            terminalreporter.write_line("not stored: add --benchmark-autosave to keep this run under results/")
+
+
+def _sweep(config) -> Sweep:
+    return config.pluginmanager.get_plugin("mnv1-sweep")
+
+
+@pytest.fixture
+def case(request):
+    return _sweep(request.config).by_id[request.param]
+
+
+layer_case = model_case = pair = case
+
+
+@pytest.fixture
+def sweep(request, benchmark):
+    """Measures a case: `sweep(case)`."""
+    return lambda case: _sweep(request.config).run(case, benchmark, request.node.nodeid)
+
+
+class Replay:
+    """A clock that tells pytest-benchmark how long rounds took that are already over."""
+
+    def __init__(self):
+        self._moments = iter(())
+
+    def load(self, durations):
+        self._moments = iter([moment for duration in durations for moment in (0.0, duration)])
+
+    def __call__(self):
+        return next(self._moments)
+
+
+class Sweep:
+    """One run of the suite: what is measured, how far it is, and the facts so far."""
+
+    def __init__(self, profile_name, cases, settings):
+        from mnv1.measure import environment
+
+        self.profile = PROFILES[profile_name]
+        self.cases = {"layer_case": cases.layers, "model_case": cases.models, "pair": cases.pairs}
+        self.by_id = {case.id: case for group in self.cases.values() for case in group}
+        self.environment = {"schema": results.SCHEMA, "profile": profile_name, **settings, **environment.describe()}
+        self.warnings = environment.warnings()
+        self.replay = Replay()
+        self.facts = {}
+        self.progress = None
+        self.dry = False
+        """Whether cases are only checked, not measured (--benchmark-disable, --collect-only)."""
+
+    def case_of(self, item):
+        """The case that a test item measures."""
+        params = item.callspec.params
+        return next((self.by_id.get(params[name]) for name in self.cases if name in params), None)
+
+    def run(self, case, benchmark, nodeid):
+        """Measure one case, and hand its rounds to pytest-benchmark for its statistics and its file.
+
+        pytest-benchmark decides its rounds from the first, cold call and never synchronises a GPU, so the rounds are
+        timed by this suite. It learns of them through its own interface: a clock that replays them.
+        """
+        from mnv1.measure.runner import Policy, check, run_case, run_pair
+
+        if benchmark.disabled:
+            check(case)
+            benchmark.pedantic(lambda: None)
+            return
+        policy = Policy(max_time=self.profile.time_for(case))
+        record = run_pair(case, policy) if isinstance(case, Pair) else run_case(case, policy)
+        self.replay.load([sample * record.calls_per_round for sample in record.samples])
+        benchmark.pedantic(lambda: None, rounds=len(record.samples), iterations=record.calls_per_round)
+        benchmark.extra_info.update(record.facts)
+        self.facts[nodeid] = record.facts

@@ -1,0 +1,1 @@
+"""Benchmark suite: how much faster is a depthwise-separable convolution really, and why?"""

@@ -1,0 +1,147 @@
+"""What is measured: cases as data, and their stable ids.
+
+A `Case` is a workload (one block, or one whole network) under conditions (batch size, device, precision). A `Pair` is
+the standard and the separable workload of one shape under the same conditions, for a measured speedup. Ids key the
+stored results, so they never change for the same content; a test pins them.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mnv1.architecture import IMAGE_CHANNELS, BlockKind, Layer, NetworkKind, block_layers, network_layers
+
+Device = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "tf32", "amp"]
+
+DEVICES: tuple[Device, ...] = get_args(Device)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
+NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
+KINDS: tuple[str, ...] = tuple(dict.fromkeys((*BLOCK_KINDS, *NETWORK_KINDS)))
+NUM_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the network, by its shape: `side` is the input side in pixels."""
+
+    kind: BlockKind
+    in_channels: int
+    out_channels: int
+    stride: int
+    side: int
+
+    @property
+    def shape_id(self) -> str:
+        """The block's shape without its kind, such as `64x128-s2-d112`."""
+        return f"{self.in_channels}x{self.out_channels}-s{self.stride}-d{self.side}"
+
+    @property
+    def id(self) -> str:
+        """The block's id, such as `layer-separable-64x128-s2-d112`."""
+        return f"layer-{self.kind}-{self.shape_id}"
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it is made of."""
+        return block_layers(self.kind, self.in_channels, self.out_channels, self.stride, self.side)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Input shape without the batch dimension."""
+        first = self.layers[0]
+        return (first.in_channels, first.side, first.side)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One whole network: `resolution` is the input side in pixels."""
+
+    kind: NetworkKind
+    alpha: float
+    resolution: int
+
+    @property
+    def shape_id(self) -> str:
+        """The network's size without its kind, such as `a0.50-r160`."""
+        alpha = f"{self.alpha:.2f}" if round(self.alpha, 2) == self.alpha else repr(self.alpha)
+        return f"a{alpha}-r{self.resolution}"
+
+    @property
+    def id(self) -> str:
+        """The network's id, such as `model-separable-a1.00-r224`."""
+        return f"model-{self.kind}-{self.shape_id}"
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it is made of."""
+        return network_layers(self.kind, self.alpha, self.resolution, NUM_CLASSES)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Input shape without the batch dimension."""
+        return (IMAGE_CHANNELS, self.resolution, self.resolution)
+
+
+Workload = Block | Network
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a workload is measured."""
+
+    batch_size: int
+    device: Device
+    precision: Precision
+
+    @property
+    def id(self) -> str:
+        """The conditions' id, such as `b8-cpu-fp32`."""
+        return f"b{self.batch_size}-{self.device}-{self.precision}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload under some conditions: latency, throughput and memory are measured."""
+
+    workload: Workload
+    conditions: Conditions
+
+    @property
+    def id(self) -> str:
+        """The case's id, such as `model-separable-a1.00-r224-b8-cpu-fp32`."""
+        return f"{self.workload.id}-{self.conditions.id}"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Input shape with the batch dimension."""
+        return (self.conditions.batch_size, *self.workload.input_shape)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Output shape with the batch dimension."""
+        return (self.conditions.batch_size, *self.workload.layers[-1].output_shape)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Standard and separable workload of one shape under the same conditions: their speedup is measured."""
+
+    standard: Case
+    separable: Case
+
+    @property
+    def id(self) -> str:
+        """The pair's id, such as `speedup-model-a1.00-r224-b8-cpu-fp32`."""
+        workload = self.separable.workload
+        subject = "layer" if isinstance(workload, Block) else "model"
+        return f"speedup-{subject}-{workload.shape_id}-{self.conditions.id}"
+
+    @property
+    def conditions(self) -> Conditions:
+        """What both sides are measured under."""
+        return self.separable.conditions

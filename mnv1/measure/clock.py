@@ -1,0 +1,69 @@
+"""Clocks: how long some calls take until their work is done, on the CPU and on a CUDA device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from mnv1.cases import Device
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Elapsed:
+    """Seconds that a round of calls took: by the wall clock and, on a GPU, between events on its stream."""
+
+    wall: float
+    device: float | None = None
+
+
+class Clock(Protocol):
+    """Times a round of calls; tests use one with a fixed distribution."""
+
+    def time(self, call: Call, calls: int) -> Elapsed:
+        """Run `call` `calls` times and say how long all of them took together, in seconds."""
+
+
+class CpuClock:
+    """Wall clock around a round of calls that finish before they return."""
+
+    def time(self, call: Call, calls: int) -> Elapsed:
+        """See `Clock.time`."""
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return Elapsed(time.perf_counter() - start)
+
+
+class CudaClock:
+    """Wall clock and CUDA events around a round of calls, synchronised before and after the round only.
+
+    The host queues calls ahead of the device, as real programs do; a synchronisation after each call would add its
+    own cost to every one of them.
+    """
+
+    def __init__(self) -> None:
+        self._start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        self._end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+    def time(self, call: Call, calls: int) -> Elapsed:
+        """See `Clock.time`; the device's time includes gaps in which it waits for the host."""
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        self._start.record()
+        for _ in range(calls):
+            call()
+        self._end.record()
+        self._end.synchronize()
+        wall = time.perf_counter() - start
+        return Elapsed(wall, self._start.elapsed_time(self._end) / 1e3)  # events count milliseconds
+
+
+def clock_for(device: Device) -> Clock:
+    """The clock of a device."""
+    return CudaClock() if device == "cuda" else CpuClock()

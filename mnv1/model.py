@@ -1,0 +1,59 @@
+"""MobileNetV1 from scratch: the separable network, its standard-convolution twin and the shallow variant."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mnv1.architecture import IMAGE_CHANNELS, STEM_CHANNELS, STEM_STRIDE, rows_of, scale_channels
+from mnv1.blocks import Block, conv_bn, conv_dw
+
+
+class MobileNetV1(nn.Module):
+    """MobileNetV1 (Howard et al. 2017, arXiv 1704.04861).
+
+    Input: images `(N, 3, D, D)` with any side D from 32 px up. Output: logits `(N, num_classes)`.
+
+    `alpha` is the width multiplier, any positive number (channels follow `scale_channels`). `block` builds each of the
+    blocks: `conv_dw` gives MobileNetV1, `conv_standard` its standard-convolution twin, and any function with the
+    signature `(in_channels, out_channels, stride)` something new. `shallow` leaves out the five stride-1 blocks of 512
+    channels (the paper's Table 5).
+
+    Raises `ValueError` when `alpha` is not a positive number or `num_classes` is below 1.
+    """
+
+    def __init__(
+        self, num_classes: int = 1000, alpha: float = 1.0, block: Block = conv_dw, *, shallow: bool = False
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        channels = scale_channels(STEM_CHANNELS, alpha)
+        stages = [conv_bn(IMAGE_CHANNELS, channels, STEM_STRIDE)]
+        for base, stride in rows_of("shallow" if shallow else "separable"):
+            out_channels = scale_channels(base, alpha)
+            stages.append(block(channels, out_channels, stride))
+            channels = out_channels
+        self.features = nn.Sequential(*stages)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels, num_classes)
+        initialise(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images `(N, 3, D, D)` to logits `(N, num_classes)`."""
+        return self.classifier(self.pool(self.features(images)).flatten(1))  # type: ignore[no-any-return]
+
+
+def initialise(module: nn.Module) -> None:
+    """Initialise weights for training from scratch, in place.
+
+    Convolutions get He's normal initialisation by fan-in (He et al. 2015, arXiv 1502.01852). Fan-in, because torch's
+    fan-out ignores groups and would make depthwise weights `channels` times too small in variance: activations would
+    then shrink to denormal numbers, which are also slow.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=0.01)
+            nn.init.zeros_(part.bias)

@@ -1,0 +1,289 @@
+"""Which cases run: the profiles, the options that override their axes, and the selection.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from mnv1.architecture import MIN_SIDE, network_layers
+from mnv1.cases import (
+    BLOCK_KINDS,
+    DEVICES,
+    KINDS,
+    NETWORK_KINDS,
+    PRECISIONS,
+    Block,
+    Case,
+    Conditions,
+    Device,
+    Network,
+    Pair,
+    Precision,
+    Workload,
+)
+from mnv1.complexity import count
+
+
+class CaseError(ValueError):
+    """An axis value that does not exist, or a choice that leaves no case; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A full product of axes. A grid of blocks covers every distinct block shape of the networks that it names."""
+
+    kinds: tuple[str, ...]
+    alphas: tuple[float, ...]
+    resolutions: tuple[int, ...]
+    batch_sizes: dict[Device, tuple[int, ...]]
+    precisions: tuple[Precision, ...] = ("fp32", "tf32", "amp")
+    devices: tuple[Device, ...] = DEVICES
+    shapes: tuple[str, ...] = ()
+    """Blocks only: keep these shape ids alone (all when empty)."""
+
+    def conditions(self) -> Iterator[Conditions]:
+        """Every combination of device, batch size and precision; TF32 exists on CUDA only."""
+        for device in self.devices:
+            for batch_size, precision in itertools.product(self.batch_sizes[device], self.precisions):
+                if precision != "tf32" or device == "cuda":
+                    yield Conditions(batch_size, device, precision)
+
+    def blocks(self) -> Iterator[Block]:
+        """Distinct blocks, the stem first. The stem is a standard convolution only: the network has no other stem."""
+        for alpha, resolution in itertools.product(self.alphas, self.resolutions):
+            for layer in network_layers("standard", alpha, resolution):
+                if layer.op != "standard":
+                    continue
+                kinds = ("standard",) if layer.name == "stem" else BLOCK_KINDS
+                for kind in kinds:
+                    block = Block(kind, layer.in_channels, layer.out_channels, layer.stride, layer.side)
+                    if kind in self.kinds and (not self.shapes or block.shape_id in self.shapes):
+                        yield block
+
+    def networks(self) -> Iterator[Network]:
+        """Networks of every kind, width and resolution."""
+        for alpha, resolution, kind in itertools.product(self.alphas, self.resolutions, NETWORK_KINDS):
+            if kind in self.kinds:
+                yield Network(kind, alpha, resolution)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Which cases run, and how long each may be sampled: seconds for a layer, a model and a pair of either."""
+
+    layers: tuple[Grid, ...]
+    models: tuple[Grid, ...]
+    layer_pairs: tuple[Grid, ...]
+    model_pairs: tuple[Grid, ...]
+    layer_time: float
+    model_time: float
+    layer_pair_time: float
+    model_pair_time: float
+
+    def time_for(self, case: Case | Pair) -> float:
+        """Time budget of a case's counted rounds, in seconds."""
+        if isinstance(case, Pair):
+            return self.layer_pair_time if isinstance(case.separable.workload, Block) else self.model_pair_time
+        return self.layer_time if isinstance(case.workload, Block) else self.model_time
+
+    def expected_seconds(self, case: Case | Pair) -> float:
+        """A guess of how long a case takes in all, for the progress display: only its proportions matter."""
+        budget = self.time_for(case)
+        calls, cases = (24, (case.standard, case.separable)) if isinstance(case, Pair) else (8, (case,))
+        # The fewest rounds that run even when the budget is spent, at some 80 G MACs/s.
+        fewest = sum(calls * count(one.workload.layers, one.conditions.batch_size).macs / 8e10 for one in cases)
+        return 0.3 + max(0.6 * budget, fewest)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of one run, in the order in which they are measured."""
+
+    layers: tuple[Case, ...]
+    models: tuple[Case, ...]
+    pairs: tuple[Pair, ...]
+
+
+ALPHAS = (1.0, 0.75, 0.5, 0.25)
+RESOLUTIONS = (224, 192, 160, 128)
+STANDARD_AND_SEPARABLE = ("standard", "separable")
+
+# Batch 1 is latency, 8 a small server batch; the throughput batch is where images/s no longer grows much.
+SMALL_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8), "cuda": (1, 8, 256)}
+ALL_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (1, 8, 32, 256)}
+THROUGHPUT_BATCH: dict[Device, tuple[int, ...]] = {"cpu": (32,), "cuda": (256,)}
+ONE_IMAGE: dict[Device, tuple[int, ...]] = {"cpu": (1,), "cuda": (1,)}
+
+_ALL_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), SMALL_BATCHES)
+_ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), SMALL_BATCHES)
+_RESOLUTION_SWEEP = replace(_ALPHA_SWEEP, alphas=(1.0,), resolutions=RESOLUTIONS)
+_FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=THROUGHPUT_BATCH)
+# An early, a middle and a late block: activation-bound, mixed and weight-bound.
+_SMOKE_SHAPES = replace(_ALL_SHAPES, batch_sizes=ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
+_SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
+_EVERYTHING = Grid(KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        layers=(_SMOKE_SHAPES,),
+        models=(_SMOKE_MODELS,),
+        layer_pairs=(replace(_SMOKE_SHAPES, kinds=STANDARD_AND_SEPARABLE),),
+        model_pairs=(_SMOKE_MODELS,),
+        layer_time=0.2,
+        model_time=0.3,
+        layer_pair_time=0.4,
+        model_pair_time=0.6,
+    ),
+    "default": Profile(
+        layers=(_ALL_SHAPES,),
+        models=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, replace(_ALPHA_SWEEP, batch_sizes=THROUGHPUT_BATCH)),
+        layer_pairs=(_ALL_SHAPES,),
+        model_pairs=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
+        layer_time=0.5,
+        model_time=1.0,
+        layer_pair_time=1.0,
+        model_pair_time=2.5,
+    ),
+    "full": Profile(
+        layers=(_EVERYTHING,),
+        models=(_EVERYTHING,),
+        layer_pairs=(_EVERYTHING,),
+        model_pairs=(_EVERYTHING,),
+        layer_time=1.0,
+        model_time=3.0,
+        layer_pair_time=2.0,
+        model_pair_time=4.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Axis values that replace a profile's own; an empty tuple keeps the profile's."""
+
+    devices: tuple[Device, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    alphas: tuple[float, ...] = ()
+    resolutions: tuple[int, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def apply(self, grid: Grid) -> Grid:
+        """The grid with every axis given here replaced."""
+        return replace(
+            grid,
+            devices=self.devices or grid.devices,
+            precisions=self.precisions or grid.precisions,
+            alphas=self.alphas or grid.alphas,
+            resolutions=self.resolutions or grid.resolutions,
+            batch_sizes={device: self.batch_sizes or grid.batch_sizes[device] for device in DEVICES},
+            kinds=self.kinds or grid.kinds,
+            # The chosen shapes belong to the profile's own widths and resolutions.
+            shapes=() if self.alphas or self.resolutions else grid.shapes,
+        )
+
+
+def select(profile: str, overrides: Overrides | None = None) -> Cases:
+    """The cases of a profile, with overridden axes; each case once, however many grids name it.
+
+    Raises `CaseError` when the profile is unknown or nothing is left to measure.
+    """
+    if profile not in PROFILES:
+        raise CaseError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    overrides = overrides or Overrides()
+    selected = Cases(
+        layers=_cases(chosen.layers, Grid.blocks, overrides),
+        models=_cases(chosen.models, Grid.networks, overrides),
+        pairs=_pairs(chosen.layer_pairs, Grid.blocks, overrides) + _pairs(chosen.model_pairs, Grid.networks, overrides),
+    )
+    if not (selected.layers or selected.models or selected.pairs):
+        raise CaseError("the chosen axes leave no case to measure (tf32 exists on cuda only)")
+    return selected
+
+
+def _cases(
+    grids: Iterable[Grid], workloads: Callable[[Grid], Iterator[Workload]], overrides: Overrides
+) -> tuple[Case, ...]:
+    cases = (
+        Case(workload, conditions)
+        for grid in map(overrides.apply, grids)
+        for workload, conditions in itertools.product(workloads(grid), grid.conditions())
+    )
+    return tuple(dict.fromkeys(cases))
+
+
+def _pairs(
+    grids: Iterable[Grid], workloads: Callable[[Grid], Iterator[Workload]], overrides: Overrides
+) -> tuple[Pair, ...]:
+    """Pairs of the separable workloads with their standard twins, from grids that have both kinds."""
+    both = [grid for grid in grids if {"standard", "separable"} <= set(overrides.apply(grid).kinds)]
+    return tuple(
+        Pair(standard=replace(case, workload=replace(case.workload, kind="standard")), separable=case)
+        for case in _cases(both, workloads, overrides)
+        if case.workload.kind == "separable"
+    )
+
+
+def parse_devices(text: str) -> tuple[Device, ...]:
+    """Comma-separated devices. Raises `CaseError`."""
+    return _parse_names("--devices", text, DEVICES)
+
+
+def parse_precisions(text: str) -> tuple[Precision, ...]:
+    """Comma-separated precisions. Raises `CaseError`."""
+    return _parse_names("--precisions", text, PRECISIONS)
+
+
+def parse_kinds(text: str) -> tuple[str, ...]:
+    """Comma-separated kinds of blocks and networks. Raises `CaseError`."""
+    return _parse_names("--kinds", text, KINDS)
+
+
+def parse_alphas(text: str) -> tuple[float, ...]:
+    """Comma-separated width multipliers. Raises `CaseError`."""
+    return _parse_numbers("--alphas", text, float, lambda a: 0 < a < math.inf, "positive numbers such as 0.75")
+
+
+def parse_resolutions(text: str) -> tuple[int, ...]:
+    """Comma-separated input sides in pixels. Raises `CaseError`."""
+    return _parse_numbers("--resolutions", text, int, lambda r: r >= MIN_SIDE, f"whole numbers from {MIN_SIDE} up")
+
+
+def parse_batch_sizes(text: str) -> tuple[int, ...]:
+    """Comma-separated batch sizes. Raises `CaseError`."""
+    return _parse_numbers("--batch-sizes", text, int, lambda n: n >= 1, "whole numbers from 1 up")
+
+
+Name = TypeVar("Name", bound=str)
+Number = TypeVar("Number", int, float)
+
+
+def _parse_names(option: str, text: str, valid: tuple[Name, ...]) -> tuple[Name, ...]:
+    by_name: dict[str, Name] = {name: name for name in valid}
+    parts = [part.strip() for part in text.split(",")]
+    unknown = [part for part in parts if part not in by_name]
+    if unknown:
+        raise CaseError(f"{option}: unknown value {', '.join(map(repr, unknown))}; valid values: {', '.join(valid)}")
+    return tuple(dict.fromkeys(by_name[part] for part in parts))
+
+
+def _parse_numbers(
+    option: str, text: str, number: Callable[[str], Number], valid: Callable[[Number], bool], expected: str
+) -> tuple[Number, ...]:
+    values = []
+    for part in text.split(","):
+        try:
+            value = number(part)
+            if not valid(value):
+                raise ValueError
+        except ValueError:
+            raise CaseError(f"{option}: {part.strip()!r} is not valid; valid values: {expected}") from None
+        values.append(value)
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,135 @@
+"""What tests share: warnings are errors, and stored runs made of known facts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")
+
+
+def latency_facts(
+    subject="model",
+    kind="separable",
+    shape="a1.00-r224",
+    batch_size=1,
+    device="cpu",
+    precision="fp32",
+    latency=0.010,
+    **more,
+):
+    """Facts of a latency case with a median interval of ±2 % and everything else derived from the arguments."""
+    size = {"alpha": 1.0, "resolution": 224}
+    if subject == "layer":
+        size = {"in_channels": 64, "out_channels": 128, "stride": 2, "side": 112}
+    prefix = "model" if subject == "model" else "layer"
+    facts = {
+        "id": f"{prefix}-{kind}-{shape}-b{batch_size}-{device}-{precision}",
+        "measures": "latency",
+        "kind": kind,
+        "shape": shape,
+        "subject": subject,
+        **size,
+        "batch_size": batch_size,
+        "device": device,
+        "precision": precision,
+        "macs": 568_740_352 * batch_size,
+        "params": 4_231_976,
+        "min_bytes": 57_792_160,
+        "latency_p50": latency,
+        "latency_p90": latency * 1.1,
+        "latency_p99": latency * 1.3,
+        "latency_low": latency * 0.98,
+        "latency_high": latency * 1.02,
+        "throughput": batch_size / latency,
+        "macs_per_second": 568_740_352 * batch_size / latency,
+        "peak_memory": 9_633_792 * batch_size,
+        "first_call": latency * 3,
+        "rounds": 50,
+        "calls_per_round": 1,
+        "stopped": "precise",
+    }
+    return facts | more
+
+
+def speedup_facts(speedup=4.0, latency=0.010, macs_ratio=8.558, **more):
+    """Facts of a speedup case with an interval of ±2.5 %."""
+    facts = latency_facts(latency=latency, **more)
+    prefix = "speedup-model" if facts["subject"] == "model" else "speedup-layer"
+    facts |= {
+        "id": f"{prefix}-{facts['shape']}-b{facts['batch_size']}-{facts['device']}-{facts['precision']}",
+        "measures": "speedup",
+        "standard_latency_p50": latency * speedup,
+        "standard_macs": facts["macs"] * macs_ratio,
+        "macs_ratio": macs_ratio,
+        "speedup": speedup,
+        "speedup_low": speedup * 0.975,
+        "speedup_high": speedup * 1.025,
+    }
+    for name in ("throughput", "macs_per_second", "peak_memory", "first_call"):
+        del facts[name]
+    return facts
+
+
+def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **environment):
+    """A stored run as pytest-benchmark writes it, as far as the loader looks."""
+    described = {
+        "schema": 1,
+        "machine": machine,
+        "cpu": "Test CPU",
+        "cpus": 2,
+        "threads": 2,
+        "machine_state": "controlled",
+        "packages": {"torch": "2.15.0"},
+    }
+    return {
+        "machine_info": {"mnv1": described | environment},
+        "commit_info": {"id": "0123456789abcdef", "dirty": False},
+        "datetime": time,
+        "version": "5.3.1",
+        "benchmarks": [
+            {"name": one["id"], "extra_info": one, "stats": {"data": [one["latency_p50"]]}} for one in facts
+        ],
+    }
+
+
+def everything():
+    """Facts for every view: layers, models along both axes and three batch sizes, pairs of both."""
+    facts = []
+    for precision, factor in (("fp32", 1.0), ("amp", 0.7)):
+        for batch_size in (1, 8):
+            common = {"precision": precision, "batch_size": batch_size}
+            for number, shape in enumerate(("32x64-s1-d112", "512x512-s1-d14")):
+                layer = common | {"subject": "layer", "shape": shape}
+                for kind, time in (("standard", 4), ("separable", 1), ("depthwise", 0.2), ("pointwise", 0.7)):
+                    facts.append(latency_facts(kind=kind, latency=1e-3 * time * factor * batch_size, **layer))
+                facts.append(speedup_facts(speedup=2.5 + number, **layer))
+        for batch_size in (1, 8, 32):
+            for alpha, resolution in ((1.0, 224), (0.5, 224), (1.0, 128)):
+                shape = f"a{alpha:.2f}-r{resolution}"
+                size = {"alpha": alpha, "resolution": resolution, "shape": shape, "batch_size": batch_size}
+                macs = int(568_740_352 * alpha**2 * (resolution / 224) ** 2) * batch_size
+                for kind, more in (("standard", 8), ("separable", 1)):
+                    time = 1e-11 * macs * more**0.7 * factor
+                    facts.append(latency_facts(kind=kind, precision=precision, latency=time, **size, macs=macs * more))
+                facts.append(speedup_facts(precision=precision, **size))
+    return facts
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Store facts as a run: `store(facts, name="0001_a.json", **document's)` returns its path."""
+
+    def write(facts, name="0001_a.json", **environment):
+        path = tmp_path / "results" / "test-cpu" / "Linux-CPython-3.11-64bit" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document(facts, **environment)))
+        return path
+
+    return write

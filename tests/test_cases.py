@@ -1,0 +1,159 @@
+from itertools import chain
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv1.cases import Block, Case, Conditions, Network, Pair
+from mnv1.profiles import (
+    PROFILES,
+    CaseError,
+    Overrides,
+    parse_alphas,
+    parse_batch_sizes,
+    parse_devices,
+    parse_kinds,
+    parse_precisions,
+    parse_resolutions,
+    select,
+)
+
+CPU = Overrides(devices=("cpu",))
+
+
+def test_ids_are_pinned():
+    # Stored results are keyed by these: a change here orphans every stored run.
+    conditions = Conditions(8, "cpu", "fp32")
+    block = Block("separable", 64, 128, 2, 112)
+    network = Network("separable", 0.5, 160)
+    assert Case(block, conditions).id == "layer-separable-64x128-s2-d112-b8-cpu-fp32"
+    assert Case(network, conditions).id == "model-separable-a0.50-r160-b8-cpu-fp32"
+    assert (
+        Case(Network("shallow", 1.0, 224), Conditions(1, "cuda", "tf32")).id == "model-shallow-a1.00-r224-b1-cuda-tf32"
+    )
+    standard = Case(Network("standard", 0.5, 160), conditions)
+    assert Pair(standard, Case(network, conditions)).id == "speedup-model-a0.50-r160-b8-cpu-fp32"
+    assert Network("separable", 0.333, 64).id == "model-separable-a0.333-r64"
+
+
+def test_smoke_profile_is_pinned():
+    cases = select("smoke", Overrides(devices=("cpu",), precisions=("fp32",)))
+    assert [case.id for case in chain(cases.layers, cases.models, cases.pairs)] == [
+        "layer-standard-64x128-s2-d112-b1-cpu-fp32",
+        "layer-depthwise-64x128-s2-d112-b1-cpu-fp32",
+        "layer-pointwise-64x128-s2-d112-b1-cpu-fp32",
+        "layer-separable-64x128-s2-d112-b1-cpu-fp32",
+        "layer-standard-512x512-s1-d14-b1-cpu-fp32",
+        "layer-depthwise-512x512-s1-d14-b1-cpu-fp32",
+        "layer-pointwise-512x512-s1-d14-b1-cpu-fp32",
+        "layer-separable-512x512-s1-d14-b1-cpu-fp32",
+        "model-standard-a0.25-r128-b1-cpu-fp32",
+        "model-separable-a0.25-r128-b1-cpu-fp32",
+        "speedup-layer-64x128-s2-d112-b1-cpu-fp32",
+        "speedup-layer-512x512-s1-d14-b1-cpu-fp32",
+        "speedup-model-a0.25-r128-b1-cpu-fp32",
+    ]
+
+
+def test_default_profile_covers_the_question():
+    cases = select("default", CPU)
+    shapes = {case.workload.shape_id for case in cases.layers}
+    assert len(shapes) == 10  # the stem and nine distinct blocks
+    for shape in shapes - {"3x32-s2-d224"}:
+        kinds = {case.workload.kind for case in cases.layers if case.workload.shape_id == shape}
+        assert kinds == {"standard", "depthwise", "pointwise", "separable"}
+    assert {case.workload.kind for case in cases.layers if case.workload.shape_id == "3x32-s2-d224"} == {"standard"}
+    assert {case.workload.alpha for case in cases.models} == {1.0, 0.75, 0.5, 0.25}
+    assert {case.workload.resolution for case in cases.models} == {224, 192, 160, 128}
+    assert {case.conditions.batch_size for case in cases.models} == {1, 8, 32}
+    assert {case.conditions.precision for case in cases.models} == {"fp32", "amp"}
+    assert (len(cases.layers), len(cases.models), len(cases.pairs)) == (148, 72, 66)
+
+
+def test_full_profile_is_every_combination():
+    models = {case.id for case in select("full", CPU).models}
+    assert len(models) == 4 * 4 * 3 * 3 * 2  # alpha, resolution, kind, batch size, precision
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_ids_are_unique_and_usable_with_k(profile):
+    cases = select(profile)
+    ids = [case.id for case in chain(cases.layers, cases.models, cases.pairs)]
+    assert len(set(ids)) == len(ids)
+    # pytest's -k takes word characters, and : + - . [ ] \ / without quoting.
+    assert not set("".join(ids)) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_paired_speedups(profile):
+    assert select(profile, CPU).pairs
+
+
+def test_cuda_adds_tf32_and_a_larger_batch():
+    cases = select("default", Overrides(devices=("cuda",)))
+    assert {case.conditions.precision for case in cases.models} == {"fp32", "tf32", "amp"}
+    assert {case.conditions.batch_size for case in cases.models} == {1, 8, 256}
+
+
+def test_pair_sides_differ_in_kind_alone():
+    for pair in select("default", CPU).pairs:
+        assert pair.standard.workload.kind == "standard"
+        assert pair.separable.workload.kind == "separable"
+        assert pair.standard.workload.shape_id == pair.separable.workload.shape_id
+        assert pair.standard.conditions == pair.separable.conditions
+        assert pair.standard.output_shape == pair.separable.output_shape
+
+
+def test_overrides_replace_axes():
+    overrides = Overrides(("cpu",), ("amp",), (0.5,), (96,), (4,), ("separable",))
+    cases = select("default", overrides)
+    assert [case.id for case in cases.models] == ["model-separable-a0.50-r96-b4-cpu-amp"]
+    assert not cases.pairs
+    assert {case.workload.kind for case in cases.layers} == {"separable"}
+    assert {case.conditions.batch_size for case in cases.layers} == {4}
+
+
+def test_one_kind_selects_what_has_it():
+    cases = select("default", Overrides(devices=("cpu",), kinds=("shallow",)))
+    assert not cases.layers
+    assert {case.workload.kind for case in cases.models} == {"shallow"}
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "complaint"),
+    [
+        (parse_devices, "cpu,tpu", "--devices: unknown value 'tpu'; valid values: cpu, cuda"),
+        (parse_precisions, "fp8", "--precisions: unknown value 'fp8'; valid values: fp32, tf32, amp"),
+        (parse_kinds, "dense", "--kinds: unknown value 'dense'; valid values: standard, depthwise, pointwise"),
+        (parse_kinds, "", "--kinds: unknown value ''"),
+        (parse_alphas, "0", "--alphas: '0' is not valid; valid values: positive numbers"),
+        (parse_alphas, "nan", "--alphas: 'nan' is not valid"),
+        (parse_alphas, "1,wide", "--alphas: 'wide' is not valid"),
+        (parse_resolutions, "16", "--resolutions: '16' is not valid; valid values: whole numbers from 32 up"),
+        (parse_batch_sizes, "0", "--batch-sizes: '0' is not valid; valid values: whole numbers from 1 up"),
+        (parse_batch_sizes, "1.5", "--batch-sizes: '1.5' is not valid"),
+    ],
+)
+def test_bad_values_are_named_with_the_valid_ones(parse, text, complaint):
+    with pytest.raises(CaseError) as error:
+        parse(text)
+    assert str(error.value).startswith(complaint)
+
+
+def test_values_are_parsed_once_each():
+    assert parse_alphas("1, 0.5,1.0") == (1.0, 0.5)
+    assert parse_kinds("separable,separable") == ("separable",)
+
+
+def test_nothing_left_is_an_error():
+    with pytest.raises(CaseError, match="leave no case"):
+        select("default", Overrides(devices=("cpu",), precisions=("tf32",)))
+    with pytest.raises(CaseError, match="unknown profile 'quick': choose one of smoke, default, full"):
+        select("quick")
+
+
+@given(st.floats(0.01, 10), st.integers(32, 512), st.integers(1, 64))
+def test_ids_tell_cases_apart(alpha, resolution, batch_size):
+    one = Case(Network("separable", alpha, resolution), Conditions(batch_size, "cpu", "fp32"))
+    other = Case(Network("separable", alpha * 1.001, resolution), Conditions(batch_size, "cpu", "fp32"))
+    assert one.id != other.id

@@ -1,0 +1,154 @@
+"""`python scripts/plot_results.py` as a user runs it."""
+
+import importlib.util
+import re
+
+import pytest
+
+from mnv1.report.render import BEGIN, END, readme_part, render
+from mnv1.report.tables import VIEWS
+from mnv1.results import combine, find_runs, load
+from tests.conftest import ROOT, everything, latency_facts, speedup_facts
+
+
+def _script():
+    spec = importlib.util.spec_from_file_location("plot_results", ROOT / "scripts" / "plot_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+main = _script()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "results"
+
+
+def test_renders_every_view_as_plot_and_tables(store, folder, capsys):
+    store(everything())
+    assert main(["--results", str(folder), "--formats", "svg"]) == 0
+    out = folder / "test-cpu" / "rendered"
+    expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv")} | {"README.md"}
+    assert {path.name for path in out.iterdir()} == expected
+    printed = capsys.readouterr().out
+    assert all(f"wrote {out / name}" in printed for name in expected)
+    overview = (out / "README.md").read_text()
+    assert "`0001_a` (revision 0123456789ab)" in overview
+    assert set(re.findall(r"\]\((\S+\.svg)\)", overview)) <= expected
+
+
+def test_every_format(store, folder, tmp_path):
+    store([speedup_facts()])
+    assert main(["--results", str(folder), "--out", str(tmp_path / "out"), "--formats", "png,svg,pdf"]) == 0
+    starts = {ending: (tmp_path / "out" / f"verdict-cpu.{ending}").read_bytes()[:5] for ending in ("png", "svg", "pdf")}
+    assert starts == {"png": b"\x89PNG\r", "svg": b"<?xml", "pdf": b"%PDF-"}
+
+
+def test_the_same_results_give_the_same_files(store, folder, tmp_path):
+    store([speedup_facts()])
+    for name in ("one", "two"):
+        main(["--results", str(folder), "--out", str(tmp_path / name), "--formats", "svg"])
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+
+
+def test_newest_run_by_its_own_date(store, folder, capsys):
+    store([speedup_facts(speedup=7)], name="0001_new.json", time="2026-05-01T00:00:00+00:00")
+    store([speedup_facts(speedup=3)], name="0002_old.json", time="2026-04-01T00:00:00+00:00")
+    assert main(["--results", str(folder)]) == 0
+    assert "0001_new" in capsys.readouterr().out
+    assert "7.00×" in (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
+
+
+def test_views_that_the_run_lacks_are_named(store, folder, capsys):
+    store([speedup_facts()])
+    assert main(["--results", str(folder)]) == 0
+    assert "left out: layer_times-cpu: this run has no rows for it (it needs layers)" in capsys.readouterr().out
+
+
+def test_no_results_yet(folder, capsys):
+    assert main(["--results", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {folder}: no stored runs here; measure first: pytest benchmarks --benchmark-autosave\n"
+    )
+
+
+def test_a_damaged_file_is_named_and_the_others_are_rendered(store, folder, capsys):
+    store([speedup_facts()])
+    bad = store([speedup_facts()], name="0002_bad.json")
+    bad.write_text(bad.read_text()[:-30])
+    assert main(["--results", str(folder)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {bad}: damaged or truncated JSON")
+    assert (folder / "test-cpu" / "rendered" / "verdict-cpu.md").exists()
+
+
+def test_two_machines_are_not_mixed(store, folder, capsys):
+    here = store([speedup_facts()])
+    there = store([speedup_facts()], name="0002_b.json", machine="other-cpu")
+    assert main([str(here), str(there)]) == 1
+    assert "these runs come from 2 unlike environments" in capsys.readouterr().err
+    assert not (folder / "test-cpu" / "rendered").exists()
+
+
+def test_runs_of_one_machine_are_put_together(store, folder):
+    one = store([speedup_facts()])
+    two = store([latency_facts()], name="0002_b.json")
+    assert main([str(one), str(two)]) == 0
+    assert (folder / "test-cpu" / "rendered" / "verdict-cpu.md").exists()
+    assert (folder / "test-cpu" / "rendered" / "peak_memory-cpu.md").exists()
+
+
+def test_output_that_cannot_be_written(store, folder, tmp_path, capsys):
+    store([speedup_facts()])
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, not a folder")
+    assert main(["--results", str(folder), "--out", str(blocked)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {blocked}: cannot be written: ")
+    assert blocked.read_text() == "a file, not a folder"
+
+
+def test_unknown_format(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["--formats", "gif"])
+    assert error.value.code == 2
+    assert "--formats: unknown value 'gif'; valid values: png, svg, pdf" in capsys.readouterr().err
+
+
+def test_readme_is_updated_between_its_marks(store, folder, tmp_path):
+    store(everything())
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert main(["--results", str(folder), "--readme", str(readme)]) == 0
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    for link in re.findall(r"\]\((\S+)\)", text):
+        assert (tmp_path / link).exists()
+
+
+def test_readme_without_marks_is_left_alone(store, folder, tmp_path, capsys):
+    store([speedup_facts()])
+    readme = tmp_path / "README.md"
+    readme.write_text("no marks")
+    assert main(["--results", str(folder), "--readme", str(readme)]) == 1
+    assert f"{readme}: cannot be updated: it needs the lines {BEGIN} and {END} once" in capsys.readouterr().err
+    assert readme.read_text() == "no marks"
+
+
+def test_committed_results_and_readme_belong_together(tmp_path):
+    """What is committed as rendered is what the committed run gives: no figure was typed."""
+    text = (ROOT / "README.md").read_text()
+    shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
+    run = re.search(r"Measured by `(\w+)`", shown)[1]
+    (path,) = [path for path in find_runs(ROOT / "results") if path.stem == run]
+    results = combine([load([path])])
+    rendered = path.parent.parent / "rendered"
+    assert shown == readme_part(results, rendered.relative_to(ROOT))
+    render(results, tmp_path, ("svg",))
+    for fresh in (*tmp_path.glob("*.md"), *tmp_path.glob("*.csv")):
+        assert fresh.read_text() == (rendered / fresh.name).read_text(), fresh.name
+    for link in re.findall(r"\]\((results/\S+)\)", text):
+        assert (ROOT / link).exists()

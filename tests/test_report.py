@@ -1,0 +1,175 @@
+"""Units, progress, tables and plots: fixed facts in, golden text out, no clock."""
+
+import subprocess
+import sys
+from textwrap import dedent
+
+import pandas as pd
+import pytest
+
+from mnv1.report import plots, units
+from mnv1.report.progress import Progress, progress_line
+from mnv1.report.tables import VIEWS, csv_table, text_table, verdict_text
+from mnv1.results import frame
+from tests.conftest import everything, latency_facts, speedup_facts
+
+BY_NAME = {view.name: view for view in VIEWS}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (units.seconds(0.0173), "17.3 ms"),
+        (units.seconds(1.4), "1.40 s"),
+        (units.seconds(0.99951), "1.00 s"),
+        (units.seconds(0.9994), "999 ms"),
+        (units.seconds(279e-6), "279 µs"),
+        (units.seconds(5e-9), "0.00500 µs"),
+        (units.seconds(float("nan")), "n/a"),
+        (units.bytes_(9.1875 * 2**20), "9.19 MiB"),
+        (units.bytes_(0), "0 B"),
+        (units.macs(568_740_352), "569 M"),
+        (units.throughput(57.84), "57.8 img/s"),
+        (units.throughput(13_735.6), "13736 img/s"),
+        (units.significant(9.996), "10.0"),
+        (units.percent(0.0113), "1.1 %"),
+        (units.ratio_interval(4.806, 4.699, 4.921), "4.81× [4.70, 4.92]"),
+        (units.duration(250), "4:10"),
+        (units.duration(59.7), "1:00"),
+    ],
+)
+def test_units(text, expected):
+    assert text == expected
+
+
+def test_progress_line_of_a_case():
+    facts = latency_facts(latency=0.0173)
+    line = progress_line("[ 12/118]", facts, 250)
+    expected = "[ 12/118] model-separable-a1.00-r224-b1-cpu-fp32  17.3 ms ±2.0 %  57.8 img/s  9.19 MiB  eta 4:10"
+    assert line == expected
+
+
+def test_progress_line_of_a_pair():
+    line = progress_line("[3/3]", speedup_facts(), 0)
+    assert line == "[3/3] speedup-model-a1.00-r224-b1-cpu-fp32  4.00× [3.90, 4.10]  40.0 ms → 10.0 ms  eta 0:00"
+
+
+def test_progress_extrapolates_from_expected_costs():
+    now = iter([100.0, 110.0, 140.0])
+    progress = Progress({"short": 1.0, "long": 3.0, "last": 4.0}, lambda: next(now))
+    assert progress.finish("short") == ("[1/3]", 70.0)
+    assert progress.finish("long") == ("[2/3]", 40.0)
+
+
+def test_verdict_table():
+    facts = [
+        speedup_facts(speedup=2.3, batch_size=32, precision="amp", latency=0.3, rounds=6, stopped="time budget"),
+        speedup_facts(speedup=4.8, latency=0.0178),
+        speedup_facts(speedup=9, shape="a0.50-r224", alpha=0.5),
+    ]
+    assert verdict_text(frame(facts)) == dedent(
+        """\
+        How much faster is MobileNetV1 than its standard-convolution twin? (α 1 at 224 px, cpu)
+
+        precision      batch    standard    separable    measured speedup [95 %]    MAC ratio    rounds  stopped
+        -----------  -------  ----------  -----------  -------------------------  -----------  --------  -----------
+        fp32               1     85.4 ms      17.8 ms         4.80× [4.68, 4.92]        8.56×        50  precise
+        amp               32      690 ms       300 ms         2.30× [2.24, 2.36]        8.56×         6  time budget"""
+    )
+
+
+def test_verdict_falls_back_to_layers_and_says_when_there_is_nothing():
+    layer = speedup_facts(subject="layer", shape="64x128-s2-d112")
+    assert "64x128-s2-d112" in verdict_text(frame([layer]))
+    assert verdict_text(frame([latency_facts()])).startswith("no standard/separable pair was measured")
+
+
+def test_verdict_has_a_table_for_each_device():
+    text = verdict_text(frame([speedup_facts(), speedup_facts(device="cuda")]))
+    assert "cpu)" in text
+    assert "cuda)" in text
+
+
+def test_markdown_table_of_a_sweep():
+    view = BY_NAME["alpha_sweep"]
+    facts = [
+        latency_facts(latency=0.010),
+        latency_facts(latency=0.006, alpha=0.5, shape="a0.50-r224", macs=149_497_088),
+        latency_facts(latency=0.5, batch_size=64),  # a batch size with one width makes no curve
+    ]
+    table = text_table(view.select(frame(facts)), view.columns)
+    assert [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if ":" not in line
+    ] == [
+        ["kind", "α", "px", "precision", "batch", "MACs", "latency", "p90", "p99", "images/s", "rounds", "stopped"],
+        ["separable", "1", "224", "fp32", "1", "569 M", "10.0 ms ±2.0 %", "11.0 ms", "", "100", "50", "precise"],
+        ["separable", "0.5", "224", "fp32", "1", "149 M", "6.00 ms ±2.0 %", "6.60 ms", "", "167", "50", "precise"],
+    ]
+
+
+def test_percentiles_are_shown_only_where_the_rounds_carry_them():
+    view = BY_NAME["layer_times"]
+    layer = {"subject": "layer", "shape": "64x128-s2-d112"}
+    facts = [latency_facts(**layer, rounds=rounds, batch_size=rounds) for rounds in (9, 10, 100)]
+    cells = [line.split("|") for line in text_table(view.select(frame(facts)), view.columns).splitlines()[2:]]
+    assert [(row[7].strip(), row[8].strip()) for row in cells] == [("", ""), ("11.0 ms", ""), ("11.0 ms", "13.0 ms")]
+
+
+def test_csv_is_in_si_units_and_has_no_empty_columns():
+    view = BY_NAME["verdict"]
+    lines = csv_table(view.select(frame([speedup_facts()]))).splitlines()
+    row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert row["latency_p50"] == "0.01"
+    assert row["speedup_low"] == "3.9"
+    assert "throughput" not in row
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_has_rows_a_table_and_a_plot(view, tmp_path):
+    rows = view.select(frame(everything()))
+    assert not rows.empty
+    assert len(text_table(rows, view.columns).splitlines()) == len(rows) + 2
+    figure = plots.plot(view.name, rows, view.title)
+    figure.savefig(tmp_path / "plot.png")
+    for axes in figure.axes:
+        assert axes.get_ylabel()
+        assert axes.has_data()
+    legend_or_labels = figure.legends[0].get_texts()
+    assert len({text.get_text() for text in legend_or_labels}) == len(legend_or_labels)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_of_a_run_that_lacks_it_is_empty(view):
+    assert view.select(frame([latency_facts(kind="shallow", subject="none")])).empty
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
+    figure = plots.plot(view.name, view.select(frame(everything())), view.title)
+    figure.draw_without_rendering()
+    page = figure.bbox
+    for axes in figure.axes:
+        boxes = [t.get_window_extent() for t in (*axes.get_xticklabels(), *axes.texts) if t.get_text()]
+        for number, box in enumerate(boxes):
+            assert page.x0 <= box.x0
+            assert box.x1 <= page.x1
+            assert not any(box.overlaps(other) for other in boxes[number + 1 :]), axes.get_title("left")
+
+
+def test_plots_show_the_figures_of_their_rows():
+    figure = plots.plot("verdict", BY_NAME["verdict"].select(frame([speedup_facts(speedup=4.81)])), "t")
+    (axes,) = figure.axes
+    (bar,) = axes.patches
+    assert bar.get_height() == 4.81
+    assert "4.81×" in [text.get_text() for text in axes.texts]
+    assert figure.legends[0].get_texts()[0].get_text() in ("fp32", "ratio of MACs")
+
+
+def test_rendering_never_imports_torch():
+    script = "import sys; import mnv1.report.render, mnv1.results; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_frame_of_nothing_has_all_columns():
+    assert isinstance(frame([]), pd.DataFrame)
+    assert frame([]).empty

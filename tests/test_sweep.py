@@ -1,0 +1,130 @@
+"""The sweep as a user runs it: `pytest benchmarks` in a process of its own, on the smallest networks."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from mnv1.results import find_runs, load
+from tests.conftest import ROOT
+
+TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1", "--precisions", "fp32")
+SEPARABLE_ON_CPU = (*TINY, "--devices", "cpu", "--kinds", "separable", "-k", "model")
+
+
+def sweep(*arguments, cwd=ROOT):
+    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """One tiny sweep with a pair, stored; and what it printed."""
+    folder = tmp_path_factory.mktemp("results")
+    process = sweep(*TINY, "-k", "model", "--benchmark-autosave", f"--benchmark-storage=file://{folder}")
+    assert process.returncode == 0, process.stdout
+    return folder, process.stdout
+
+
+def test_a_line_for_each_case_with_progress(stored):
+    _, output = stored
+    lines = re.findall(r"^\[(\d)/3\] (\S+)  .*eta \d+:\d\d$", output, re.MULTILINE)
+    assert lines == [
+        ("1", "model-standard-a0.25-r32-b1-cpu-fp32"),
+        ("2", "model-separable-a0.25-r32-b1-cpu-fp32"),
+        ("3", "speedup-model-a0.25-r32-b1-cpu-fp32"),
+    ]
+
+
+def test_it_ends_with_the_verdict_and_the_reason_for_what_was_skipped(stored):
+    _, output = stored
+    assert "How much faster is MobileNetV1 than its standard-convolution twin? (α 0.25 at 32 px, cpu)" in output
+    assert re.search(r"\d\.\d\d× \[\d+\.\d\d, \d+\.\d\d\]", output.split("verdict")[-1])
+    assert "3 cases skipped: no CUDA device" in output or "cuda)" in output
+
+
+def test_stored_run_loads_with_raw_rounds(stored):
+    (path,) = find_runs(stored[0])
+    table = load([path])
+    assert set(table["measures"]) == {"latency", "speedup"}
+    for case in json.loads(path.read_text())["benchmarks"]:
+        assert len(case["stats"]["data"]) == case["extra_info"]["rounds"] == case["stats"]["rounds"]
+        assert case["stats"]["iterations"] == case["extra_info"]["calls_per_round"]
+        assert case["stats"]["median"] == pytest.approx(case["extra_info"]["latency_p50"], rel=1e-4)
+        assert case["extra_info"]["id"] in case["name"]
+        assert set(case["params"].values()) == {case["extra_info"]["id"]}
+
+
+def test_pytest_benchmark_reads_the_stored_run(stored):
+    (path,) = find_runs(stored[0])
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "test_model[model-separable-a0.25-r32-b1-cpu-fp32]" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--profile", "quick"), "unknown profile 'quick': choose one of smoke, default, full"),
+        (("--devices", "tpu"), "--devices: unknown value 'tpu'; valid values: cpu, cuda"),
+        (("--kinds", "dense"), "--kinds: unknown value 'dense'; valid values: standard,"),
+        (("--alphas", "-1"), "--alphas: '-1' is not valid; valid values: positive numbers such as 0.75"),
+        (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
+        (
+            ("--benchmark-autosave", "--benchmark-storage=file:///proc/nowhere"),
+            "/proc/nowhere: results cannot be stored here",
+        ),
+    ],
+)
+def test_wrong_usage_gets_one_line(arguments, complaint):
+    process = sweep(*arguments)
+    assert process.returncode == pytest.ExitCode.USAGE_ERROR
+    assert complaint in process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
+
+
+def test_a_device_that_is_not_there_measures_nothing_and_says_so():
+    process = sweep(*TINY, "--devices", "cuda", "-k", "model and separable")
+    if "no CUDA device" not in process.stdout:
+        pytest.skip("there is a CUDA device here")
+    assert process.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_without_storing_it_says_so_and_works_from_any_folder(tmp_path):
+    process = sweep(*SEPARABLE_ON_CPU, cwd=tmp_path)
+    assert process.returncode == 0, process.stdout
+    assert "not stored: add --benchmark-autosave" in process.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_cases_are_checked_without_timing_when_benchmarks_are_disabled():
+    process = sweep(*SEPARABLE_ON_CPU, "--benchmark-disable")
+    assert process.returncode == 0, process.stdout
+    assert "1 passed" in process.stdout
+
+
+def test_a_wrong_output_fails_its_case_in_a_line_and_the_sweep_goes_on(tmp_path):
+    # A plugin that breaks the separable network, as a faulty kernel would.
+    (tmp_path / "broken.py").write_text(
+        "import pytest\n"
+        "@pytest.hookimpl(trylast=True)\n"
+        "def pytest_configure(config):\n"
+        "    import torch\n"
+        "    from mnv1.measure import modules\n"
+        "    right = modules.build\n"
+        "    wrong = lambda w: right(w) if w.kind == 'standard' else torch.nn.Flatten()\n"
+        "    modules.build = wrong\n"
+    )
+    import os
+
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "broken", "-p", "no:cacheprovider", *TINY]
+    command += ["--devices", "cpu", "-k", "model", "--benchmark-json", str(tmp_path / "run.json")]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == pytest.ExitCode.TESTS_FAILED
+    assert re.search(r"\[2/3\] model-separable.*FAILED: .*WrongOutputError: .*expected \(1, 1000\)", process.stdout)
+    assert "Traceback" not in process.stdout
+    assert list(load([tmp_path / "run.json"])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
