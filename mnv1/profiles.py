@@ -95,9 +95,9 @@ class Profile:
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all, for the progress display: only its proportions matter."""
         budget = self.time_for(case)
-        calls, cases = (24, (case.standard, case.separable)) if isinstance(case, Pair) else (8, (case,))
-        # The fewest rounds that run even when the budget is spent, at some 80 G MACs/s.
-        fewest = sum(calls * count(one.workload.layers, one.conditions.batch_size).macs / 8e10 for one in cases)
+        calls, cases = (14, (case.standard, case.separable)) if isinstance(case, Pair) else (8, (case,))
+        # The fewest rounds that run even when the budget is spent, at some 100 G MACs/s.
+        fewest = sum(calls * count(one.workload.layers, one.conditions.batch_size).macs / 1e11 for one in cases)
         return 0.3 + max(0.6 * budget, fewest)
 
 

@@ -18,9 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest one below --results)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
     parser.add_argument("--out", type=Path, help="where to write (default: rendered/ beside the machine's runs)")
-    parser.add_argument(
-        "--formats", default="svg,png", help=f"comma-separated: {', '.join(FORMATS)} (default: svg,png)"
-    )
+    parser.add_argument("--formats", default="svg", help=f"comma-separated: {', '.join(FORMATS)} (default: svg)")
     parser.add_argument("--readme", type=Path, help="also update the rendered part of this README")
     args = parser.parse_args(argv)
 

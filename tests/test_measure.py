@@ -168,10 +168,10 @@ def test_machine_name_is_a_safe_folder_name(monkeypatch, model, cpus, name):
 
 def test_warnings_name_the_next_step(monkeypatch):
     monkeypatch.setattr(environment, "_read", lambda path: "powersave" if "governor" in path else "")
-    monkeypatch.setattr(environment.psutil, "getloadavg", lambda: (99.0, 0, 0))
+    monkeypatch.setattr(environment.psutil, "cpu_percent", lambda **_: 60.0)
     warnings = environment.warnings()
     assert "CPU governor is powersave: run `cpupower frequency-set -g performance` as root" in warnings
-    assert any(warning.startswith("load average is 99.0 on") for warning in warnings)
+    assert any(warning.startswith("the CPUs are 60 % busy before anything is measured: stop") for warning in warnings)
     assert any("no bf16 instructions" in warning for warning in warnings)
 
 

@@ -54,9 +54,11 @@ def warnings() -> list[str]:
     governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor and governor != "performance":
         found.append(f"CPU governor is {governor}: run `cpupower frequency-set -g performance` as root")
-    load, cpus = psutil.getloadavg()[0], len(_usable_cpus())
-    if load > 0.5 * cpus:
-        found.append(f"load average is {load:.1f} on {cpus} CPUs: stop what else runs, or wait, and run again")
+    cpus = len(_usable_cpus())
+    # Not the load average: it still remembers a minute of what has just ended, such as an installation.
+    busy = psutil.cpu_percent(interval=0.5)
+    if busy > 20:
+        found.append(f"the CPUs are {busy:.0f} % busy before anything is measured: stop what else runs, and run again")
     if torch.get_num_threads() > cpus:
         found.append(f"torch uses {torch.get_num_threads()} threads on {cpus} CPUs: set OMP_NUM_THREADS={cpus}")
     if not _has_bf16_instructions():

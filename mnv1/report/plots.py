@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "svg.hashsalt": "mnv1",  # the same rows give the same file
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",  # the same picture with whatever fonts the reader has
     "savefig.dpi": 150,
 }
 
