@@ -49,7 +49,8 @@ def pytest_addoption(parser):
         "--machine-state",
         default="controlled",
         choices=("controlled", "as-is"),
-        help="controlled keeps freed memory and flushes denormals; as-is changes nothing (default: controlled)",
+        help="controlled keeps freed memory, flushes denormals and leaves out rounds on a disturbed machine; "
+        "as-is takes everything as it comes (default: controlled)",
     )
 
 
@@ -106,9 +107,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish(session):
+    from mnv1.measure.quiet import ControlWatch, cpu_controls
+
     sweep = _sweep(session.config)
     runnable = [item for item in session.items if not item.get_closest_marker("skip")]
     expected = {item.nodeid: sweep.profile.expected_seconds(sweep.case_of(item)) for item in runnable}
+    if sweep.environment["machine_state"] == "controlled" and not sweep.dry:
+        sweep.watch = ControlWatch(cpu_controls())
+        sweep.watch.learn()
     sweep.progress = Progress(expected, time.monotonic)
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not session.config.option.collectonly:
@@ -216,6 +222,7 @@ class Sweep:
         self.replay = Replay()
         self.facts = {}
         self.progress = None
+        self.watch = None
         self.dry = False
         """Whether cases are only checked, not measured (--benchmark-disable, --collect-only)."""
 
@@ -237,7 +244,8 @@ class Sweep:
             benchmark.pedantic(lambda: None)
             return
         policy = Policy(max_time=self.profile.time_for(case))
-        record = run_pair(case, policy) if isinstance(case, Pair) else run_case(case, policy)
+        run = run_pair if isinstance(case, Pair) else run_case
+        record = run(case, policy, self.watch)
         self.replay.load([sample * record.calls_per_round for sample in record.samples])
         benchmark.pedantic(lambda: None, rounds=len(record.samples), iterations=record.calls_per_round)
         benchmark.extra_info.update(record.facts)

@@ -58,7 +58,8 @@ COLUMNS: dict[str, str] = {
     "macs_ratio": "speedups: MACs of the standard side / MACs of the separable side",
     "rounds": "counted rounds",
     "calls_per_round": "calls that one round averages",
-    "stopped": "why sampling stopped: precise, time budget or round limit",
+    "disturbed_rounds": "rounds left out because controls said that the machine was disturbed",
+    "stopped": "why sampling stopped: precise, time budget, round limit or disturbed (such rounds had to count)",
 }
 """Every column of the table, with its meaning and unit (SI base units)."""
 

@@ -53,6 +53,7 @@ def latency_facts(
         "first_call": latency * 3,
         "rounds": 50,
         "calls_per_round": 1,
+        "disturbed_rounds": 0,
         "stopped": "precise",
     }
     return facts | more

@@ -9,6 +9,7 @@ from mnv1.complexity import Counts, count
 from mnv1.measure.clock import clock_for
 from mnv1.measure.memory import peak_memory
 from mnv1.measure.modules import AMP_DTYPES, prepare
+from mnv1.measure.quiet import Watch
 from mnv1.measure.statistics import median_interval, percentiles
 from mnv1.measure.timing import Policy, measure, measure_pair
 
@@ -36,14 +37,15 @@ def check(case: Case | Pair) -> None:
         prepare(one)
 
 
-def run_case(case: Case, policy: Policy) -> Record:
+def run_case(case: Case, policy: Policy, watch: Watch | None = None) -> Record:
     """Measure latency, throughput and peak memory of one case.
 
     Raises `mnv1.measure.modules.WrongOutputError` when its output is wrong, and whatever torch raises.
     """
     prepared = prepare(case)
     conditions = case.conditions
-    measured = measure(prepared.call, clock_for(conditions.device), _policy_on(conditions, policy))
+    clock = clock_for(conditions.device)
+    measured = measure(prepared.call, clock, _policy_on(conditions, policy), _watch_on(conditions, watch))
     counts = _counts(case)
     facts = {
         **_identity(case.id, case.workload, conditions),
@@ -55,6 +57,7 @@ def run_case(case: Case, policy: Policy) -> Record:
         "first_call": measured.first_call,
         "rounds": len(measured.samples),
         "calls_per_round": measured.calls_per_round,
+        "disturbed_rounds": measured.disturbed_rounds,
         "stopped": measured.stopped,
     }
     if measured.device_samples:
@@ -62,14 +65,15 @@ def run_case(case: Case, policy: Policy) -> Record:
     return Record(_stored(measured.samples), measured.calls_per_round, facts)
 
 
-def run_pair(pair: Pair, policy: Policy) -> Record:
+def run_pair(pair: Pair, policy: Policy, watch: Watch | None = None) -> Record:
     """Measure how many times faster the separable workload is than its standard twin, in alternating blocks.
 
     The record's samples are the separable side's. Raises as `run_case` does.
     """
     standard, separable = prepare(pair.standard), prepare(pair.separable)
     conditions = pair.conditions
-    measured = measure_pair(standard.call, separable.call, clock_for(conditions.device), _policy_on(conditions, policy))
+    clock, policy, watch = clock_for(conditions.device), _policy_on(conditions, policy), _watch_on(conditions, watch)
+    measured = measure_pair(standard.call, separable.call, clock, policy, watch)
     speedup, low, high = measured.speedup
     counts = _counts(pair.separable)
     facts = {
@@ -86,6 +90,7 @@ def run_pair(pair: Pair, policy: Policy) -> Record:
         "rounds": len(measured.separable_samples),
         "calls_per_round": measured.calls_per_block[1],
         "standard_calls_per_round": measured.calls_per_block[0],
+        "disturbed_rounds": measured.disturbed_rounds,
         "stopped": measured.stopped,
         "standard_samples": _stored(measured.standard_samples),
     }
@@ -96,6 +101,11 @@ def _policy_on(conditions: Conditions, policy: Policy) -> Policy:
     if conditions.device == "cuda":
         return replace(policy, round_time=max(policy.round_time, CUDA_ROUND_TIME))
     return policy
+
+
+def _watch_on(conditions: Conditions, watch: Watch | None) -> Watch | None:
+    """The controls load the CPU, so they say something about cases on the CPU only."""
+    return watch if conditions.device == "cpu" else None
 
 
 def _counts(case: Case) -> Counts:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from mnv1.measure.clock import Call, Clock, Elapsed
+from mnv1.measure.clock import Call, Clock
+from mnv1.measure.quiet import NoWatch, Watch
 from mnv1.measure.statistics import MIN_SAMPLES, half_width, median_interval
 
-Stopped = Literal["precise", "time budget", "round limit"]
+Stopped = Literal["precise", "time budget", "round limit", "disturbed"]
+"""Why sampling ended: the interval was narrow enough; the time was spent; enough rounds were kept; or the machine was
+disturbed for so long that the disturbed rounds had to be taken as well."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Policy:
     """When sampling of one case stops, and how long a round is; times in seconds."""
 
     max_time: float
-    """Time budget of the counted rounds; at least `MIN_SAMPLES` rounds run in any case."""
+    """Time budget of the kept rounds; at least `MIN_SAMPLES` rounds run in any case."""
+    overtime: float = 1.5
+    """All rounds, disturbed ones included, may take this many times the budget."""
     precision: float = 0.02
     """Stop when the 95 % interval of the median is within plus or minus this share of it."""
     min_time: float = 0.1
@@ -31,6 +37,8 @@ class Policy:
     """A round is at least this long: shorter calls are averaged within a round."""
     block_time: float = 10e-3
     """The same for an alternating block: its first, cold call must not matter."""
+    group_time: float = 30e-3
+    """The machine is looked at again after this much time of rounds."""
     warmup_time: float = 0.1
 
 
@@ -44,6 +52,8 @@ class Measurement:
     calls_per_round: int
     first_call: float
     """The very first call: one-time costs such as allocation and kernel selection included."""
+    disturbed_rounds: int
+    """Rounds left out because the machine was disturbed; when stopped as disturbed, such rounds among the samples."""
     stopped: Stopped
 
 
@@ -56,6 +66,8 @@ class PairMeasurement:
     """One a round: the geometric mean of the side's two blocks."""
     calls_per_block: tuple[int, int]
     """Calls in a block of the standard and of the separable side."""
+    disturbed_rounds: int
+    """As in `Measurement`."""
     stopped: Stopped
 
     @property
@@ -73,50 +85,98 @@ class PairMeasurement:
         return math.exp(median(self.log_ratios)), math.exp(low), math.exp(high)
 
 
-def measure(call: Call, clock: Clock, policy: Policy) -> Measurement:
-    """Time one callable: the first call, warm-up, then rounds until the policy says stop."""
+def measure(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None) -> Measurement:
+    """Time one callable: the first call, warm-up, then rounds until the policy says stop.
+
+    `watch` tells which rounds to keep; without one every round counts.
+    """
     with _without_garbage_collection():
         first_call, warm = _warm_up(call, clock, policy)
         calls = _calls_for(policy.round_time, warm)
-        rounds: list[Elapsed] = []
-        stopped: Stopped | None = None
-        while stopped is None:
-            rounds.append(clock.time(call, calls))
-            stopped = _stop([r.wall for r in rounds], sum(r.wall for r in rounds), policy)
+
+        def take() -> _Round:
+            elapsed = clock.time(call, calls)
+            device = () if elapsed.device is None else (elapsed.device / calls,)
+            return _Round(elapsed.wall / calls, elapsed.wall, device)
+
+        rounds, disturbed, stopped = _sample(take, policy, watch or NoWatch())
     return Measurement(
-        samples=tuple(r.wall / calls for r in rounds),
-        device_samples=tuple(r.device / calls for r in rounds if r.device is not None),
+        samples=tuple(one.value for one in rounds),
+        device_samples=tuple(device for one in rounds for device in one.parts),
         calls_per_round=calls,
         first_call=first_call,
+        disturbed_rounds=disturbed,
         stopped=stopped,
     )
 
 
-def measure_pair(standard: Call, separable: Call, clock: Clock, policy: Policy) -> PairMeasurement:
+def measure_pair(
+    standard: Call, separable: Call, clock: Clock, policy: Policy, watch: Watch | None = None
+) -> PairMeasurement:
     """Time two callables against each other, in one process, in alternating blocks.
 
     A round is four blocks, A B B A and then B A A B in turn: what drifts linearly over a round cancels in its ratio,
-    and neither side is always first.
+    and neither side is always first. `watch` is as in `measure`.
     """
     sides = (standard, separable)
     with _without_garbage_collection():
-        calls = tuple(_calls_for(policy.block_time, _warm_up(side, clock, policy)[1]) for side in sides)
-        samples: tuple[list[float], list[float]] = ([], [])
-        ratios: list[float] = []
-        spent = 0.0
-        stopped: Stopped | None = None
-        while stopped is None:
-            order = (0, 1, 1, 0) if len(ratios) % 2 == 0 else (1, 0, 0, 1)
+        calls = [_calls_for(policy.block_time, _warm_up(side, clock, policy)[1]) for side in sides]
+        orders = itertools.cycle([(0, 1, 1, 0), (1, 0, 0, 1)])
+
+        def take() -> _Round:
             blocks: tuple[list[float], list[float]] = ([], [])
-            for side in order:
-                wall = clock.time(sides[side], calls[side]).wall
-                spent += wall
-                blocks[side].append(wall / calls[side])
-            for side in (0, 1):
-                samples[side].append(math.sqrt(blocks[side][0] * blocks[side][1]))
-            ratios.append(samples[0][-1] / samples[1][-1])
-            stopped = _stop(ratios, spent, policy)
-    return PairMeasurement(tuple(samples[0]), tuple(samples[1]), (calls[0], calls[1]), stopped)
+            for side in next(orders):
+                blocks[side].append(clock.time(sides[side], calls[side]).wall)
+            times = tuple(math.sqrt(one * two) / n for (one, two), n in zip(blocks, calls, strict=True))
+            return _Round(times[0] / times[1], sum(map(sum, blocks)), times)
+
+        rounds, disturbed, stopped = _sample(take, policy, watch or NoWatch())
+    standard_samples, separable_samples = zip(*(one.parts for one in rounds), strict=True)
+    return PairMeasurement(standard_samples, separable_samples, (calls[0], calls[1]), disturbed, stopped)
+
+
+@dataclass(frozen=True)
+class _Round:
+    value: float
+    """What the stopping rule looks at."""
+    wall: float
+    """Seconds that the round took."""
+    parts: tuple[float, ...]
+    """What else is kept of it."""
+
+
+def _sample(take: Callable[[], _Round], policy: Policy, watch: Watch) -> tuple[list[_Round], int, Stopped]:
+    """Take rounds until the policy says stop. Returns the rounds that count, how many were disturbed, and why it ended.
+
+    The machine is looked at before and after each group of rounds; a group counts when it was undisturbed both times.
+    """
+    kept: list[_Round] = []
+    disturbed: list[_Round] = []
+    quiet = watch.wait()
+    while True:
+        group = [take()]
+        while sum(one.wall for one in group) < policy.group_time:
+            group.append(take())
+        still_quiet = watch.quiet()
+        (kept if quiet and still_quiet else disturbed).extend(group)
+        stopped = _stop(kept, disturbed, policy)
+        if stopped == "disturbed":
+            return kept + disturbed, len(disturbed), stopped
+        if stopped:
+            return kept, len(disturbed), stopped
+        quiet = still_quiet or watch.wait()
+
+
+def _stop(kept: list[_Round], disturbed: list[_Round], policy: Policy) -> Stopped | None:
+    spent, wasted = (sum(one.wall for one in rounds) for rounds in (kept, disturbed))
+    overtime = spent + wasted >= policy.overtime * policy.max_time
+    if len(kept) < MIN_SAMPLES:
+        return "disturbed" if overtime and disturbed and len(kept) + len(disturbed) >= MIN_SAMPLES else None
+    if spent >= policy.min_time and half_width([one.value for one in kept]) <= policy.precision:
+        return "precise"
+    if spent >= policy.max_time or overtime:
+        return "time budget"
+    return "round limit" if len(kept) >= policy.max_rounds else None
 
 
 def _warm_up(call: Call, clock: Clock, policy: Policy) -> tuple[float, float]:
@@ -135,21 +195,6 @@ def _warm_up(call: Call, clock: Clock, policy: Policy) -> tuple[float, float]:
 
 def _calls_for(seconds: float, per_call: float) -> int:
     return max(1, math.ceil(seconds / per_call))
-
-
-def _stop(values: list[float], spent: float, policy: Policy) -> Stopped | None:
-    rounds = len(values)
-    if rounds < MIN_SAMPLES:
-        return None
-    # The interval is looked at ever more rarely, so that looking costs little and seldom stops on a lucky streak.
-    due = spent >= policy.min_time and (rounds < 20 or rounds % 10 == 0)
-    if due and half_width(values) <= policy.precision:
-        return "precise"
-    if spent >= policy.max_time:
-        return "time budget"
-    if rounds >= policy.max_rounds:
-        return "round limit"
-    return None
 
 
 @contextmanager
