@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from mnv1 import results
 from mnv1.cases import Pair
@@ -99,6 +100,7 @@ def pytest_collection_modifyitems(config, items):
 
     sweep = _sweep(config)
     items[:] = [item for item in items if sweep.case_of(item)]  # pytest keeps a place for each empty list of cases
+    items.sort(key=lambda item: not isinstance(sweep.case_of(item), Pair))  # the headline first: stable otherwise
     for item in items:
         reason = why_unavailable(sweep.case_of(item).conditions)
         if reason:
@@ -121,6 +123,21 @@ def pytest_collection_finish(session):
         # A line a case takes the place of pytest's dots and percentages.
         reporter.showfspath = False
         reporter._show_progress_info = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Run a case, and put it off to the end of the sweep, once, when the machine is disturbed meanwhile."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    if _sweep(item.config).put_off.get(item.nodeid) == 1:
+        _sweep(item.config).put_off[item.nodeid] += 1
+        item.session.items.append(item)
+    else:
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -208,6 +225,10 @@ class Replay:
         return next(self._moments)
 
 
+CHEAP_CASE = 5.0
+"""Expected seconds of a case below which a second try is worth its time after a disturbed first."""
+
+
 class Sweep:
     """One run of the suite: what is measured, how far it is, and the facts so far."""
 
@@ -223,6 +244,8 @@ class Sweep:
         self.facts = {}
         self.progress = None
         self.watch = None
+        self.put_off = {}
+        """Cases that met a disturbed machine: 1 when that has just happened, 2 when their second try is due."""
         self.dry = False
         """Whether cases are only checked, not measured (--benchmark-disable, --collect-only)."""
 
@@ -243,10 +266,20 @@ class Sweep:
             check(case)
             benchmark.pedantic(lambda: None)
             return
+        may_wait = self.watch and case.conditions.device == "cpu" and nodeid not in self.put_off
+        if may_wait and not self.watch.wait():
+            self._put_off(nodeid)
         policy = Policy(max_time=self.profile.time_for(case))
         run = run_pair if isinstance(case, Pair) else run_case
         record = run(case, policy, self.watch)
+        cheap = self.profile.expected_seconds(case) < CHEAP_CASE
+        if may_wait and cheap and record.facts["stopped"] == "disturbed":
+            self._put_off(nodeid)
         self.replay.load([sample * record.calls_per_round for sample in record.samples])
         benchmark.pedantic(lambda: None, rounds=len(record.samples), iterations=record.calls_per_round)
         benchmark.extra_info.update(record.facts)
         self.facts[nodeid] = record.facts
+
+    def _put_off(self, nodeid):
+        self.put_off[nodeid] = 1
+        pytest.skip("put off: the machine is disturbed")  # no report: pytest_runtest_protocol runs the case again

@@ -145,10 +145,10 @@ PROFILES: dict[str, Profile] = {
         models=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, replace(_ALPHA_SWEEP, batch_sizes=THROUGHPUT_BATCH)),
         layer_pairs=(_ALL_SHAPES,),
         model_pairs=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
-        layer_time=0.5,
-        model_time=1.0,
+        layer_time=0.4,
+        model_time=0.8,
         layer_pair_time=1.0,
-        model_pair_time=2.5,
+        model_pair_time=2.2,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),

@@ -50,7 +50,7 @@ def test_a_quiet_machine_loses_nothing():
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_disturbed_rounds_do_not_count(share):
     machine = Machine(disturbed=share)
-    policy = Policy(max_time=3, min_time=3)
+    policy = Policy(max_time=3, min_time=3, max_rounds=10_000)
     measured = measure("separable", machine, policy, machine.watch())
     assert measured.disturbed_rounds > 0
     assert measured.samples == pytest.approx([0.65e-3] * len(measured.samples))
@@ -59,9 +59,13 @@ def test_disturbed_rounds_do_not_count(share):
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_speedup_is_that_of_the_undisturbed_machine(share):
     machine = Machine(disturbed=share)
-    measured = measure_pair("standard", "separable", machine, Policy(max_time=3, min_time=3), machine.watch())
+    measured = measure_pair(
+        "standard", "separable", machine, Policy(max_time=3, min_time=3, max_rounds=10_000), machine.watch()
+    )
     assert measured.speedup[0] == pytest.approx(2.4 / 0.65)
-    without = measure_pair("standard", "separable", Machine(disturbed=share), Policy(max_time=3, min_time=3))
+    without = measure_pair(
+        "standard", "separable", Machine(disturbed=share), Policy(max_time=3, min_time=3, max_rounds=10_000)
+    )
     assert min(math.exp(ratio) for ratio in without.log_ratios) < 0.7 * 2.4 / 0.65
 
 

@@ -32,9 +32,9 @@ def test_a_line_for_each_case_with_progress(stored):
     _, output = stored
     lines = re.findall(r"^\[(\d)/3\] (\S+)  .*eta \d+:\d\d$", output, re.MULTILINE)
     assert lines == [
-        ("1", "model-standard-a0.25-r32-b1-cpu-fp32"),
-        ("2", "model-separable-a0.25-r32-b1-cpu-fp32"),
-        ("3", "speedup-model-a0.25-r32-b1-cpu-fp32"),
+        ("1", "speedup-model-a0.25-r32-b1-cpu-fp32"),
+        ("2", "model-standard-a0.25-r32-b1-cpu-fp32"),
+        ("3", "model-separable-a0.25-r32-b1-cpu-fp32"),
     ]
 
 
@@ -125,6 +125,6 @@ def test_a_wrong_output_fails_its_case_in_a_line_and_the_sweep_goes_on(tmp_path)
     command += ["--devices", "cpu", "-k", "model", "--benchmark-json", str(tmp_path / "run.json")]
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
-    assert re.search(r"\[2/3\] model-separable.*FAILED: .*WrongOutputError: .*expected \(1, 1000\)", process.stdout)
+    assert re.search(r"\[3/3\] model-separable.*FAILED: .*WrongOutputError: .*expected \(1, 1000\)", process.stdout)
     assert "Traceback" not in process.stdout
     assert list(load([tmp_path / "run.json"])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]

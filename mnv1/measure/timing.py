@@ -26,7 +26,7 @@ class Policy:
 
     max_time: float
     """Time budget of the kept rounds; at least `MIN_SAMPLES` rounds run in any case."""
-    overtime: float = 1.5
+    overtime: float = 1.3
     """All rounds, disturbed ones included, may take this many times the budget."""
     precision: float = 0.02
     """Stop when the 95 % interval of the median is within plus or minus this share of it."""
