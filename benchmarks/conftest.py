@@ -117,7 +117,8 @@ def pytest_collection_finish(session):
     if sweep.environment["machine_state"] == "controlled" and not sweep.dry:
         sweep.watch = ControlWatch(cpu_controls())
         sweep.watch.learn()
-    sweep.progress = Progress(expected, time.monotonic)
+    # Waits come early or not at all, so the remaining time is not extrapolated from them.
+    sweep.progress = Progress(expected, lambda: time.monotonic() - (sweep.watch.waited if sweep.watch else 0))
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not session.config.option.collectonly:
         # A line a case takes the place of pytest's dots and percentages.

@@ -18,6 +18,7 @@ class Watch:
     # Disturbed for the first {disturbed} looks that a case takes before it starts, and quiet from then on.
     def __init__(self, controls):
         self.waits = 0
+        self.waited = 0
     def learn(self):
         pass
     def quiet(self):

@@ -66,8 +66,9 @@ class ControlWatch:
         self._batch: list[tuple[float, ...]] = []
         self.baseline: tuple[float, ...] = (math.inf,) * len(controls)
         """Of each control, in seconds: the lowest of all batches' best deciles; infinite before the first is full."""
-        self._patience, self._now = patience, now
-        self.allowance = allowance
+        self._patience, self._allowance, self._now = patience, allowance, now
+        self.waited = 0.0
+        """Seconds of all waits so far."""
 
     def learn(self, readings: int = 4 * BATCH) -> None:
         """Read the controls some times, so that there is something to compare with."""
@@ -89,9 +90,9 @@ class ControlWatch:
         """Read the controls until they are quiet, the patience is over or the session's allowance is spent."""
         start = self._now()
         quiet = self.quiet()
-        while not quiet and self._now() - start < min(self._patience, self.allowance):
+        while not quiet and self._now() - start < min(self._patience, self._allowance - self.waited):
             quiet = self.quiet()
-        self.allowance -= self._now() - start
+        self.waited += self._now() - start
         return quiet
 
 

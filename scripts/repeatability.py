@@ -1,0 +1,32 @@
+"""How well speedups repeat over stored runs: `python scripts/repeatability.py RUN RUN [RUN ...]`.
+
+To measure it, store the same sweep several times on an otherwise idle machine, each in a process of its own:
+`for i in 1 2 3 4 5 6; do pytest benchmarks -k speedup --devices cpu --benchmark-json repeat_$i.json; done`
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnv1.report.repeatability import case_table, repeatability, summary
+from mnv1.results import ResultError, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: Markdown on standard output. Returns 1 when the runs cannot be compared."""
+    parser = argparse.ArgumentParser(description="Table of how well speedups repeat over several stored runs.")
+    parser.add_argument("runs", nargs="+", type=Path, help="stored runs of one machine, two or more")
+    args = parser.parse_args(argv)
+    try:
+        table = repeatability(load(args.runs))
+    except ResultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{summary(table)}\n\n{case_table(table)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

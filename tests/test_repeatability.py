@@ -1,0 +1,42 @@
+import pytest
+
+from mnv1.report.repeatability import case_table, repeatability, summary
+from mnv1.results import ResultError, load
+from tests.conftest import latency_facts, speedup_facts
+
+
+def runs(store, *figures, **environment):
+    """Runs of one case with the given (speedup, why sampling stopped)."""
+    paths = [
+        store([speedup_facts(speedup=speedup, stopped=stopped), latency_facts()], name=f"000{n}_r.json", **environment)
+        for n, (speedup, stopped) in enumerate(figures, start=1)
+    ]
+    return load(paths)
+
+
+def test_variation_over_all_and_over_undisturbed_runs(store):
+    table = repeatability(runs(store, (3.9, "precise"), (4.1, "time budget"), (2.0, "disturbed")))
+    (row,) = table.to_dict("records")
+    assert row["runs"] == 3
+    assert row["undisturbed_runs"] == 2
+    assert row["undisturbed_cv"] == pytest.approx(0.1 * 2**0.5 / 4.0)
+    assert row["cv"] > 0.3
+    assert summary(table).splitlines()[2:] == ["| all | 1 | 34.8 % | 34.8 % |", "| undisturbed | 1 | 3.5 % | 3.5 % |"]
+    assert case_table(table).splitlines()[-1] == (
+        "| speedup-model-a1.00-r224-b1-cpu-fp32 | 3 | 3.33× | 34.8 % | 2 | 3.5 % |"
+    )
+
+
+def test_a_case_without_two_undisturbed_runs_has_no_such_figure(store):
+    table = repeatability(runs(store, (4.0, "disturbed"), (4.2, "disturbed")))
+    assert "undisturbed" not in summary(table).split("CV |")[-1]
+    assert case_table(table).endswith("| 0 |  |")
+
+
+def test_unlike_or_single_runs_are_refused(store):
+    with pytest.raises(ResultError, match="at least two runs"):
+        repeatability(runs(store, (4.0, "precise")))
+    here = store([speedup_facts()])
+    there = store([speedup_facts()], name="0002_b.json", machine="other")
+    with pytest.raises(ResultError, match="unlike environments"):
+        repeatability(load([here, there]))
