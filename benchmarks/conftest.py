@@ -115,7 +115,7 @@ def pytest_collection_finish(session):
     runnable = [item for item in session.items if not item.get_closest_marker("skip")]
     expected = {item.nodeid: sweep.profile.expected_seconds(sweep.case_of(item)) for item in runnable}
     if sweep.environment["machine_state"] == "controlled" and not sweep.dry:
-        sweep.watch = ControlWatch(cpu_controls())
+        sweep.watch = ControlWatch(cpu_controls(), allowance=sweep.profile.wait_time)
         sweep.watch.learn()
     # Waits come early or not at all, so the remaining time is not extrapolated from them.
     sweep.progress = Progress(expected, lambda: time.monotonic() - (sweep.watch.waited if sweep.watch else 0))

@@ -75,7 +75,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Profile:
-    """Which cases run, and how long each may be sampled: seconds for a layer, a model and a pair of either."""
+    """Which cases run, and how long each may be sampled: seconds for a layer, a model and a pair of either.
+
+    `wait_time` bounds all waits for an undisturbed machine together, in seconds.
+    """
 
     layers: tuple[Grid, ...]
     models: tuple[Grid, ...]
@@ -85,6 +88,7 @@ class Profile:
     model_time: float
     layer_pair_time: float
     model_pair_time: float
+    wait_time: float
 
     def time_for(self, case: Case | Pair) -> float:
         """Time budget of a case's counted rounds, in seconds."""
@@ -139,6 +143,7 @@ PROFILES: dict[str, Profile] = {
         model_time=0.3,
         layer_pair_time=0.4,
         model_pair_time=0.6,
+        wait_time=10.0,
     ),
     "default": Profile(
         layers=(_ALL_SHAPES,),
@@ -149,6 +154,7 @@ PROFILES: dict[str, Profile] = {
         model_time=0.8,
         layer_pair_time=1.0,
         model_pair_time=2.2,
+        wait_time=75.0,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),
@@ -159,6 +165,7 @@ PROFILES: dict[str, Profile] = {
         model_time=3.0,
         layer_pair_time=2.0,
         model_pair_time=4.0,
+        wait_time=1200.0,
     ),
 }
 

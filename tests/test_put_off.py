@@ -16,7 +16,7 @@ from mnv1.measure import quiet
 
 class Watch:
     # Disturbed for the first {disturbed} looks that a case takes before it starts, and quiet from then on.
-    def __init__(self, controls):
+    def __init__(self, controls, allowance):
         self.waits = 0
         self.waited = 0
     def learn(self):

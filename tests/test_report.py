@@ -173,3 +173,14 @@ def test_rendering_never_imports_torch():
 def test_frame_of_nothing_has_all_columns():
     assert isinstance(frame([]), pd.DataFrame)
     assert frame([]).empty
+
+
+def test_blocks_are_in_the_networks_order_whatever_was_measured_first():
+    shapes = [(512, 512, 1, 14), (64, 128, 2, 112), (3, 32, 2, 224), (32, 64, 1, 112), (128, 256, 2, 56)]
+    facts = [
+        latency_facts(subject="layer", shape=f"{i}x{o}-s{s}-d{d}", in_channels=i, out_channels=o, stride=s, side=d)
+        for i, o, s, d in shapes
+    ]
+    rows = BY_NAME["layer_times"].select(frame(facts))
+    expected = ["3x32-s2-d224", "32x64-s1-d112", "64x128-s2-d112", "128x256-s2-d56", "512x512-s1-d14"]
+    assert list(rows["shape"]) == expected

@@ -59,7 +59,7 @@ class ControlWatch:
         self,
         controls: Sequence[Control],
         patience: float = 3.0,
-        allowance: float = 90.0,
+        allowance: float = 75.0,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._controls = controls

@@ -122,9 +122,9 @@ def _model_speedup(results: Rows) -> Rows:
 def _layers(measures: str) -> Callable[[Rows], Rows]:
     def select(results: Rows) -> Rows:
         rows = _select(results, "layer", measures)
-        order = rows["shape"].drop_duplicates().reset_index(drop=True)
-        place = rows["shape"].map({shape: number for number, shape in order.items()})
-        rows = _ordered(rows.assign(place=place)).sort_values(["precision", "batch_size", "place"], kind="stable")
+        # Blocks as the network has them, whatever order they were measured in.
+        rows = _ordered(rows.assign(place=-rows["side"].astype(float)))
+        rows = rows.sort_values(["batch_size", "place", "in_channels", "out_channels"], kind="stable")
         # fp32 before amp, as everywhere.
         rows = rows.sort_values(
             "precision", key=lambda names: names.map({"fp32": 0, "tf32": 1, "amp": 2}), kind="stable"
