@@ -184,3 +184,14 @@ def test_blocks_are_in_the_networks_order_whatever_was_measured_first():
     rows = BY_NAME["layer_times"].select(frame(facts))
     expected = ["3x32-s2-d224", "32x64-s1-d112", "64x128-s2-d112", "128x256-s2-d56", "512x512-s1-d14"]
     assert list(rows["shape"]) == expected
+
+
+def test_bars_of_a_disturbed_machine_are_marked():
+    def marks(stopped):
+        rows = BY_NAME["verdict"].select(frame([speedup_facts(stopped=stopped), speedup_facts(batch_size=8)]))
+        figure = plots.plot("verdict", rows, "t")
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        return [bar.get_hatch() or "" for bar in figure.axes[0].patches], "on a disturbed machine" in legend
+
+    assert marks("disturbed") == (["///", ""], True)
+    assert marks("precise") == (["", ""], False)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mnv1.report import units
@@ -113,6 +113,10 @@ def _grouped_bars(
             x,
             bars[value] * scale,
             width,
+            # Memory does not depend on what else the machine does; times on a disturbed machine are marked.
+            hatch=["///" if stopped == "disturbed" and interval else "" for stopped in bars["stopped"]],
+            edgecolor="white",
+            linewidth=0,
             yerr=error,
             label=str(name),
             color=COLOURS[str(name)],
@@ -129,8 +133,18 @@ def _verdict(rows: Rows) -> Figure:
     for bar in (
         patch for patch in axes.patches if isinstance(patch, Rectangle)
     ):  # at the foot of each bar, where no whisker crosses it
+        box = {"facecolor": bar.get_facecolor(), "edgecolor": "none", "pad": 1.5}
         middle = bar.get_x() + bar.get_width() / 2
-        axes.text(middle, 0.15, units.ratio(bar.get_height()), ha="center", va="bottom", color="white", weight="bold")
+        axes.text(
+            middle,
+            0.15,
+            units.ratio(bar.get_height()),
+            ha="center",
+            va="bottom",
+            color="white",
+            weight="bold",
+            bbox=box,
+        )
     axes.set_ylabel("speedup, standard / separable (×)")
     return _with_legend(figure, axes)
 
@@ -182,7 +196,14 @@ def _model_speedup(rows: Rows) -> Figure:
 
 def _with_legend(figure: Figure, axes: Axes) -> Figure:
     """The figure with one legend below all panels, from the labels of one of them."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    handles, labels = axes.get_legend_handles_labels()
+    # A series' first bar may be marked as disturbed; its legend is not.
+    handles = [Patch(facecolor=h[0].get_facecolor()) if isinstance(h, BarContainer) else h for h in handles]
+    hatched = [p for one in figure.axes for p in one.patches if p.get_hatch()]
+    if hatched:
+        handles.append(Patch(facecolor="#888888", edgecolor="white", hatch="///", linewidth=0))
+        labels.append("on a disturbed machine")
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 

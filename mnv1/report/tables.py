@@ -183,8 +183,8 @@ VIEWS: tuple[View, ...] = (
         "layer_speedup",
         "Measured speedup of each block, beside the ratio of operations",
         "A bar is how many times faster the separable block is than the standard convolution of the same shape, its "
-        "whisker the 95 % interval; the dark mark above it is what counting operations promises. Below 1 it "
-        "is slower.",
+        "whisker the 95 % interval; the dark mark above it is what counting operations promises. Below 1 it is slower. "
+        "Hatched bars could only be measured on a disturbed machine.",
         "a standard/separable pair of a layer",
         _layers("speedup"),
         (
