@@ -71,8 +71,9 @@ class ResultError(Exception):
     """A stored run that cannot be used; the message is one line for the user."""
 
 
-def find_runs(folder: Path) -> list[Path]:
+def find_runs(folder: Path | str) -> list[Path]:
     """Every stored run below a folder, by pytest-benchmark's file names. Raises `ResultError` when there is none."""
+    folder = Path(folder)
     runs = sorted(folder.rglob("[0-9][0-9][0-9][0-9]_*.json")) if folder.is_dir() else []
     if not runs:
         raise ResultError(f"{folder}: no stored runs here; measure first: pytest benchmarks --benchmark-autosave")

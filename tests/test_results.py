@@ -117,3 +117,4 @@ def test_find_runs(tmp_path, store):
     (path.parent.parent / "rendered").mkdir()
     (path.parent.parent / "rendered" / "verdict.json").write_text("{}")
     assert find_runs(tmp_path / "results") == [path]
+    assert find_runs(str(tmp_path / "results")) == [path]
