@@ -59,7 +59,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     options = config.option
     try:
-        given = {name: parse(getattr(options, name)) for name, (parse, _) in AXES.items() if getattr(options, name)}
+        texts = {name: getattr(options, name) for name in AXES}
+        given = {name: AXES[name][0](text) for name, text in texts.items() if text is not None}
         cases = select(options.profile, Overrides(**given))
     except CaseError as error:
         raise pytest.UsageError(str(error)) from None

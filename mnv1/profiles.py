@@ -128,7 +128,7 @@ _ALL_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), SMALL_BATCHES)
 _ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), SMALL_BATCHES)
 _RESOLUTION_SWEEP = replace(_ALPHA_SWEEP, alphas=(1.0,), resolutions=RESOLUTIONS)
 _FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=THROUGHPUT_BATCH)
-# An early, a middle and a late block: activation-bound, mixed and weight-bound.
+# An early block, where activations are most of the traffic, and a late one, where weights are.
 _SMOKE_SHAPES = replace(_ALL_SHAPES, batch_sizes=ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
 _EVERYTHING = Grid(KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)

@@ -70,6 +70,7 @@ def test_pytest_benchmark_reads_the_stored_run(stored):
     [
         (("--profile", "quick"), "unknown profile 'quick': choose one of smoke, default, full"),
         (("--devices", "tpu"), "--devices: unknown value 'tpu'; valid values: cpu, cuda"),
+        (("--kinds", ""), "--kinds: unknown value ''; valid values: standard,"),
         (("--kinds", "dense"), "--kinds: unknown value 'dense'; valid values: standard,"),
         (("--alphas", "-1"), "--alphas: '-1' is not valid; valid values: positive numbers such as 0.75"),
         (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
