@@ -104,6 +104,17 @@ def count(layers: Iterable[Layer], batch_size: int = 1, element_size: int = 4) -
     )
 
 
+def memory_floor(layers: Iterable[Layer], batch_size: int = 1, element_size: int = 4) -> int:
+    """Bytes of activations that any layer-by-layer evaluation holds at its worst moment: one layer's input and output.
+
+    The network's own input is not counted, as in the measured peak memory; BatchNorm is folded and ReLU in place.
+    """
+    first, *rest = layers
+    elements = [first.out_channels * first.out_side**2]
+    elements += [one.in_channels * one.side**2 + one.out_channels * one.out_side**2 for one in rest]
+    return element_size * batch_size * max(elements)
+
+
 def count_with_fvcore(module: nn.Module, images: torch.Tensor) -> int:
     """MACs as fvcore counts them, without BatchNorm and pooling: the cross-check for the closed form.
 

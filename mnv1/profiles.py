@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -28,6 +28,12 @@ from mnv1.cases import (
     Workload,
 )
 from mnv1.complexity import count
+from mnv1.measure.timing import Policy
+
+PAIR_VISIT_TIME = 0.08
+"""Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
+short visits tell more than few long ones: of 50 visits over 7 minutes the means varied by 1.2 to 1.6 %, of 8 visits of
+five times that length by 3 to 5 %."""
 
 
 class CaseError(ValueError):
@@ -75,9 +81,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Profile:
-    """Which cases run, and how long each may be sampled: seconds for a layer, a model and a pair of either.
+    """Which cases run, and how long they may be sampled, in seconds.
 
-    `wait_time` bounds all waits for an undisturbed machine together, in seconds.
+    `layer_time` and `model_time` are the budgets of a latency, `layer_pair_time` and `model_pair_time` those of a
+    speedup, which is sampled in many short visits spread over the sweep: at least `min_visits`. Once the sweep took
+    `sweep_time`, speedups get no more visits than that.
     """
 
     layers: tuple[Grid, ...]
@@ -88,21 +96,38 @@ class Profile:
     model_time: float
     layer_pair_time: float
     model_pair_time: float
-    wait_time: float
+    min_visits: int
+    sweep_time: float
 
-    def time_for(self, case: Case | Pair) -> float:
-        """Time budget of a case's counted rounds, in seconds."""
+    def policy_for(self, case: Case | Pair) -> Policy:
+        """How a case is sampled."""
         if isinstance(case, Pair):
-            return self.layer_pair_time if isinstance(case.separable.workload, Block) else self.model_pair_time
-        return self.layer_time if isinstance(case.workload, Block) else self.model_time
+            budget = self.layer_pair_time if isinstance(case.separable.workload, Block) else self.model_pair_time
+            return Policy(visit_time=PAIR_VISIT_TIME, max_time=budget, min_visits=self.min_visits)
+        budget = self.layer_time if isinstance(case.workload, Block) else self.model_time
+        return Policy(visit_time=budget, max_time=3 * budget)
 
     def expected_seconds(self, case: Case | Pair) -> float:
-        """A guess of how long a case takes in all, for the progress display: only its proportions matter."""
-        budget = self.time_for(case)
-        calls, cases = (14, (case.standard, case.separable)) if isinstance(case, Pair) else (8, (case,))
-        # The fewest rounds that run even when the budget is spent, at some 100 G MACs/s.
-        fewest = sum(calls * count(one.workload.layers, one.conditions.batch_size).macs / 1e11 for one in cases)
-        return 0.3 + max(0.6 * budget, fewest)
+        """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
+        policy = self.policy_for(case)
+        if isinstance(case, Pair):
+            # Two calls a side in each visit, at some 100 G MACs/s.
+            fewest = 2 * self.min_visits * sum(_macs(one) for one in (case.standard, case.separable)) / 1e11
+            return 0.1 + max(policy.max_time, fewest)
+        # The fewest rounds that run even when the budget is spent, and the passes beside them.
+        return 0.3 + max(0.6 * policy.visit_time, 11 * _macs(case) / 1e11)
+
+    def expected_shares(self, cases: Sequence[Case | Pair]) -> dict[str, float]:
+        """Expected seconds of each case by its id, where all of them together keep to the sweep's time."""
+        expected = {case.id: self.expected_seconds(case) for case in cases}
+        pairs = [case.id for case in cases if isinstance(case, Pair)]
+        of_pairs = sum(expected[name] for name in pairs)
+        left = max(self.sweep_time - (sum(expected.values()) - of_pairs), 0.1 * of_pairs)
+        return expected | {name: expected[name] * min(1.0, left / of_pairs) for name in pairs}
+
+
+def _macs(case: Case) -> int:
+    return count(case.workload.layers, case.conditions.batch_size).macs
 
 
 @dataclass(frozen=True)
@@ -141,20 +166,22 @@ PROFILES: dict[str, Profile] = {
         model_pairs=(_SMOKE_MODELS,),
         layer_time=0.2,
         model_time=0.3,
-        layer_pair_time=0.4,
-        model_pair_time=0.6,
-        wait_time=10.0,
+        layer_pair_time=0.8,
+        model_pair_time=1.2,
+        min_visits=4,
+        sweep_time=25.0,
     ),
     "default": Profile(
         layers=(_ALL_SHAPES,),
-        models=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, replace(_ALPHA_SWEEP, batch_sizes=THROUGHPUT_BATCH)),
+        models=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
         layer_pairs=(_ALL_SHAPES,),
         model_pairs=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
-        layer_time=0.4,
-        model_time=0.8,
-        layer_pair_time=1.0,
-        model_pair_time=2.2,
-        wait_time=75.0,
+        layer_time=0.25,
+        model_time=0.4,
+        layer_pair_time=8.0,
+        model_pair_time=40.0,
+        min_visits=6,
+        sweep_time=480.0,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),
@@ -163,9 +190,10 @@ PROFILES: dict[str, Profile] = {
         model_pairs=(_EVERYTHING,),
         layer_time=1.0,
         model_time=3.0,
-        layer_pair_time=2.0,
-        model_pair_time=4.0,
-        wait_time=1200.0,
+        layer_pair_time=8.0,
+        model_pair_time=40.0,
+        min_visits=10,
+        sweep_time=math.inf,
     ),
 }
 
@@ -294,3 +322,44 @@ def _parse_numbers(
             raise CaseError(f"{option}: {part.strip()!r} is not valid; valid values: {expected}") from None
         values.append(value)
     return tuple(dict.fromkeys(values))
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """A shard such as `2/4`: the second of four. Raises `CaseError`."""
+    number, slash, shards = text.partition("/")
+    if not (slash and number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise CaseError(f"--shard: {text!r} is not valid; valid values: 1/4 to 4/4, for four shards")
+    return int(number), int(shards)
+
+
+def shard(cases: Iterable[Case | Pair], number: int, shards: int, profile: Profile) -> frozenset[str]:
+    """Ids of the cases in one of several shards of about the same expected cost.
+
+    The same cases always fall into the same shards, on any machine: the dearest case goes to the cheapest shard so
+    far, for each device by itself, because another machine may have no GPU and skip those.
+    """
+    spent: dict[tuple[str, int], float] = {}
+    chosen = set()
+    for case in sorted(cases, key=lambda one: (-profile.expected_seconds(one), one.id)):
+        device = case.conditions.device
+        cheapest = min(range(1, shards + 1), key=lambda one: (spent.get((device, one), 0.0), one))
+        spent[device, cheapest] = spent.get((device, cheapest), 0.0) + profile.expected_seconds(case)
+        if cheapest == number:
+            chosen.add(case.id)
+    return frozenset(chosen)
+
+
+def why_unavailable(conditions: Conditions, environment: Mapping[str, object], chosen: bool) -> str | None:
+    """Why a case under these conditions is not measured on a machine, or None when it is.
+
+    `chosen`: whether the user named the precision, so that it is measured even where that takes long.
+    """
+    if conditions.device == "cuda" and "gpu" not in environment:
+        return "no CUDA device: torch.cuda.is_available() is false here"
+    on_cpu = conditions.device == "cpu" and conditions.precision == "amp"
+    if on_cpu and not chosen and not environment["bf16_instructions"]:
+        return (
+            "this CPU has no bf16 instructions, so that amp takes up to 100 times as long as fp32: name it in "
+            "--precisions to measure it all the same"
+        )
+    return None

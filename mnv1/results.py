@@ -40,31 +40,55 @@ COLUMNS: dict[str, str] = {
     "macs": "multiply-accumulates a call",
     "params": "trainable parameters",
     "min_bytes": "compulsory memory traffic of a call, bytes",
-    "latency_p50": "seconds a call, median",
-    "latency_low": "seconds, lower end of the median's 95 % interval",
-    "latency_high": "seconds, upper end of the median's 95 % interval",
+    "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean of the visits' medians)",
+    "latency_low": "seconds, lower end of its 95 % interval",
+    "latency_high": "seconds, upper end of its 95 % interval",
     "latency_p90": "seconds a call, 90th percentile of the rounds",
     "latency_p99": "seconds a call, 99th percentile of the rounds",
-    "device_latency_p50": "CUDA: seconds a call between events on the stream, median",
+    "device_latency_p50": "CUDA: seconds a call between events on the stream, gaps included, median",
+    "device_busy": "CUDA: seconds a call in which kernels run, gaps left out",
+    "launch_bound": "CUDA: whether a call takes far longer than its kernels",
+    "gpu_clock": "CUDA: clock of the multiprocessors right after the rounds, Hz",
+    "throttled": "CUDA: what held the clocks back; empty for nothing",
     "first_call": "seconds of the very first call",
     "throughput": "images a second, at the median latency",
     "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
     "peak_memory": "bytes above weights and input, at the worst moment",
-    "speedup": "speedups: standard time / separable time, median of alternating rounds",
+    "peak_reserved": "CUDA: bytes that the caching allocator took from the device for the call",
+    "process_peak": "CPU: bytes by which the process grew, libraries' scratch memory included (VmHWM)",
+    "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be",
+    "speedup": "speedups: standard time / separable time, geometric mean over the visits' medians",
     "speedup_low": "speedups: lower end of the 95 % interval",
     "speedup_high": "speedups: upper end of the 95 % interval",
-    "standard_latency_p50": "speedups: seconds a call of the standard side, median",
+    "standard_latency_p50": "speedups: seconds a call of the standard side",
     "standard_macs": "speedups: multiply-accumulates a call of the standard side",
     "macs_ratio": "speedups: MACs of the standard side / MACs of the separable side",
     "rounds": "counted rounds",
+    "visits": "times that the case was sampled, spread over the sweep",
+    "call_time": "seconds of all calls that were timed, warm-up and disturbed rounds included",
     "calls_per_round": "calls that one round averages",
     "disturbed_rounds": "rounds left out because controls said that the machine was disturbed",
-    "stopped": "why sampling stopped: precise, time budget, round limit or disturbed (such rounds had to count)",
+    "stopped": "why sampling stopped: precise, no longer improving, time budget, round limit or disturbed (such rounds "
+    "had to count)",
 }
 """Every column of the table, with its meaning and unit (SI base units)."""
 
-_TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped"}
-_COMPARABLE = ("machine", "cpu", "cpus", "threads", "gpu", "machine_state", "allocator", "cuda_build", "python")
+_TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
+_TRUTH = {"launch_bound"}
+_COMPARABLE = (
+    "machine",
+    "cpu",
+    "cpu_capability",
+    "cpus",
+    "threads",
+    "thread_binding",
+    "gpu",
+    "gpu_driver",
+    "machine_state",
+    "allocator",
+    "cuda_build",
+    "python",
+)
 
 
 class ResultError(Exception):
@@ -188,9 +212,8 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
         needed |= {"throughput", "peak_memory", "latency_p90", "latency_p99"}
     for name in COLUMNS:
         if name in facts:
-            value = facts[name]
-            valid = isinstance(value, str) if name in _TEXT else isinstance(value, int | float)
-            if not valid or isinstance(value, bool):
+            kind = str if name in _TEXT else bool if name in _TRUTH else int | float
+            if not isinstance(facts[name], kind) or isinstance(facts[name], bool) != (name in _TRUTH):
                 return name
         elif name in needed:
             return name

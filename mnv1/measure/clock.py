@@ -1,4 +1,7 @@
-"""Clocks: how long some calls take until their work is done, on the CPU and on a CUDA device."""
+"""Clocks: how long some calls take until their work is done, on the CPU and on a CUDA device.
+
+torch is imported only where a device is timed: the process that plans a sweep needs the types alone.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-
-import torch
 
 from mnv1.cases import Device
 
@@ -48,12 +49,15 @@ class CudaClock:
     """
 
     def __init__(self) -> None:
+        import torch
+
+        self._cuda = torch.cuda
         self._start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         self._end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
     def time(self, call: Call, calls: int) -> Elapsed:
         """See `Clock.time`; the device's time includes gaps in which it waits for the host."""
-        torch.cuda.synchronize()
+        self._cuda.synchronize()
         start = time.perf_counter()
         self._start.record()
         for _ in range(calls):
@@ -62,6 +66,20 @@ class CudaClock:
         self._end.synchronize()
         wall = time.perf_counter() - start
         return Elapsed(wall, self._start.elapsed_time(self._end) / 1e3)  # events count milliseconds
+
+
+class Meter:
+    """A clock that also adds up what it timed: the seconds that a case's own calls took."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.total = 0.0
+
+    def time(self, call: Call, calls: int) -> Elapsed:
+        """See `Clock.time`."""
+        elapsed = self._clock.time(call, calls)
+        self.total += elapsed.wall
+        return elapsed
 
 
 def clock_for(device: Device) -> Clock:

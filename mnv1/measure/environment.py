@@ -8,42 +8,65 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from mnv1.measure.state import CPUS  # before torch, which may bind this process
+
+# isort: split
 import torch
 
-PACKAGES = ("torch", "torchvision", "numpy", "pytest-benchmark", "mnv1")
+from mnv1.measure import gpu
+
+PACKAGES = ("torch", "torchvision", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1")
+
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
+"""CPU features that decide which kernels libraries pick."""
+
+BUSY = 0.2
+"""Share of the CPUs in use, before anything is measured, from which a warning is due."""
 
 
 def describe() -> dict[str, object]:
-    """Facts about this machine and its software; sizes in bytes."""
+    """Facts about this machine and its software; sizes in bytes, clocks in Hz."""
+    clock = psutil.cpu_freq()
     facts: dict[str, object] = {
         "machine": machine_name(),
         "cpu": cpu_model(),
-        "cpus": len(_usable_cpus()),
+        "cpus": len(CPUS),
+        "cores": psutil.cpu_count(logical=False) or len(CPUS),
+        "cpu_clock": int(clock.current * 1e6) if clock else "not reported",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_features": [name for name in FEATURES if name in _cpu_flags()],
         "bf16_instructions": _has_bf16_instructions(),
+        "caches": _caches(),
         "memory": psutil.virtual_memory().total,
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not reported",
+        "huge_pages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")) or "not reported",
+        "governor": _governor() or "not reported",
         "virtualised": "hypervisor" in _cpu_flags(),
+        "hypervisor": _read("/sys/class/dmi/id/sys_vendor") or "not reported",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        "omp_environment": {name: value for name, value in sorted(os.environ.items()) if _is_threading(name)},
+        "environment_variables": {name: value for name, value in sorted(os.environ.items()) if _matters(name)},
         "packages": {name: _version(name) for name in PACKAGES},
+        "torch_build": torch.__version__,
         "onednn": _onednn(),
         "cuda_build": torch.version.cuda or "none",
+        "revision": _revision(),
     }
     if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_properties(0)
+        device = torch.cuda.get_device_properties(0)
         facts |= {
-            "gpu": gpu.name,
-            "gpu_memory": gpu.total_memory,
-            "gpu_capability": f"{gpu.major}.{gpu.minor}",
+            "gpu": device.name,
+            "gpu_memory": device.total_memory,
+            "gpu_capability": f"{device.major}.{device.minor}",
             "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            **gpu.describe(),
         }
     return facts
 
@@ -51,24 +74,34 @@ def describe() -> dict[str, object]:
 def warnings() -> list[str]:
     """What on this machine makes figures less trustworthy, each with what to do about it."""
     found = []
-    governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    governor = _governor()
     if governor and governor != "performance":
         found.append(f"CPU governor is {governor}: run `cpupower frequency-set -g performance` as root")
-    cpus = len(_usable_cpus())
     # Not the load average: it still remembers a minute of what has just ended, such as an installation.
-    busy = psutil.cpu_percent(interval=0.5)
-    if busy > 20:
-        found.append(f"the CPUs are {busy:.0f} % busy before anything is measured: stop what else runs, and run again")
-    if torch.get_num_threads() > cpus:
-        found.append(f"torch uses {torch.get_num_threads()} threads on {cpus} CPUs: set OMP_NUM_THREADS={cpus}")
+    busy = psutil.cpu_percent(interval=0.5) / 100
+    if busy > BUSY:
+        found.append(f"the CPUs are {busy:.0%} busy before anything is measured: stop what else runs, and run again")
+    if torch.get_num_threads() > len(CPUS):
+        found.append(
+            f"torch uses {torch.get_num_threads()} threads on {len(CPUS)} CPUs: set OMP_NUM_THREADS={len(CPUS)}"
+        )
+    if "hypervisor" in _cpu_flags():
+        found.append(
+            "this is a virtual machine, whose neighbours cannot be seen: trust speedups, and latencies of one run only"
+        )
     if not _has_bf16_instructions():
-        found.append("this CPU has no bf16 instructions: expect amp to be slower than fp32, or pass --precisions fp32")
+        found.append("this CPU has no bf16 instructions, amp would be far slower than fp32: name it in --precisions")
+    if torch.cuda.is_available():
+        found += _gpu_warnings(gpu.describe(), gpu.throttling())
     return found
 
 
 def machine_name() -> str:
-    """A folder name for results of this kind of machine, such as `amd-epyc-2cpu`; the GPU is part of it."""
-    parts = [cpu_model(), f"{len(_usable_cpus())}cpu"]
+    """A folder name for results of this kind of machine, such as `amd-epyc-avx2-2cpu`; the GPU is part of it.
+
+    What torch's kernels are chosen by belongs to it, because virtual machines hide their CPU's model.
+    """
+    parts = [cpu_model(), torch.backends.cpu.get_cpu_capability(), f"{len(CPUS)}cpu"]
     if torch.cuda.is_available():
         parts.insert(0, torch.cuda.get_device_properties(0).name)
     text = re.sub(r"\((r|tm)\)|\bcpu\b|@.*?hz|processor", "", " ".join(parts), flags=re.IGNORECASE)
@@ -81,22 +114,61 @@ def cpu_model() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _usable_cpus() -> list[int]:
-    process = psutil.Process()
-    return process.cpu_affinity() or [] if hasattr(process, "cpu_affinity") else list(range(psutil.cpu_count() or 1))
-
-
 def _cpu_flags() -> frozenset[str]:
     found = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     return frozenset(found[1].split() if found else [])
 
 
 def _has_bf16_instructions() -> bool:
-    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def _is_threading(name: str) -> bool:
-    return name.startswith(("OMP_", "MKL_", "KMP_", "GOMP_", "ONEDNN_", "DNNL_", "MALLOC_", "LD_PRELOAD"))
+def _gpu_warnings(described: dict[str, object], now: dict[str, object]) -> list[str]:
+    found = []
+    if now.get("throttled"):
+        found.append(f"the GPU is held back by its {now['throttled']}: let it cool down, or raise its limits")
+    if described.get("gpu_persistence") is False:
+        found.append("the GPU's persistence mode is off: run `nvidia-smi -pm 1` as root")
+    return found
+
+
+def _governor() -> str:
+    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def _caches() -> dict[str, str]:
+    """Size of each level of cache that a CPU sees, as the kernel writes it."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if _read(index / "type") != "Instruction":
+            found[f"L{_read(index / 'level')}"] = _read(index / "size")
+    return found
+
+
+def _chosen(text: str) -> str:
+    """The one in brackets of several choices, as the kernel writes them."""
+    found = re.search(r"\[(\w+)\]", text)
+    return found[1] if found else ""
+
+
+def _revision() -> str:
+    """The git revision of this suite's working copy, with + where it has changes."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _matters(name: str) -> bool:
+    """Whether an environment variable decides about threads, allocation or kernels."""
+    prefixes = ("OMP_", "MKL_", "KMP_", "GOMP_", "ONEDNN_", "DNNL_", "MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+    return name.startswith((*prefixes, "CUDA_", "CUDNN_", "NVIDIA_TF32", "PYTORCH_", "TORCH_", "ATEN_"))
 
 
 def _onednn() -> str:
@@ -111,7 +183,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text().strip()
     except OSError:
@@ -121,7 +193,7 @@ def _read(path: str) -> str:
 def main() -> int:
     """Print the environment and its warnings."""
     for name, value in describe().items():
-        print(f"{name:18} {value}")
+        print(f"{name:22} {value}")
     for warning in warnings():
         print(f"warning: {warning}")
     return 0

@@ -1,31 +1,82 @@
-"""Peak memory of one call, in a pass of its own: never while anything is timed."""
+"""Peak memory of one call, in passes of their own: never while anything is timed."""
 
 from __future__ import annotations
+
+import ctypes
+import platform
+import re
+from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mnv1.cases import Device
+from mnv1.cases import Case, Device
+from mnv1.measure.children import ask
 from mnv1.measure.clock import Call
+from mnv1.measure.facts import Facts
+from mnv1.measure.modules import prepare
 
 
-def peak_memory(call: Call, device: Device) -> int:
-    """Bytes allocated at the worst moment of one warm call, above what was allocated before it.
+def peak_memory(call: Call, device: Device) -> Facts:
+    """Bytes allocated at the worst moment of one warm call, above what was allocated before it: `peak_memory`.
 
     So weights and inputs are not counted; activations, and copies of weights that the call makes, are. On the CPU the
     figure comes from the events of torch's allocator and repeats to the byte; scratch memory that libraries allocate
-    by themselves is not seen. On CUDA it is the caching allocator's peak of allocated bytes.
+    by themselves is not seen (`process_peak` sees it). On CUDA it is the caching allocator's peak of allocated bytes,
+    and `peak_reserved` is what the allocator took from the device for it, above what it held.
     """
-    return _peak_cuda(call) if device == "cuda" else _peak_cpu(call)
+    return _peak_cuda(call) if device == "cuda" else {"peak_memory": _peak_cpu(call)}
 
 
-def _peak_cuda(call: Call) -> int:
+def process_peak(case: Case) -> int | None:
+    """Bytes by which a process's resident memory grows at the worst moment of one warm call, on the CPU.
+
+    Measured in a fresh process with the allocator as it comes, by the kernel's high-water mark (VmHWM), reset after a
+    first call whose memory was handed back. It contains the scratch memory of libraries, in whole pages. None where
+    the kernel does not allow to reset the mark.
+    """
+    return ask(_growth, case)
+
+
+def _growth(case: Case) -> int | None:
+    call = prepare(case).call  # and called once
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to what is resident now
+    except OSError:
+        return None
+    before = _resident()
+    call()
+    return _high_water_mark() - before
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _high_water_mark() -> int:
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"/proc/self/status has no {name}")
+    return 1024 * int(found[1])
+
+
+def _peak_cuda(call: Call) -> Facts:
     torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
+    torch.cuda.empty_cache()  # or memory that other cases left in the cache would hide what this one needs
+    allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     torch.cuda.reset_peak_memory_stats()
     call()
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    return {
+        "peak_memory": torch.cuda.max_memory_allocated() - allocated,
+        "peak_reserved": torch.cuda.max_memory_reserved() - reserved,
+    }
 
 
 def _peak_cpu(call: Call) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import nn
 
+from mnv1.architecture import MIN_SIDE
 from mnv1.blocks import Block as BlockFunction
 from mnv1.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Workload
-from mnv1.measure.clock import Call
+from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Workload
+from mnv1.measure.clock import Call, clock_for
+from mnv1.measure.facts import AMP_DTYPES
 from mnv1.model import MobileNetV1
-
-AMP_DTYPES: dict[Device, torch.dtype] = {"cpu": torch.bfloat16, "cuda": torch.float16}
-"""What autocast computes in under precision `amp`: torch's own default of each device."""
 
 SEED = 0
 
@@ -36,14 +36,8 @@ class Prepared:
     """A case that is ready to be timed: its output was checked."""
 
     call: Call
-    module: nn.Module
-
-
-def why_unavailable(conditions: Conditions) -> str | None:
-    """Why a case under these conditions cannot run on this machine, or None when it can."""
-    if conditions.device == "cuda" and not torch.cuda.is_available():
-        return "no CUDA device: torch.cuda.is_available() is false here"
-    return None
+    first_call: float
+    """Seconds of the very first call, the one that was checked."""
 
 
 def build(workload: Workload) -> nn.Module:
@@ -63,20 +57,39 @@ def prepare(case: Case) -> Prepared:
     Raises `WrongOutputError` when the output is not finite or has the wrong shape.
     """
     device = case.conditions.device
-    module = build(case.workload).to(device)
+    module = _module(_without_size(case.workload), device)
     images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
+    outputs: list[torch.Tensor] = []
 
     def call() -> torch.Tensor:
         with torch.inference_mode(), precision_context(case.conditions):
             output: torch.Tensor = module(images)
         return output
 
-    output = call()
+    first_call = clock_for(device).time(lambda: outputs.append(call()), 1).wall
+    output = outputs.pop()
     if tuple(output.shape) != case.output_shape:
         raise WrongOutputError(f"{case.id}: output has shape {tuple(output.shape)}, expected {case.output_shape}")
     if not bool(torch.isfinite(output).all()):
         raise WrongOutputError(f"{case.id}: output is not finite")
-    return Prepared(call, module)
+    return Prepared(call, first_call)
+
+
+@cache
+def _module(workload: Workload, device: Device) -> nn.Module:
+    """One module serves every input size, batch size and precision: building the largest takes half a second."""
+    return build(workload).to(device)
+
+
+def _without_size(workload: Workload) -> Workload:
+    if isinstance(workload, Block):
+        return replace(workload, side=MIN_SIDE)
+    return replace(workload, resolution=MIN_SIDE)
+
+
+def forget_modules() -> None:
+    """Free the memory of all modules built so far."""
+    _module.cache_clear()
 
 
 def precision_context(conditions: Conditions) -> AbstractContextManager[object]:
@@ -86,10 +99,21 @@ def precision_context(conditions: Conditions) -> AbstractContextManager[object]:
     weights is part of the time.
     """
     if conditions.precision == "amp":
-        return torch.autocast(conditions.device, AMP_DTYPES[conditions.device])
+        return torch.autocast(conditions.device, amp_dtype(conditions.device))
     if conditions.precision == "tf32":
         return _Tf32()
     return nullcontext()
+
+
+def amp_dtype(device: Device) -> torch.dtype:
+    """What autocast computes in on a device."""
+    dtype: torch.dtype = getattr(torch, AMP_DTYPES[device])
+    return dtype
+
+
+def operand_dtype(device: Device, precision: Precision) -> torch.dtype:
+    """What a matrix product's operands are under a precision."""
+    return amp_dtype(device) if precision == "amp" else torch.float32
 
 
 class _Tf32:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 
 Control = Callable[[], float]
+Baseline = tuple[float, ...]
 
 TOLERANCE = 1.25
 """A control this many times above its baseline means that the machine is disturbed."""
@@ -32,9 +32,6 @@ class Watch(Protocol):
     def quiet(self) -> bool:
         """Whether the machine is undisturbed right now."""
 
-    def wait(self) -> bool:
-        """Wait a while for the machine to be undisturbed; whether it is."""
-
 
 class NoWatch:
     """Takes every round as it comes."""
@@ -43,32 +40,18 @@ class NoWatch:
         """Always."""
         return True
 
-    def wait(self) -> bool:
-        """At once."""
-        return True
-
 
 class ControlWatch:
     """Compares controls with their own baseline: the best batch of readings since the session began.
 
-    `patience` bounds one wait and `allowance` all of them together, in seconds, so that a machine which is always
-    disturbed is measured all the same: the rounds then say so.
+    `baseline` is what an earlier process of the same session had learned.
     """
 
-    def __init__(
-        self,
-        controls: Sequence[Control],
-        patience: float = 3.0,
-        allowance: float = 75.0,
-        now: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, controls: Sequence[Control], baseline: Baseline = ()) -> None:
         self._controls = controls
         self._batch: list[tuple[float, ...]] = []
-        self.baseline: tuple[float, ...] = (math.inf,) * len(controls)
+        self.baseline: Baseline = baseline or (math.inf,) * len(controls)
         """Of each control, in seconds: the lowest of all batches' best deciles; infinite before the first is full."""
-        self._patience, self._allowance, self._now = patience, allowance, now
-        self.waited = 0.0
-        """Seconds of all waits so far."""
 
     def learn(self, readings: int = 4 * BATCH) -> None:
         """Read the controls some times, so that there is something to compare with."""
@@ -86,21 +69,14 @@ class ControlWatch:
             self._batch.clear()
         return all(value <= TOLERANCE * usual for value, usual in zip(reading, self.baseline, strict=True))
 
-    def wait(self) -> bool:
-        """Read the controls until they are quiet, the patience is over or the session's allowance is spent."""
-        start = self._now()
-        quiet = self.quiet()
-        while not quiet and self._now() - start < min(self._patience, self._allowance - self.waited):
-            quiet = self.quiet()
-        self.waited += self._now() - start
-        return quiet
-
 
 def cpu_controls() -> tuple[Control, Control]:
     """Two controls that use all threads: many short operators (cooperation of threads) and a matrix product (speed).
 
     Together they take about a millisecond, and stay within a typical second-level cache so as not to disturb much.
     """
+    import torch
+
     values = torch.randn(70_000)  # just above the size from which torch shares an element-wise operator among threads
     matrix = torch.randn(256, 256)
 

@@ -1,149 +1,84 @@
-"""One case in, one record out: build, check, time, then measure memory."""
+"""Visits to cases: build, check, time, then measure what is not time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from dataclasses import replace
 
-from mnv1.cases import Block, Case, Conditions, Pair, Precision, Workload
-from mnv1.complexity import Counts, count
+import torch
+
+from mnv1.cases import Case, Pair
 from mnv1.measure.clock import clock_for
-from mnv1.measure.memory import peak_memory
-from mnv1.measure.modules import AMP_DTYPES, prepare
+from mnv1.measure.facts import Facts
+from mnv1.measure.gpu import device_busy, throttling
+from mnv1.measure.memory import peak_memory, process_peak
+from mnv1.measure.modules import Prepared, forget_modules, prepare
 from mnv1.measure.quiet import Watch
-from mnv1.measure.statistics import median_interval, percentiles
-from mnv1.measure.timing import Policy, measure, measure_pair
-
-Facts = dict[str, object]
-
-ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
-"""Bytes per element that a precision computes on; the minimum bytes count with it."""
+from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 
 CUDA_ROUND_TIME = 5e-3
 """Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is stored of one case: raw samples in seconds per call, and facts in SI units."""
-
-    samples: tuple[float, ...]
-    calls_per_round: int
-    facts: Facts
+MAX_PREPARED = 100
+"""Speedups whose inputs stay in memory between visits; the largest takes some 40 MB."""
 
 
 def check(case: Case | Pair) -> None:
-    """Build a case and check its output without timing anything. Raises as `run_case` does."""
+    """Build a case and check its output without timing anything. Raises as `Runner.visit` does."""
     for one in (case.standard, case.separable) if isinstance(case, Pair) else (case,):
         prepare(one)
 
 
-def run_case(case: Case, policy: Policy, watch: Watch | None = None) -> Record:
-    """Measure latency, throughput and peak memory of one case.
+class Runner:
+    """Visits cases, and keeps those prepared that will be visited again."""
 
-    Raises `mnv1.measure.modules.WrongOutputError` when its output is wrong, and whatever torch raises.
-    """
-    prepared = prepare(case)
-    conditions = case.conditions
-    clock = clock_for(conditions.device)
-    measured = measure(prepared.call, clock, _policy_on(conditions, policy), _watch_on(conditions, watch))
-    counts = _counts(case)
-    facts = {
-        **_identity(case.id, case.workload, conditions),
-        **_counted(counts),
-        **_latency(measured.samples),
-        "throughput": conditions.batch_size / percentiles(measured.samples)[0],
-        "macs_per_second": counts.macs / percentiles(measured.samples)[0],
-        "peak_memory": peak_memory(prepared.call, conditions.device),
-        "first_call": measured.first_call,
-        "rounds": len(measured.samples),
-        "calls_per_round": measured.calls_per_round,
-        "disturbed_rounds": measured.disturbed_rounds,
-        "stopped": measured.stopped,
-    }
-    if measured.device_samples:
-        facts["device_latency_p50"] = percentiles(measured.device_samples)[0]
-    return Record(_stored(measured.samples), measured.calls_per_round, facts)
+    def __init__(self, watch: Watch | None = None) -> None:
+        self.watch = watch
+        self._prepared: OrderedDict[str, tuple[Prepared, Prepared]] = OrderedDict()
 
+    def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None = None) -> Visit:
+        """Sample a case, once more after an `earlier` visit.
 
-def run_pair(pair: Pair, policy: Policy, watch: Watch | None = None) -> Record:
-    """Measure how many times faster the separable workload is than its standard twin, in alternating blocks.
+        A latency's first visit also finds its peak memory. Raises `mnv1.measure.modules.WrongOutputError` when an
+        output is wrong, and whatever torch raises.
+        """
+        try:
+            return self._visit(case, policy, earlier)
+        except torch.OutOfMemoryError:
+            if not self._prepared:
+                raise
+        self._prepared.clear()  # what is kept for later visits may be what is missing now
+        forget_modules()
+        torch.cuda.empty_cache()
+        return self._visit(case, policy, earlier)
 
-    The record's samples are the separable side's. Raises as `run_case` does.
-    """
-    standard, separable = prepare(pair.standard), prepare(pair.separable)
-    conditions = pair.conditions
-    clock, policy, watch = clock_for(conditions.device), _policy_on(conditions, policy), _watch_on(conditions, watch)
-    measured = measure_pair(standard.call, separable.call, clock, policy, watch)
-    speedup, low, high = measured.speedup
-    counts = _counts(pair.separable)
-    facts = {
-        **_identity(pair.id, pair.separable.workload, conditions),
-        "measures": "speedup",
-        **_counted(counts),
-        **_latency(measured.separable_samples),
-        "standard_latency_p50": percentiles(measured.standard_samples)[0],
-        "standard_macs": _counts(pair.standard).macs,
-        "macs_ratio": _counts(pair.standard).macs / counts.macs,
-        "speedup": speedup,
-        "speedup_low": low,
-        "speedup_high": high,
-        "rounds": len(measured.separable_samples),
-        "calls_per_round": measured.calls_per_block[1],
-        "standard_calls_per_round": measured.calls_per_block[0],
-        "disturbed_rounds": measured.disturbed_rounds,
-        "stopped": measured.stopped,
-        "standard_samples": _stored(measured.standard_samples),
-    }
-    return Record(_stored(measured.separable_samples), measured.calls_per_block[1], facts)
+    def _visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
+        device = case.conditions.device
+        on_cuda = device == "cuda"
+        clock, watch = clock_for(device), None if on_cuda else self.watch  # the controls load the CPU
+        if on_cuda:
+            policy = replace(policy, round_time=max(policy.round_time, CUDA_ROUND_TIME))
+        if isinstance(case, Pair):
+            standard, separable = self._both(case)
+            visited = visit_pair(standard.call, separable.call, clock, policy, watch, earlier)
+            return replace(visited, extras=throttling() if on_cuda else {})
+        prepared = prepare(case)
+        visited = visit(prepared.call, clock, policy, watch, earlier)
+        extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over
+        if earlier is None:
+            extras |= {"first_call": prepared.first_call, **peak_memory(prepared.call, device)}
+            if on_cuda:
+                extras["device_busy"] = device_busy(prepared.call)
+            else:
+                grown = process_peak(case)
+                extras |= {} if grown is None else {"process_peak": grown}
+        return replace(visited, extras=extras)
 
-
-def _policy_on(conditions: Conditions, policy: Policy) -> Policy:
-    if conditions.device == "cuda":
-        return replace(policy, round_time=max(policy.round_time, CUDA_ROUND_TIME))
-    return policy
-
-
-def _watch_on(conditions: Conditions, watch: Watch | None) -> Watch | None:
-    """The controls load the CPU, so they say something about cases on the CPU only."""
-    return watch if conditions.device == "cpu" else None
-
-
-def _counts(case: Case) -> Counts:
-    return count(case.workload.layers, case.conditions.batch_size, ELEMENT_SIZE[case.conditions.precision])
-
-
-def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts:
-    facts: Facts = {"id": case_id, "measures": "latency", "kind": workload.kind, "shape": workload.shape_id}
-    if isinstance(workload, Block):
-        facts |= {
-            "subject": "layer",
-            "in_channels": workload.in_channels,
-            "out_channels": workload.out_channels,
-            "stride": workload.stride,
-            "side": workload.side,
-        }
-    else:
-        facts |= {"subject": "model", "alpha": workload.alpha, "resolution": workload.resolution}
-    facts |= {
-        "batch_size": conditions.batch_size,
-        "device": conditions.device,
-        "precision": conditions.precision,
-    }
-    if conditions.precision == "amp":
-        facts["amp_dtype"] = str(AMP_DTYPES[conditions.device]).removeprefix("torch.")
-    return facts
-
-
-def _stored(samples: tuple[float, ...]) -> tuple[float, ...]:
-    """Samples to a tenth of a nanosecond: more digits are float noise and make the files twice as large."""
-    return tuple(round(sample, 10) for sample in samples)
-
-
-def _counted(counts: Counts) -> Facts:
-    return {"macs": counts.macs, "params": counts.params, "min_bytes": counts.min_bytes}
-
-
-def _latency(samples: tuple[float, ...]) -> Facts:
-    p50, p90, p99 = percentiles(samples)
-    low, high = median_interval(samples)
-    return {"latency_p50": p50, "latency_p90": p90, "latency_p99": p99, "latency_low": low, "latency_high": high}
+    def _both(self, pair: Pair) -> tuple[Prepared, Prepared]:
+        if pair.id not in self._prepared:
+            self._prepared[pair.id] = prepare(pair.standard), prepare(pair.separable)
+        self._prepared.move_to_end(pair.id)
+        if len(self._prepared) > MAX_PREPARED:
+            self._prepared.popitem(last=False)
+        return self._prepared[pair.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,19 @@ def half_width(samples: Sequence[float]) -> float:
     """Half the width of the median's interval, relative to the median (0.02 reads ±2 %)."""
     low, high = median_interval(samples)
     return (high - low) / 2 / float(np.median(samples))
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """The mean of independent values, and its confidence interval by Student's t.
+
+    Raises `ValueError` for fewer than two values.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"an interval of the mean needs at least 2 values, got {n}")
+    mean = float(np.mean(values))
+    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean, mean - reach, mean + reach
 
 
 def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:

@@ -1,38 +1,50 @@
-"""Sampling: warm-up, rounds until the figure is precise enough, and alternating blocks for a ratio."""
+"""Sampling: warm-up, rounds until the figure is precise enough, and alternating blocks for a ratio.
+
+A case is sampled in visits. A latency needs one; a speedup is visited several times over the whole sweep, because what
+disturbs a shared machine lasts for seconds to minutes: rounds of one visit are alike, rounds of two visits are not.
+Needs no torch.
+"""
 
 from __future__ import annotations
 
 import gc
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from mnv1.measure.clock import Call, Clock
+from mnv1.measure.clock import Call, Clock, Meter
 from mnv1.measure.quiet import NoWatch, Watch
-from mnv1.measure.statistics import MIN_SAMPLES, half_width, median_interval
+from mnv1.measure.statistics import MIN_SAMPLES, half_width
 
-Stopped = Literal["precise", "time budget", "round limit", "disturbed"]
-"""Why sampling ended: the interval was narrow enough; the time was spent; enough rounds were kept; or the machine was
-disturbed for so long that the disturbed rounds had to be taken as well."""
+Stopped = Literal["precise", "no longer improving", "time budget", "round limit", "disturbed"]
+"""Why sampling ended: the interval was narrow enough; more rounds no longer narrowed it; the time was spent; enough
+rounds were kept; or the machine was disturbed for so long that the disturbed rounds have to count as well."""
+
+STALLED = 0.9
+"""Four times as many independent rounds halve an interval; when they leave more than this share of it, what varies is
+the machine, and more rounds of the same visit will not help."""
 
 
 @dataclass(frozen=True)
 class Policy:
     """When sampling of one case stops, and how long a round is; times in seconds."""
 
+    visit_time: float
+    """Rounds of one visit take about this long; at least `MIN_SAMPLES` rounds of a latency, one of a speedup."""
     max_time: float
-    """Time budget of the kept rounds; at least `MIN_SAMPLES` rounds run in any case."""
-    overtime: float = 1.3
-    """All rounds, disturbed ones included, may take this many times the budget."""
+    """Time budget of all visits together."""
+    min_visits: int = 1
+    """Speedups: the fewest visits that carry a figure."""
     precision: float = 0.02
-    """Stop when the 95 % interval of the median is within plus or minus this share of it."""
+    """Stop when the 95 % interval is within plus or minus this share of the figure."""
     min_time: float = 0.1
     """Never stop as precise before this much time was sampled: neighbouring calls are alike, a machine drifts."""
     max_rounds: int = 400
+    """Most rounds of a latency."""
     round_time: float = 1e-3
     """A round is at least this long: shorter calls are averaged within a round."""
     block_time: float = 10e-3
@@ -40,148 +52,166 @@ class Policy:
     group_time: float = 30e-3
     """The machine is looked at again after this much time of rounds."""
     warmup_time: float = 0.1
+    """Before the first round of a case, and once: later visits begin with one call where a round has several."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What was sampled of one callable; times in seconds per call, one a round."""
+class Visit:
+    """What one visit to a case sampled; times in seconds per call."""
 
-    samples: tuple[float, ...]
-    device_samples: tuple[float, ...]
-    """The same rounds timed by CUDA events; empty on the CPU."""
-    calls_per_round: int
-    first_call: float
-    """The very first call: one-time costs such as allocation and kernel selection included."""
-    disturbed_rounds: int
-    """Rounds left out because the machine was disturbed; when stopped as disturbed, such rounds among the samples."""
+    sides: tuple[tuple[float, ...], ...]
+    """The rounds of the one side of a latency, or of the standard and the separable side of a speedup, where a round
+    is the geometric mean of the side's two blocks."""
+    disturbed: tuple[bool, ...]
+    """Whether the machine was disturbed, for each round."""
+    calls: tuple[int, ...]
+    """Calls in a round (or block) of each side."""
+    call_time: float
+    """Seconds that all calls took, warm-up included."""
     stopped: Stopped
-
-
-@dataclass(frozen=True)
-class PairMeasurement:
-    """What was sampled of two callables in alternating blocks; times in seconds per call."""
-
-    standard_samples: tuple[float, ...]
-    separable_samples: tuple[float, ...]
-    """One a round: the geometric mean of the side's two blocks."""
-    calls_per_block: tuple[int, int]
-    """Calls in a block of the standard and of the separable side."""
-    disturbed_rounds: int
-    """As in `Measurement`."""
-    stopped: Stopped
+    device: tuple[float, ...] = ()
+    """Latencies on CUDA: the same rounds timed by events."""
+    extras: dict[str, object] = field(default_factory=dict)
+    """Facts that were found beside the timing, such as peak memory."""
 
     @property
-    def log_ratios(self) -> tuple[float, ...]:
-        """ln(standard time / separable time), one a round."""
-        return tuple(
-            math.log(standard / separable)
-            for standard, separable in zip(self.standard_samples, self.separable_samples, strict=True)
-        )
-
-    @property
-    def speedup(self) -> tuple[float, float, float]:
-        """Standard time / separable time: median, and its 95 % interval."""
-        low, high = median_interval(self.log_ratios)
-        return math.exp(median(self.log_ratios)), math.exp(low), math.exp(high)
-
-
-def measure(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None) -> Measurement:
-    """Time one callable: the first call, warm-up, then rounds until the policy says stop.
-
-    `watch` tells which rounds to keep; without one every round counts.
-    """
-    with _without_garbage_collection():
-        first_call, warm = _warm_up(call, clock, policy)
-        calls = _calls_for(policy.round_time, warm)
-
-        def take() -> _Round:
-            elapsed = clock.time(call, calls)
-            device = () if elapsed.device is None else (elapsed.device / calls,)
-            return _Round(elapsed.wall / calls, elapsed.wall, device)
-
-        rounds, disturbed, stopped = _sample(take, policy, watch or NoWatch())
-    return Measurement(
-        samples=tuple(one.value for one in rounds),
-        device_samples=tuple(device for one in rounds for device in one.parts),
-        calls_per_round=calls,
-        first_call=first_call,
-        disturbed_rounds=disturbed,
-        stopped=stopped,
-    )
-
-
-def measure_pair(
-    standard: Call, separable: Call, clock: Clock, policy: Policy, watch: Watch | None = None
-) -> PairMeasurement:
-    """Time two callables against each other, in one process, in alternating blocks.
-
-    A round is four blocks, A B B A and then B A A B in turn: what drifts linearly over a round cancels in its ratio,
-    and neither side is always first. `watch` is as in `measure`.
-    """
-    sides = (standard, separable)
-    with _without_garbage_collection():
-        calls = [_calls_for(policy.block_time, _warm_up(side, clock, policy)[1]) for side in sides]
-        orders = itertools.cycle([(0, 1, 1, 0), (1, 0, 0, 1)])
-
-        def take() -> _Round:
-            blocks: tuple[list[float], list[float]] = ([], [])
-            for side in next(orders):
-                blocks[side].append(clock.time(sides[side], calls[side]).wall)
-            times = tuple(math.sqrt(one * two) / n for (one, two), n in zip(blocks, calls, strict=True))
-            return _Round(times[0] / times[1], sum(map(sum, blocks)), times)
-
-        rounds, disturbed, stopped = _sample(take, policy, watch or NoWatch())
-    standard_samples, separable_samples = zip(*(one.parts for one in rounds), strict=True)
-    return PairMeasurement(standard_samples, separable_samples, (calls[0], calls[1]), disturbed, stopped)
+    def rounds(self) -> tuple[tuple[float, ...], ...]:
+        """The same, one tuple of sides a round."""
+        return tuple(zip(*self.sides, strict=True))
 
 
 @dataclass(frozen=True)
 class _Round:
-    value: float
-    """What the stopping rule looks at."""
+    times: tuple[float, ...]
     wall: float
     """Seconds that the round took."""
-    parts: tuple[float, ...]
-    """What else is kept of it."""
+    device: tuple[float, ...] = ()
+    disturbed: bool = False
 
 
-def _sample(take: Callable[[], _Round], policy: Policy, watch: Watch) -> tuple[list[_Round], int, Stopped]:
-    """Take rounds until the policy says stop. Returns the rounds that count, how many were disturbed, and why it ended.
+def visit(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None, earlier: Visit | None = None) -> Visit:
+    """Time one callable: warm-up, then rounds until the policy says stop.
 
-    The machine is looked at before and after each group of rounds; a group counts when it was undisturbed both times.
+    `watch` tells which rounds are disturbed; without one none is. A round has as many calls as in an `earlier` visit.
     """
-    kept: list[_Round] = []
-    disturbed: list[_Round] = []
-    quiet = watch.wait()
+    meter = Meter(clock)
+    with _without_garbage_collection():
+        (count,) = earlier.calls if earlier else (_calls_for(policy.round_time, _warm_up(call, meter, policy)),)
+
+        def take() -> _Round:
+            elapsed = meter.time(call, count)
+            device = () if elapsed.device is None else (elapsed.device / count,)
+            return _Round((elapsed.wall / count,), elapsed.wall, device)
+
+        rounds, stopped = _sample(take, policy, watch or NoWatch(), _stop)
+    return _as_visit(rounds, (count,), meter.total, stopped)
+
+
+def visit_pair(
+    standard: Call,
+    separable: Call,
+    clock: Clock,
+    policy: Policy,
+    watch: Watch | None = None,
+    earlier: Visit | None = None,
+) -> Visit:
+    """Time two callables against each other, in one process, in alternating blocks, for one visit's time.
+
+    A round is four blocks, A B B A and then B A A B in turn: what drifts linearly over a round cancels in its ratio,
+    and neither side is always first. `watch` and `earlier` are as in `visit`.
+    """
+    meter, sides, watch = Meter(clock), (standard, separable), watch or NoWatch()
+    with _without_garbage_collection():
+        if earlier:
+            counts = earlier.calls
+            for side, count in zip(sides, counts, strict=True):
+                if count > 1:  # a block of one long call does not notice that caches were cold
+                    meter.time(side, 1)
+        else:
+            counts = tuple(_calls_for(policy.block_time, _warm_up(side, meter, policy)) for side in sides)
+        orders = itertools.cycle([(0, 1, 1, 0), (1, 0, 0, 1)])
+
+        def take() -> _Round:
+            blocks: tuple[list[float], list[float]] = ([], [])
+            disturbed = False
+            for side in next(orders):
+                blocks[side].append(meter.time(sides[side], counts[side]).wall)
+                if blocks[side][-1] >= policy.group_time:  # a long block is looked after by itself
+                    disturbed = not watch.quiet() or disturbed
+            times = tuple(math.sqrt(one * two) / n for (one, two), n in zip(blocks, counts, strict=True))
+            return _Round(times, sum(map(sum, blocks)), disturbed=disturbed)
+
+        def stop(rounds: Sequence[_Round], policy: Policy) -> Stopped | None:
+            return "time budget" if sum(one.wall for one in rounds) >= policy.visit_time else None
+
+        rounds, stopped = _sample(take, policy, watch, stop)
+    return _as_visit(rounds, counts, meter.total, stopped)
+
+
+def is_stalled(
+    samples: Sequence[float],
+    width: Callable[[Sequence[float]], float] = half_width,
+    fewest: int = 2 * MIN_SAMPLES,
+) -> bool:
+    """Whether the interval hardly narrowed while the number of samples grew fourfold, from `fewest` or more."""
+    quarter = len(samples) // 4
+    return quarter >= fewest and width(samples) > STALLED * width(samples[:quarter])
+
+
+def _as_visit(rounds: list[_Round], calls: tuple[int, ...], call_time: float, stopped: Stopped) -> Visit:
+    return Visit(
+        sides=tuple(zip(*(one.times for one in rounds), strict=True)),
+        disturbed=tuple(one.disturbed for one in rounds),
+        calls=calls,
+        call_time=call_time,
+        stopped=stopped,
+        device=tuple(seconds for one in rounds for seconds in one.device),
+    )
+
+
+def _sample(
+    take: Callable[[], _Round],
+    policy: Policy,
+    watch: Watch,
+    stop: Callable[[Sequence[_Round], Policy], Stopped | None],
+) -> tuple[list[_Round], Stopped]:
+    """Take rounds until `stop` gives a reason. Returns them and the reason.
+
+    The machine is looked at before and after each group of rounds; a group is undisturbed when it was both times.
+    """
+    rounds: list[_Round] = []
+    quiet = watch.quiet()
     while True:
         group = [take()]
         while sum(one.wall for one in group) < policy.group_time:
             group.append(take())
         still_quiet = watch.quiet()
-        (kept if quiet and still_quiet else disturbed).extend(group)
-        stopped = _stop(kept, disturbed, policy)
-        if stopped == "disturbed":
-            return kept + disturbed, len(disturbed), stopped
+        if not (quiet and still_quiet):
+            group = [replace(one, disturbed=True) for one in group]
+        rounds += group
+        quiet = still_quiet
+        stopped = stop(rounds, policy)
         if stopped:
-            return kept, len(disturbed), stopped
-        quiet = still_quiet or watch.wait()
+            return rounds, stopped
 
 
-def _stop(kept: list[_Round], disturbed: list[_Round], policy: Policy) -> Stopped | None:
-    spent, wasted = (sum(one.wall for one in rounds) for rounds in (kept, disturbed))
-    overtime = spent + wasted >= policy.overtime * policy.max_time
-    if len(kept) < MIN_SAMPLES:
-        return "disturbed" if overtime and disturbed and len(kept) + len(disturbed) >= MIN_SAMPLES else None
-    if spent >= policy.min_time and half_width([one.value for one in kept]) <= policy.precision:
-        return "precise"
-    if spent >= policy.max_time or overtime:
-        return "time budget"
-    return "round limit" if len(kept) >= policy.max_rounds else None
+def _stop(rounds: Sequence[_Round], policy: Policy) -> Stopped | None:
+    kept = [one for one in rounds if not one.disturbed]
+    samples = [one.times[0] for one in kept]
+    if len(samples) >= MIN_SAMPLES:
+        if sum(one.wall for one in kept) >= policy.min_time and half_width(samples) <= policy.precision:
+            return "precise"
+        if len(samples) >= policy.max_rounds:
+            return "round limit"
+        if is_stalled(samples):
+            return "no longer improving"
+    if len(rounds) >= MIN_SAMPLES and sum(one.wall for one in rounds) >= policy.visit_time:
+        return "time budget" if len(samples) >= MIN_SAMPLES else "disturbed"
+    return None
 
 
-def _warm_up(call: Call, clock: Clock, policy: Policy) -> tuple[float, float]:
-    """Seconds of the first call, and the median seconds per call of the warm-up after it."""
-    first_call = clock.time(call, 1).wall
+def _warm_up(call: Call, clock: Clock, policy: Policy) -> float:
+    """Warm up, and the median seconds per call meanwhile."""
     warm: list[float] = []
     spent, calls = 0.0, 1
     while spent < policy.warmup_time:
@@ -190,7 +220,7 @@ def _warm_up(call: Call, clock: Clock, policy: Policy) -> tuple[float, float]:
         warm.append(wall / calls)
         if wall < policy.round_time:  # a timing this short says little: time more calls at once
             calls *= 2
-    return first_call, median(warm)
+    return median(warm)
 
 
 def _calls_for(seconds: float, per_call: float) -> int:
@@ -200,7 +230,6 @@ def _calls_for(seconds: float, per_call: float) -> int:
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

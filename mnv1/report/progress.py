@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,16 +18,35 @@ class Progress:
     def __init__(self, expected: Mapping[str, float], now: Callable[[], float]) -> None:
         self.total = len(expected)
         self._open = dict(expected)
-        self._done = 0.0
+        self._whole = dict(expected)
         self._now = now
         self._start = now()
 
+    @property
+    def counter(self) -> str:
+        """How many cases are finished, such as `[ 12/118]`."""
+        return f"[{self.total - len(self._open):{len(str(self.total))}d}/{self.total}]"
+
+    @property
+    def remaining(self) -> float:
+        """The expected rest in seconds; infinite before anything is done."""
+        rest = sum(self._open.values())
+        done = sum(self._whole.values()) - rest
+        return (self._now() - self._start) / done * rest if done else math.inf
+
+    def advance(self, case: str, share: float) -> None:
+        """A share of a case (0 to 1) is done by now."""
+        self._open[case] = self._whole[case] * (1 - min(1.0, share))
+
     def finish(self, case: str) -> tuple[str, float]:
-        """Mark a case as finished. Returns its counter, such as `[ 12/118]`, and the expected rest in seconds."""
-        self._done += self._open.pop(case)
-        elapsed = self._now() - self._start
-        number = self.total - len(self._open)
-        return f"[{number:{len(str(self.total))}d}/{self.total}]", elapsed / self._done * sum(self._open.values())
+        """Mark a case as finished. Returns the counter, and the expected rest in seconds."""
+        del self._open[case]
+        return self.counter, self.remaining
+
+
+def visit_line(counter: str, case_id: str, remaining: float) -> str:
+    """One line about a case that was visited for the first time and will be again."""
+    return f"{counter} {case_id}  first of its visits{_eta(remaining)}"
 
 
 def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> str:
@@ -43,4 +63,8 @@ def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> s
             units.throughput(facts["throughput"]),
             units.bytes_(facts["peak_memory"]),
         ]
-    return "  ".join([f"{counter} {facts['id']}", *figures, f"eta {units.duration(remaining)}"])
+    return "  ".join([f"{counter} {facts['id']}", *figures]) + _eta(remaining)
+
+
+def _eta(remaining: float) -> str:
+    return f"  eta {units.duration(remaining)}" if math.isfinite(remaining) else ""

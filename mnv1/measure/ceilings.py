@@ -1,0 +1,93 @@
+"""What this machine can do at best, measured in the same session and state as the cases: its ceilings.
+
+A GEMM of square matrices for each precision (multiply-accumulates per second), and a copy (bytes per second, read and
+written together) of buffers far beyond the last-level cache and well within it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from mnv1.cases import Conditions, Device, Precision
+from mnv1.measure.clock import Call, clock_for
+from mnv1.measure.facts import Facts
+from mnv1.measure.modules import operand_dtype, precision_context
+from mnv1.measure.quiet import Watch
+from mnv1.measure.statistics import MIN_SAMPLES, median_interval, percentiles
+from mnv1.measure.timing import Policy, visit
+
+GEMM_SIDE: dict[Device, int] = {"cpu": 1024, "cuda": 8192}
+"""Side of the matrices: large enough for the peak rate, small enough for a fraction of a second a round."""
+
+BEYOND_CACHE = 8
+"""The larger copy moves this many times the last-level cache."""
+WITHIN_CACHE = 1 / 4
+"""The smaller copy moves this share of it: the cache may be shared."""
+UNKNOWN_CACHE = 32 * 2**20
+
+
+def ceilings(device: Device, precisions: Iterable[Precision], policy: Policy, watch: Watch | None) -> list[Facts]:
+    """The ceilings of one device, as facts in SI units.
+
+    `ceiling` is `gemm` (value in MACs per second), `copy beyond cache` or `copy within cache` (bytes per second); the
+    value is that of the median round, with its 95 % interval.
+    """
+    found = []
+    for precision in precisions:
+        call, macs = _gemm(device, precision)
+        with precision_context(Conditions(1, device, "fp32" if precision == "amp" else precision)):
+            about = {"ceiling": "gemm", "device": device, "precision": precision, "size": GEMM_SIDE[device]}
+            found.append(about | _rate(call, macs, device, policy, watch))
+    cache = last_level_cache(device) or UNKNOWN_CACHE
+    for name, share in (("copy beyond cache", BEYOND_CACHE), ("copy within cache", WITHIN_CACHE)):
+        call, moved = _copy(device, int(cache * share))
+        about = {"ceiling": name, "device": device, "precision": "", "size": moved}
+        found.append(about | _rate(call, moved, device, policy, watch))
+    return found
+
+
+def last_level_cache(device: Device) -> int | None:
+    """Bytes of the last-level cache, or None when the system does not tell."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(0).L2_cache_size)
+    caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    found = re.fullmatch(r"(\d+)([KM])", caches[-1].read_text().strip()) if caches else None
+    return int(found[1]) * {"K": 2**10, "M": 2**20}[found[2]] if found else None
+
+
+def _gemm(device: Device, precision: Precision) -> tuple[Call, int]:
+    side = GEMM_SIDE[device]
+    generator = torch.Generator().manual_seed(0)
+    left, right = (
+        torch.randn(side, side, generator=generator).to(device, operand_dtype(device, precision)) for _ in range(2)
+    )
+    out = torch.empty_like(left)
+    return lambda: torch.mm(left, right, out=out), side**3
+
+
+def _copy(device: Device, moved: int) -> tuple[Call, int]:
+    """A copy that reads and writes `moved` bytes in all."""
+    source = torch.ones(moved // 2, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source), 2 * source.numel()
+
+
+def _rate(call: Call, amount: int, device: Device, policy: Policy, watch: Watch | None) -> Facts:
+    with torch.inference_mode():
+        visited = visit(call, clock_for(device), policy, None if device == "cuda" else watch)
+    rounds = list(zip(visited.sides[0], visited.disturbed, strict=True))
+    quiet = [seconds for seconds, disturbed in rounds if not disturbed]
+    samples = quiet if len(quiet) >= MIN_SAMPLES else [seconds for seconds, _ in rounds]
+    low, high = median_interval(samples)
+    return {
+        "value": amount / percentiles(samples)[0],
+        "low": amount / high,
+        "high": amount / low,
+        "rounds": len(samples),
+        "disturbed_rounds": sum(visited.disturbed),
+        "stopped": visited.stopped,
+    }

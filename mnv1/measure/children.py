@@ -1,0 +1,51 @@
+"""Short-lived processes with torch loaded, for what can only be measured in a fresh process.
+
+A server that has imported torch, but started none of its threads, is forked for each: that takes hundredths of a
+second, where an import takes seconds. Needs no torch itself, so that the server can be started before it is set up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+Argument = TypeVar("Argument")
+
+PRELOAD = ["mnv1.measure.memory"]
+
+TIMEOUT = 120.0
+"""Seconds after which a process is given up."""
+
+
+def start_server() -> None:
+    """Start the server now, with this process's environment and CPUs as they are; otherwise the first `ask` does."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+    forkserver.ensure_running()
+
+
+def ask(question: Callable[[Argument], int | None], argument: Argument) -> int | None:
+    """What a function answers in a fresh process; None where that process dies or takes too long."""
+    start_server()
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(theirs, question, argument), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        answer: int | None = ours.recv() if ours.poll(TIMEOUT) else None
+        return answer
+    except EOFError:
+        return None
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def _answer(connection: Connection, question: Callable[[Argument], int | None], argument: Argument) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        connection.send(question(argument))

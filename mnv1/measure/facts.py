@@ -1,0 +1,233 @@
+"""From the visits to a case to what is stored of it: when sampling is over, and the figures with their intervals.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from mnv1.cases import Block, Case, Conditions, Device, Pair, Precision, Workload
+from mnv1.complexity import Counts, count, memory_floor
+from mnv1.measure.statistics import MIN_SAMPLES, mean_interval, median_interval, percentiles
+from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
+
+Facts = dict[str, object]
+
+ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
+"""Bytes per element that a precision computes on; the minimum bytes count with it."""
+
+AMP_DTYPES: dict[Device, str] = {"cpu": "bfloat16", "cuda": "float16"}
+"""What autocast computes in under precision `amp`: torch's own default of each device."""
+
+LAUNCH_BOUND = 1.25
+"""A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
+
+MAX_VISITS = 3
+"""A latency whose rounds were disturbed is visited again, but not for ever."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is stored of one case: raw samples in seconds per call, and facts in SI units."""
+
+    samples: tuple[float, ...]
+    calls_per_round: int
+    facts: Facts
+
+
+def conclude(case: Case | Pair, visits: Sequence[Visit], policy: Policy, hurry: bool = False) -> Stopped | None:
+    """Why sampling of a case is over after these visits, or None when it should be visited again.
+
+    In a `hurry` a case gets no more visits than it needs for a figure.
+    """
+    return (_conclude_pair if isinstance(case, Pair) else _conclude_latency)(visits, policy, hurry)
+
+
+def record(case: Case | Pair, visits: Sequence[Visit], policy: Policy, stopped: Stopped) -> Record:
+    """The facts of a case that was visited for the last time."""
+    if isinstance(case, Pair):
+        return _record_pair(case, visits, policy, stopped)
+    return _record_latency(case, visits, stopped)
+
+
+def _conclude_latency(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stopped | None:
+    last = visits[-1].stopped
+    if last != "disturbed":
+        return last
+    if sum(not one for visit in visits for one in visit.disturbed) >= MIN_SAMPLES:
+        return "time budget"
+    over = hurry or len(visits) >= MAX_VISITS or _spent(visits) >= policy.max_time
+    return "disturbed" if over else None
+
+
+def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stopped | None:
+    if len(visits) < policy.min_visits:
+        return None
+    kept = _visits_that_count(visits, policy)
+    undisturbed = not any(map(_was_disturbed, kept))
+    values = [_log_ratio(visit) for visit in kept]
+    if undisturbed and _log_half_width(values) <= math.log1p(policy.precision):
+        return "precise"
+    if undisturbed and is_stalled(values, _log_half_width, 5):
+        return "no longer improving"
+    if hurry or _spent(visits) >= policy.max_time:
+        return "time budget" if undisturbed else "disturbed"
+    return None
+
+
+def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Record:
+    rounds = [(value, bad) for visit in visits for value, bad in zip(visit.sides[0], visit.disturbed, strict=True)]
+    samples = tuple(value for value, bad in rounds if stopped == "disturbed" or not bad)
+    p50, p90, p99 = percentiles(samples)
+    low, high = median_interval(samples)
+    counts = _counts(case)
+    facts = {
+        **_identity(case.id, case.workload, case.conditions),
+        **_counted(counts),
+        "latency_p50": p50,
+        "latency_p90": p90,
+        "latency_p99": p99,
+        "latency_low": low,
+        "latency_high": high,
+        "throughput": case.conditions.batch_size / p50,
+        "macs_per_second": counts.macs / p50,
+        "memory_floor": memory_floor(case.workload.layers, case.conditions.batch_size, _element_size(case)),
+        **_sampling(visits, len(samples), sum(bad for _, bad in rounds), stopped),
+        "calls_per_round": visits[0].calls[0],
+    }
+    device = [seconds for visit in visits for seconds in visit.device]
+    if device:
+        facts["device_latency_p50"] = median(device)
+    if isinstance(facts.get("device_busy"), float):
+        facts["launch_bound"] = p50 > LAUNCH_BOUND * float(str(facts["device_busy"]))
+    return Record(_stored(samples), visits[0].calls[0], facts)
+
+
+def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: Stopped) -> Record:
+    kept = _visits_that_count(visits, policy)
+    rounds = [one for visit in kept for one in _rounds_that_count(visit)]
+    standard_samples, separable_samples = (tuple(one[side] for one in rounds) for side in (0, 1))
+    speedup, low, high = (math.exp(value) for value in mean_interval([_log_ratio(visit) for visit in kept]))
+    standard, separable = (
+        [math.exp(value) for value in mean_interval([_log_time(visit, side) for visit in kept])] for side in (0, 1)
+    )
+    _, p90, p99 = percentiles(separable_samples)
+    counts, standard_macs = _counts(pair.separable), _counts(pair.standard).macs
+    facts = {
+        **_identity(pair.id, pair.separable.workload, pair.conditions),
+        "measures": "speedup",
+        **_counted(counts),
+        "latency_p50": separable[0],
+        "latency_p90": p90,
+        "latency_p99": p99,
+        "latency_low": separable[1],
+        "latency_high": separable[2],
+        "standard_latency_p50": standard[0],
+        "standard_macs": standard_macs,
+        "macs_ratio": standard_macs / counts.macs,
+        "speedup": speedup,
+        "speedup_low": low,
+        "speedup_high": high,
+        **_sampling(visits, len(rounds), sum(bad for visit in visits for bad in visit.disturbed), stopped),
+        "calls_per_round": visits[0].calls[1],
+        "standard_calls_per_round": visits[0].calls[0],
+        "standard_samples": _stored(standard_samples),
+    }
+    return Record(_stored(separable_samples), visits[0].calls[1], facts)
+
+
+def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Stopped) -> Facts:
+    """How the case was sampled, and what was found beside: of several visits the first one's, but any throttling."""
+    extras: Facts = {}
+    for visit in reversed(visits):
+        extras |= {name: value for name, value in visit.extras.items() if value or name not in extras}
+    return extras | {
+        "visits": len(visits),
+        "rounds": rounds,
+        "disturbed_rounds": disturbed,
+        "call_time": _spent(visits),
+        "stopped": stopped,
+    }
+
+
+def _spent(visits: Sequence[Visit]) -> float:
+    return sum(visit.call_time for visit in visits)
+
+
+def _was_disturbed(visit: Visit) -> bool:
+    return 2 * sum(visit.disturbed) > len(visit.disturbed)
+
+
+def _visits_that_count(visits: Sequence[Visit], policy: Policy) -> Sequence[Visit]:
+    """The undisturbed visits, or all of them where the machine was disturbed most of the time.
+
+    Few undisturbed moments of a machine that is hardly ever so are no fair sample of it, and not repeatable.
+    """
+    undisturbed = [visit for visit in visits if not _was_disturbed(visit)]
+    return undisturbed if len(undisturbed) >= max(policy.min_visits, len(visits) / 2) else visits
+
+
+def _rounds_that_count(visit: Visit) -> list[tuple[float, ...]]:
+    """The undisturbed rounds; all rounds of a visit that was mostly disturbed."""
+    everything = _was_disturbed(visit)
+    return [one for one, bad in zip(visit.rounds, visit.disturbed, strict=True) if everything or not bad]
+
+
+def _log_ratio(visit: Visit) -> float:
+    """ln(standard time / separable time): the median over a visit's rounds.
+
+    One number a visit, because its rounds are not independent of each other.
+    """
+    return median(math.log(standard / separable) for standard, separable in _rounds_that_count(visit))
+
+
+def _log_time(visit: Visit, side: int) -> float:
+    return median(math.log(one[side]) for one in _rounds_that_count(visit))
+
+
+def _log_half_width(values: Sequence[float]) -> float:
+    _, low, high = mean_interval(values)
+    return (high - low) / 2
+
+
+def _counts(case: Case) -> Counts:
+    return count(case.workload.layers, case.conditions.batch_size, _element_size(case))
+
+
+def _element_size(case: Case) -> int:
+    return ELEMENT_SIZE[case.conditions.precision]
+
+
+def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts:
+    facts: Facts = {"id": case_id, "measures": "latency", "kind": workload.kind, "shape": workload.shape_id}
+    if isinstance(workload, Block):
+        facts |= {
+            "subject": "layer",
+            "in_channels": workload.in_channels,
+            "out_channels": workload.out_channels,
+            "stride": workload.stride,
+            "side": workload.side,
+        }
+    else:
+        facts |= {"subject": "model", "alpha": workload.alpha, "resolution": workload.resolution}
+    facts |= {
+        "batch_size": conditions.batch_size,
+        "device": conditions.device,
+        "precision": conditions.precision,
+    }
+    if conditions.precision == "amp":
+        facts["amp_dtype"] = AMP_DTYPES[conditions.device]
+    return facts
+
+
+def _stored(samples: tuple[float, ...]) -> tuple[float, ...]:
+    """Samples to a tenth of a nanosecond: more digits are float noise and make the files twice as large."""
+    return tuple(round(sample, 10) for sample in samples)
+
+
+def _counted(counts: Counts) -> Facts:
+    return {"macs": counts.macs, "params": counts.params, "min_bytes": counts.min_bytes}

@@ -1,0 +1,103 @@
+"""What a CUDA device is doing besides being timed: how long its kernels run, its clocks, and what holds them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from mnv1.measure.clock import Call
+
+T = TypeVar("T")
+
+BUSY_CALLS = 10
+"""Calls over which the kernels' time is averaged."""
+
+# NVML's bits for why a clock is below what was asked for (nvml.h, nvmlClocksEventReason*), as far as they slow work.
+THROTTLE_REASONS = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+
+
+def device_busy(call: Call) -> float:
+    """Seconds per call in which kernels run on the device, from the profiler: the gaps between them are left out.
+
+    All of a case's kernels run on one stream, so their durations add up.
+    """
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(BUSY_CALLS):
+            call()
+        torch.cuda.synchronize()
+    recorder = profiler.profiler
+    if recorder is None or recorder.kineto_results is None:
+        raise RuntimeError("torch's profiler recorded nothing, so the device's busy time is not known")
+    on_device = torch.autograd.DeviceType.CUDA
+    events = [event for event in recorder.kineto_results.events() if event.device_type() == on_device]
+    return float(sum(event.duration_ns() for event in events)) / 1e9 / BUSY_CALLS
+
+
+def throttling() -> dict[str, object]:
+    """The SM clock in Hz (`gpu_clock`) and what holds it back (`throttled`, empty for nothing), right now.
+
+    Empty where NVML, or its Python package nvidia-ml-py, is missing.
+    """
+    nvml = _nvml()
+    if nvml is None:
+        return {}
+    reasons_of = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+    facts: dict[str, object] = {}
+    clock = _ask(lambda: nvml.nvmlDeviceGetClockInfo(_handle(nvml), nvml.NVML_CLOCK_SM))
+    if clock is not None:
+        facts["gpu_clock"] = int(clock) * 10**6
+    bits = _ask(lambda: reasons_of(_handle(nvml))) if reasons_of else None
+    if bits is not None:
+        facts["throttled"] = ", ".join(name for bit, name in THROTTLE_REASONS.items() if int(bits) & bit)
+    return facts
+
+
+def describe() -> dict[str, object]:
+    """Driver, power and clock settings of torch's device 0; what NVML does not give is left out."""
+    nvml = _nvml()
+    if nvml is None:
+        return {}
+    asked: dict[str, Callable[[], object]] = {
+        "gpu_driver": nvml.nvmlSystemGetDriverVersion,
+        "gpu_max_clock": lambda: 10**6 * nvml.nvmlDeviceGetMaxClockInfo(_handle(nvml), nvml.NVML_CLOCK_SM),
+        "gpu_power_state": lambda: f"P{nvml.nvmlDeviceGetPerformanceState(_handle(nvml))}",
+        "gpu_power_limit": lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(_handle(nvml)) / 1e3,
+        "gpu_temperature": lambda: nvml.nvmlDeviceGetTemperature(_handle(nvml), nvml.NVML_TEMPERATURE_GPU),
+        "gpu_persistence": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(_handle(nvml))),
+    }
+    answers = {name: _ask(question) for name, question in asked.items()}
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+def _ask(question: Callable[[], T]) -> T | None:
+    """The answer, or None where this device or driver has none: NVML raises for whatever it does not support."""
+    try:
+        return question()
+    except Exception:
+        return None
+
+
+def _nvml():  # type: ignore[no-untyped-def]  # the package has no types
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # not installed, no driver, or no permission: all the same here
+        return None
+    return pynvml
+
+
+def _handle(nvml):  # type: ignore[no-untyped-def]
+    # torch's device 0 is not NVML's when CUDA_VISIBLE_DEVICES says so: the bus address is the same for both.
+    gpu = torch.cuda.get_device_properties(0)
+    bus = f"{gpu.pci_domain_id:08x}:{gpu.pci_bus_id:02x}:{gpu.pci_device_id:02x}.0"
+    return nvml.nvmlDeviceGetHandleByPciBusId(bus.encode())

@@ -1,0 +1,30 @@
+"""What the measuring process answers. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mnv1.measure.quiet import Baseline
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A case could not be measured; the reason is one line for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is measured on, and what about it makes figures less trustworthy."""
+
+    environment: dict[str, object]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, and what the next process must know if this one has to be ended."""
+
+    answer: object
+    baseline: Baseline

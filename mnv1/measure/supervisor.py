@@ -1,0 +1,142 @@
+"""Keeps a measuring process: starts it, asks it, ends it when it hangs, and starts another when it died.
+
+Needs no torch: the process that plans and stores stays small and cannot be disturbed by a case.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, cast
+
+from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.measure.facts import Facts
+from mnv1.measure.messages import Described, Failed, Reply
+from mnv1.measure.quiet import Baseline
+from mnv1.measure.state import State
+from mnv1.measure.timing import Policy, Visit
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+START_TIMEOUT = 300.0
+"""Seconds that importing torch and describing the machine may take."""
+
+
+class SupervisorError(Exception):
+    """The measuring process cannot be started; the message is one line for the user."""
+
+
+class Supervisor:
+    """Asks a measuring process, one request at a time.
+
+    `case_timeout` bounds a request about a case, in seconds. Every method that asks about a case returns `Failed`
+    when the case raises, the process dies, or the time is over; the next request then meets a fresh process, so that
+    nothing of the failed case is left in memory.
+    """
+
+    def __init__(self, machine_state: State, threads: int | None, case_timeout: float) -> None:
+        self._arguments = (machine_state, "" if threads is None else str(threads))
+        self._case_timeout = case_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._errors: IO[bytes] | None = None
+        self._watching = False
+        self._baseline: Baseline = ()
+
+    def describe(self) -> Described:
+        """The environment and its warnings. Raises `SupervisorError` when no measuring process can be started."""
+        answer = self._ask("describe", timeout=START_TIMEOUT)
+        if isinstance(answer, Failed):
+            raise SupervisorError(f"the measuring process cannot start: {answer.reason}")
+        return cast(Described, answer)
+
+    def watch(self) -> None:
+        """Watch for disturbances from now on."""
+        self._watching = True
+        self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+
+    def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts] | Failed:
+        """The ceilings of a device."""
+        return cast("list[Facts] | Failed", self._ask("ceilings", device, precisions, policy))
+
+    def check(self, case: Case | Pair) -> Failed | None:
+        """Build a case and check its output."""
+        return cast("Failed | None", self._ask("check", case))
+
+    def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None = None) -> Visit | Failed:
+        """Sample a case, once more after an `earlier` visit."""
+        return cast("Visit | Failed", self._ask("visit", case, policy, earlier))
+
+    def close(self) -> None:
+        """End the measuring process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for end in (self._connection, self._errors):
+            if end is not None:
+                end.close()
+        self._connection = self._errors = None
+
+    def _ask(self, request: str, *arguments: object, timeout: float | None = None) -> object:
+        timeout = timeout or self._case_timeout
+        if self._process is None:
+            self._start()
+            if self._watching and request != "learn":
+                self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+        connection = self._connection
+        assert connection is not None
+        try:
+            connection.send((request, arguments))
+            if not connection.poll(timeout):
+                self.close()
+                return Failed(f"no result after {timeout:g} s (--case-timeout); its process was ended")
+            reply = cast(Reply, connection.recv())
+        except (EOFError, ConnectionError):
+            return Failed(self._obituary())
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        self._baseline = reply.baseline or self._baseline
+        if isinstance(reply.answer, Failed):
+            self.close()
+        return reply.answer
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "mnv1.measure.worker", str(theirs.fileno()), str(os.getpid())]
+        self._process = subprocess.Popen(
+            [*command, *self._arguments],
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            start_new_session=True,  # Ctrl-C is for the process that stores; it ends this one
+        )
+        theirs.close()
+        self._connection = ours
+
+    def _obituary(self) -> str:
+        """Why the measuring process died, in one line."""
+        assert self._process is not None
+        assert self._errors is not None
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1].strip()}" if lines else ""
+        self.close()
+        if code == -signal.SIGKILL:
+            return "its process was killed: most likely the machine ran out of memory"
+        if code < 0:
+            return f"its process died of {signal.Signals(-code).name}{last}"
+        return f"its process ended with status {code}{last}"

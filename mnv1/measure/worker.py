@@ -1,0 +1,126 @@
+"""The process that measures: it does one thing at a time that it is asked for through a pipe, and answers.
+
+Apart from the process that plans and stores, so that a case that hangs, crashes or eats all memory takes nothing with
+it. Started by `mnv1.measure.supervisor` as `python -m mnv1.measure.worker FD STATE THREADS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import cast
+
+from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.measure.children import start_server
+from mnv1.measure.facts import Facts
+from mnv1.measure.messages import Described, Failed, Reply
+from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls
+from mnv1.measure.state import State, prepare
+from mnv1.measure.timing import Policy, Visit
+
+_PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+
+
+class Bench:
+    """What the measuring process can be asked to do: every public method."""
+
+    def __init__(self, settings: dict[str, object]) -> None:
+        from mnv1.measure.runner import Runner
+
+        self._settings = settings
+        self._runner = Runner()
+        self._watch: ControlWatch | None = None
+
+    @property
+    def baseline(self) -> Baseline:
+        """What the watch has learned so far."""
+        return self._watch.baseline if self._watch else ()
+
+    def describe(self) -> Described:
+        """The environment, with the settings of the machine's state, and its warnings."""
+        from mnv1.measure import environment
+
+        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+
+    def learn(self, baseline: Baseline) -> None:
+        """Start to watch for disturbances; `baseline` is what an earlier process had learned, if any."""
+        self._watch = self._runner.watch = ControlWatch(cpu_controls(), baseline)
+        self._watch.learn()
+
+    def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts]:
+        """The ceilings of a device."""
+        from mnv1.measure.ceilings import ceilings
+
+        return ceilings(device, precisions, policy, self._watch)
+
+    def check(self, case: Case | Pair) -> None:
+        """Build a case and check its output."""
+        from mnv1.measure.runner import check
+
+        check(case)
+
+    def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
+        """Sample a case."""
+        return self._runner.visit(case, policy, earlier)
+
+
+def serve(connection: Connection, bench: Bench) -> None:
+    """Answer requests, each a method's name and its arguments, until the other side hangs up."""
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            answer = getattr(bench, name)(*arguments)
+        except Exception as error:  # whatever a case raises is its result, told to the user in a line
+            answer = Failed(reason(error))
+        with contextlib.suppress(BrokenPipeError):  # the other side is gone: the next recv ends this
+            connection.send(Reply(answer, bench.baseline))
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if "out of memory" in text.lower() or "can't allocate memory" in text or isinstance(error, MemoryError):
+        return f"out of memory: {text}" if text else "out of memory"
+    return f"{type(error).__name__}: {text}"
+
+
+def _die_with_parent(parent: int) -> None:
+    """Let the kernel end this process with the one that asks: an orphan would disturb whatever is measured next."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was faster
+        sys.exit(1)
+
+
+def _be_first_to_be_killed() -> None:
+    """When memory runs out, the kernel should end this process, not the one that keeps the results."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve requests on the pipe of the given file descriptor."""
+    descriptor, parent, state, threads = arguments
+    _die_with_parent(int(parent))
+    _be_first_to_be_killed()
+    # Before the machine's state is set: processes that measure their own peak memory start as they come, with all CPUs.
+    start_server()
+    bench = Bench(prepare(cast(State, state), int(threads) if threads else None))
+    gc.collect()
+    gc.freeze()  # torch's own objects: looking through them takes a tenth of a second before each visit
+    serve(Connection(int(descriptor)), bench)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

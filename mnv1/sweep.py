@@ -1,0 +1,98 @@
+"""A sweep under way: which case is visited when, and what is known of each so far. Needs neither torch nor pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from mnv1.cases import Case, Pair
+from mnv1.journal import Journal
+from mnv1.measure.facts import Record, conclude, record
+from mnv1.measure.messages import Failed
+from mnv1.measure.supervisor import Supervisor
+from mnv1.measure.timing import Stopped
+from mnv1.profiles import Profile
+
+T = TypeVar("T")
+
+PASSES = 20
+"""Passes over the speedups among which the latencies are spread, so that visits to a speedup lie far apart."""
+
+
+class Sweep:
+    """Visits cases until each has its figures, and keeps every visit in the journal before the next begins.
+
+    `now` is a clock in seconds.
+    """
+
+    def __init__(self, profile: Profile, supervisor: Supervisor, journal: Journal, now: Callable[[], float]) -> None:
+        self._profile, self._supervisor, self._journal, self._now = profile, supervisor, journal, now
+        self._start = now() - self.call_time
+
+    @property
+    def call_time(self) -> float:
+        """Seconds that calls of the cases took so far, warm-up included, in this process and before it."""
+        return sum(visit.call_time for visits in self._journal.entries.visits.values() for visit in visits)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the sweep began; what was measured before an interruption counts as its calls took."""
+        return self._now() - self._start
+
+    def advance(self, case: Case | Pair) -> Record | Failed | None:
+        """Visit a case, once. Returns its figures, or why it has none; None when it should be visited again.
+
+        A case that was finished before an interruption is not visited. Raises `mnv1.journal.JournalError` when a
+        visit cannot be kept.
+        """
+        entries, policy = self._journal.entries, self._profile.policy_for(case)
+        if case.id in entries.failed:
+            return Failed(entries.failed[case.id])
+        visits = entries.visits.setdefault(case.id, [])
+        if case.id not in entries.finished:
+            visit = self._supervisor.visit(case, policy, visits[0] if visits else None)
+            if isinstance(visit, Failed):
+                self._journal.failed(case.id, visit.reason)
+                entries.failed[case.id] = visit.reason
+                return visit
+            self._journal.visited(case.id, visit)
+            visits.append(visit)
+            stopped = conclude(case, visits, policy, hurry=self.elapsed >= self._profile.sweep_time)
+            if stopped is None:
+                return None
+            self._journal.finished(case.id, stopped)
+            entries.finished[case.id] = stopped
+        stopped_as: Stopped = entries.finished[case.id]  # type: ignore[assignment]  # a journal holds text
+        return record(case, visits, policy, stopped_as)
+
+    def visits(self, case: Case | Pair) -> int:
+        """How often a case was visited so far."""
+        return len(self._journal.entries.visits.get(case.id, ()))
+
+    def share(self, case: Case | Pair) -> float:
+        """How much of its own time, or of the sweep's, a case has had."""
+        spent = sum(visit.call_time for visit in self._journal.entries.visits.get(case.id, ()))
+        return max(spent / self._profile.policy_for(case).max_time, self.elapsed / self._profile.sweep_time)
+
+
+def place_again(queue: list[T], current: int, item: T, is_pair: Callable[[T], bool]) -> None:
+    """Put the item at `current` into the queue once more: after the rest of this pass over the speedups, some
+    latencies, and what already waits for the next pass.
+
+    So latencies are spread among the passes, and visits to one speedup over the whole sweep.
+    """
+    latencies = sum(not is_pair(one) for one in queue)
+    place = current + 1
+    while place < len(queue) and is_pair(queue[place]):
+        place += 1
+    some = place + max(1, -(-latencies // PASSES))
+    while place < min(some, len(queue)) and not is_pair(queue[place]):
+        place += 1
+    while place < len(queue) and is_pair(queue[place]):
+        place += 1
+    queue.insert(place, item)
+
+
+def unlike(stored: Sequence[tuple[str, object]], current: dict[str, object]) -> list[str]:
+    """Names of stored facts about the environment that are different now."""
+    return [name for name, value in stored if current.get(name) != value]
