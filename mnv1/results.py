@@ -73,6 +73,22 @@ COLUMNS: dict[str, str] = {
 }
 """Every column of the table, with its meaning and unit (SI base units)."""
 
+CEILING_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "environment": "as in the cases' table",
+    "ceiling": "gemm, copy beyond cache or copy within cache",
+    "device": "cpu or cuda",
+    "precision": "of a gemm: fp32 (IEEE), tf32 or amp",
+    "size": "side of a gemm's matrices, or bytes that a copy moves",
+    "value": "multiply-accumulates a second of a gemm, bytes read and written a second of a copy; median",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end of its 95 % interval",
+    "rounds": "counted rounds",
+    "disturbed_rounds": "rounds during which the machine was disturbed",
+    "stopped": "why sampling stopped",
+}
+"""Every column of the table of ceilings, with its meaning and unit."""
+
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
 _TRUTH = {"launch_bound"}
 _COMPARABLE = (
@@ -137,6 +153,37 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return runs.sort_values("time", kind="stable").drop_duplicates("id", keep="last").sort_index(ignore_index=True)
 
 
+def ratio(over: pd.Series, under: pd.Series, column: str = "latency_p50") -> float:
+    """How many times larger a figure of one row is than that of another; both are rows of a table from `load`.
+
+    Raises `ResultError` when the rows come from unlike environments, or one lacks the figure: such a ratio would tell
+    of the machines as much as of the cases.
+    """
+    if over["environment"] != under["environment"]:
+        raise ResultError(
+            f"{over['id']} and {under['id']} were measured in unlike environments, so they have no ratio: "
+            f"{over['environment']}; {under['environment']}"
+        )
+    if pd.isna(over[column]) or pd.isna(under[column]) or not under[column]:
+        raise ResultError(f"{over['id']} and {under['id']}: one of them has no {column}")
+    return float(over[column] / under[column])
+
+
+def load_ceilings(paths: Iterable[Path | str]) -> pd.DataFrame:
+    """The ceilings that were measured with some stored runs: columns `CEILING_COLUMNS`, SI units.
+
+    Raises `ResultError` as `load` does.
+    """
+    tables = []
+    for path in map(Path, paths):
+        machine = _read(path)["machine_info"]["mnv1"]
+        table = pd.DataFrame(machine.get("ceilings", [])).reindex(columns=list(CEILING_COLUMNS))
+        tables.append(table.assign(run=path.stem, environment=_environment(machine)))
+    if not tables:
+        raise ResultError("no stored runs were given")
+    return pd.concat(tables, ignore_index=True)
+
+
 def _load_run(path: Path) -> pd.DataFrame:
     document = _read(path)
     machine = document["machine_info"]["mnv1"]
@@ -190,6 +237,9 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
         return "the machine's description is incomplete"
     if pd.isna(pd.to_datetime(str(document.get("datetime")), utc=True, errors="coerce", format="ISO8601")):
         return "it has no valid date"
+    ceilings = machine.get("ceilings", [])
+    if not isinstance(ceilings, list) or not all(isinstance(one, dict) for one in ceilings):
+        return "its ceilings are no list of facts"
     if not document["benchmarks"]:
         return "it holds no case"
     for number, benchmark in enumerate(document["benchmarks"], start=1):

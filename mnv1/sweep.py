@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,13 +12,19 @@ from mnv1.journal import Journal
 from mnv1.measure.facts import Record, conclude, record
 from mnv1.measure.messages import Failed
 from mnv1.measure.supervisor import Supervisor
-from mnv1.measure.timing import Stopped
+from mnv1.measure.timing import Stopped, Visit
 from mnv1.profiles import Profile
 
 T = TypeVar("T")
 
-PASSES = 20
+PASSES = 40
 """Passes over the speedups among which the latencies are spread, so that visits to a speedup lie far apart."""
+
+TURN_TIME = 0.4
+"""Seconds of calls that a speedup may take in each pass on average; one that takes longer is visited less often."""
+
+MAX_STRIDE = 8
+"""The dearest speedup is visited in one of so many passes."""
 
 
 class Sweep:
@@ -28,6 +36,10 @@ class Sweep:
     def __init__(self, profile: Profile, supervisor: Supervisor, journal: Journal, now: Callable[[], float]) -> None:
         self._profile, self._supervisor, self._journal, self._now = profile, supervisor, journal, now
         self._start = now() - self.call_time
+        self._turns: Counter[str] = Counter()
+        visits = [visit for visits in journal.entries.visits.values() for visit in visits]
+        self._rounds = Counter(disturbed for visit in visits for disturbed in visit.disturbed)
+        """Rounds so far, by whether the machine was disturbed."""
 
     @property
     def call_time(self) -> float:
@@ -40,7 +52,7 @@ class Sweep:
         return self._now() - self._start
 
     def advance(self, case: Case | Pair) -> Record | Failed | None:
-        """Visit a case, once. Returns its figures, or why it has none; None when it should be visited again.
+        """Visit a case, once, if it is its turn. Returns its figures, or why it has none; None when it is not over yet.
 
         A case that was finished before an interruption is not visited. Raises `mnv1.journal.JournalError` when a
         visit cannot be kept.
@@ -50,20 +62,37 @@ class Sweep:
             return Failed(entries.failed[case.id])
         visits = entries.visits.setdefault(case.id, [])
         if case.id not in entries.finished:
-            visit = self._supervisor.visit(case, policy, visits[0] if visits else None)
-            if isinstance(visit, Failed):
-                self._journal.failed(case.id, visit.reason)
-                entries.failed[case.id] = visit.reason
-                return visit
-            self._journal.visited(case.id, visit)
-            visits.append(visit)
-            stopped = conclude(case, visits, policy, hurry=self.elapsed >= self._profile.sweep_time)
+            hurry = self.elapsed >= self._profile.sweep_time
+            if self._is_due(case, visits) and not (hurry and len(visits) >= policy.min_visits):
+                visit = self._supervisor.visit(case, policy, visits[0] if visits else None)
+                if isinstance(visit, Failed):
+                    self._journal.failed(case.id, visit.reason)
+                    entries.failed[case.id] = visit.reason
+                    return visit
+                self._journal.visited(case.id, visit)
+                visits.append(visit)
+                self._rounds.update(visit.disturbed)
+            is_pair = isinstance(case, Pair)
+            stopped = conclude(case, visits, policy, hurry if is_pair else hurry or self._is_hardly_ever_quiet)
             if stopped is None:
                 return None
             self._journal.finished(case.id, stopped)
             entries.finished[case.id] = stopped
         stopped_as: Stopped = entries.finished[case.id]  # type: ignore[assignment]  # a journal holds text
         return record(case, visits, policy, stopped_as)
+
+    def _is_due(self, case: Case | Pair, visits: Sequence[Visit]) -> bool:
+        """Whether a case is visited in this pass: a speedup of long calls is left out of some, but never for long."""
+        turn = self._turns[case.id]
+        self._turns[case.id] += 1
+        if not visits or not isinstance(case, Pair):
+            return True
+        return turn % min(MAX_STRIDE, math.ceil(visits[-1].call_time / TURN_TIME)) == 0
+
+    @property
+    def _is_hardly_ever_quiet(self) -> bool:
+        """Whether waiting for an undisturbed machine is in vain."""
+        return self._rounds[True] > self._rounds[False]
 
     def visits(self, case: Case | Pair) -> int:
         """How often a case was visited so far."""

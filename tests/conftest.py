@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,17 @@ ROOT = Path(__file__).parent.parent
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=3, help="how many sweeps the survival test kills (default: 3)")
+
+
+def sweep(*arguments, cwd=ROOT, environment=None):
+    """`pytest benchmarks` with these arguments, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *arguments]
+    variables = os.environ | (environment or {})
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 
 def latency_facts(

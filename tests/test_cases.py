@@ -15,8 +15,12 @@ from mnv1.profiles import (
     parse_kinds,
     parse_precisions,
     parse_resolutions,
+    parse_shard,
     select,
+    shard,
+    why_unavailable,
 )
+from mnv1.sweep import PASSES, place_again
 
 CPU = Overrides(devices=("cpu",))
 
@@ -67,7 +71,7 @@ def test_default_profile_covers_the_question():
     assert {case.workload.resolution for case in cases.models} == {224, 192, 160, 128}
     assert {case.conditions.batch_size for case in cases.models} == {1, 8, 32}
     assert {case.conditions.precision for case in cases.models} == {"fp32", "amp"}
-    assert (len(cases.layers), len(cases.models), len(cases.pairs)) == (148, 72, 66)
+    assert (len(cases.layers), len(cases.models), len(cases.pairs)) == (148, 60, 66)
 
 
 def test_full_profile_is_every_combination():
@@ -157,3 +161,77 @@ def test_ids_tell_cases_apart(alpha, resolution, batch_size):
     one = Case(Network("separable", alpha, resolution), Conditions(batch_size, "cpu", "fp32"))
     other = Case(Network("separable", alpha * 1.001, resolution), Conditions(batch_size, "cpu", "fp32"))
     assert one.id != other.id
+
+
+def everything(profile):
+    cases = select(profile)
+    return [*cases.layers, *cases.models, *cases.pairs]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_shards_are_disjoint_complete_balanced_and_always_the_same(profile, shards):
+    cases, chosen = everything(profile), PROFILES[profile]
+    parts = [shard(cases, number, shards, chosen) for number in range(1, shards + 1)]
+    assert sum(map(len, parts)) == len(cases)
+    assert frozenset().union(*parts) == {case.id for case in cases}
+    assert [shard(cases[::-1], number, shards, chosen) for number in range(1, shards + 1)] == parts
+    for device in ("cpu", "cuda"):
+        costs = [
+            sum(chosen.expected_seconds(case) for case in cases if case.id in part and case.conditions.device == device)
+            for part in parts
+        ]
+        dearest = max(chosen.expected_seconds(case) for case in cases if case.conditions.device == device)
+        assert max(costs) - min(costs) <= dearest
+
+
+def test_a_shard_is_a_number_of_several():
+    assert parse_shard("2/4") == (2, 4)
+    for text in ("0/4", "5/4", "2", "a/b", "1/", "-1/2", "1/2/3"):
+        with pytest.raises(CaseError, match="--shard: .* is not valid"):
+            parse_shard(text)
+
+
+def test_what_a_machine_cannot_do_has_a_reason():
+    plain, able = {"bf16_instructions": False}, {"bf16_instructions": True, "gpu": "H100"}
+    assert "no CUDA device" in why_unavailable(Conditions(1, "cuda", "fp32"), plain, chosen=True)
+    assert why_unavailable(Conditions(1, "cuda", "amp"), able, chosen=False) is None
+    slow = Conditions(1, "cpu", "amp")
+    assert "no bf16 instructions" in why_unavailable(slow, plain, chosen=False)
+    assert why_unavailable(slow, plain, chosen=True) is None
+    assert why_unavailable(slow, able, chosen=False) is None
+    assert why_unavailable(Conditions(1, "cpu", "fp32"), plain, chosen=False) is None
+
+
+def test_expected_shares_keep_to_the_sweeps_time():
+    for profile in (PROFILES["smoke"], PROFILES["default"]):
+        cases = [case for case in everything("default") if case.conditions.device == "cpu"]
+        shares = profile.expected_shares(cases)
+        assert set(shares) == {case.id for case in cases}
+        latencies = sum(shares[case.id] for case in cases if not isinstance(case, Pair))
+        if latencies < 0.9 * profile.sweep_time:
+            assert sum(shares.values()) <= 1.01 * profile.sweep_time
+    layers = [case for case in everything("smoke") if not isinstance(case, Pair)]
+    assert all(share > 0 for share in PROFILES["smoke"].expected_shares(layers).values())
+
+
+@given(st.integers(1, 40), st.integers(0, 120), st.integers(1, 60))
+def test_visits_to_a_speedup_are_spread_among_the_latencies(pairs, latencies, visits):
+    queue = [("pair", number) for number in range(pairs)] + [("latency", number) for number in range(latencies)]
+    seen, position = {}, 0
+    order = []
+    while position < len(queue):
+        item = queue[position]
+        seen[item] = seen.get(item, 0) + 1
+        order.append(item)
+        if item[0] == "pair" and seen[item] < visits:
+            place_again(queue, position, item, lambda one: one[0] == "pair")
+        position += 1
+    assert seen == {item: visits if item[0] == "pair" else 1 for item in queue}
+    # Each pass visits every speedup once before any is visited again.
+    passes = [item for item in order if item[0] == "pair"]
+    assert [passes[start : start + pairs] for start in range(0, len(passes), pairs)] == [passes[:pairs]] * visits
+    if latencies and visits > PASSES + 1:
+        last_latency = max(place for place, item in enumerate(order) if item[0] == "latency")
+        before = [item for item in order[:last_latency] if item == ("pair", 0)]
+        assert len(before) > min(latencies, PASSES) / 2

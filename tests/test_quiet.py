@@ -1,12 +1,10 @@
-"""Which rounds are kept when the machine is disturbed now and then: controls and clocks are made up, no time passes."""
-
-import math
+"""Which rounds are disturbed: controls and clocks are made up, no time passes."""
 
 import pytest
 
 from mnv1.measure.clock import Elapsed
 from mnv1.measure.quiet import ControlWatch, cpu_controls
-from mnv1.measure.timing import Policy, measure, measure_pair
+from mnv1.measure.timing import Policy, visit, visit_pair
 
 
 class Machine:
@@ -34,70 +32,60 @@ class Machine:
         self.now += 1e-3
         return 10e-6 if self.is_disturbed else 7e-6
 
-    def watch(self, **arguments):
-        watch = ControlWatch([self.control], now=lambda: self.now, **arguments)
+    def watch(self):
+        watch = ControlWatch([self.control])
         watch.learn(50)
         return watch
 
 
+def policy(seconds, **more):
+    return Policy(visit_time=seconds, max_time=3 * seconds, **more)
+
+
 def test_a_quiet_machine_loses_nothing():
     machine = Machine(disturbed=0)
-    measured = measure("separable", machine, Policy(max_time=1), machine.watch())
-    assert measured.disturbed_rounds == 0
-    assert measured.stopped == "precise"
+    visited = visit("separable", machine, policy(1), machine.watch())
+    assert not any(visited.disturbed)
+    assert visited.stopped == "precise"
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
-def test_disturbed_rounds_do_not_count(share):
+def test_disturbed_rounds_are_marked(share):
     machine = Machine(disturbed=share)
-    policy = Policy(max_time=3, min_time=3, max_rounds=10_000)
-    measured = measure("separable", machine, policy, machine.watch())
-    assert measured.disturbed_rounds > 0
-    assert measured.samples == pytest.approx([0.65e-3] * len(measured.samples))
+    visited = visit("separable", machine, policy(3, min_time=3, max_rounds=10_000), machine.watch())
+    kept = [one for one, bad in zip(visited.sides[0], visited.disturbed, strict=True) if not bad]
+    assert any(visited.disturbed)
+    assert kept == pytest.approx([0.65e-3] * len(kept))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
-def test_a_speedup_is_that_of_the_undisturbed_machine(share):
+def test_undisturbed_rounds_of_a_pair_have_the_undisturbed_ratio(share):
     machine = Machine(disturbed=share)
-    measured = measure_pair(
-        "standard", "separable", machine, Policy(max_time=3, min_time=3, max_rounds=10_000), machine.watch()
-    )
-    assert measured.speedup[0] == pytest.approx(2.4 / 0.65)
-    without = measure_pair(
-        "standard", "separable", Machine(disturbed=share), Policy(max_time=3, min_time=3, max_rounds=10_000)
-    )
-    assert min(math.exp(ratio) for ratio in without.log_ratios) < 0.7 * 2.4 / 0.65
+    visited = visit_pair("standard", "separable", machine, policy(3), machine.watch())
+    kept = [one for one, bad in zip(visited.rounds, visited.disturbed, strict=True) if not bad]
+    left_out = [one for one, bad in zip(visited.rounds, visited.disturbed, strict=True) if bad]
+    assert [a / b for a, b in kept] == pytest.approx([2.4 / 0.65] * len(kept))
+    assert min(a / b for a, b in left_out) < 0.7 * 2.4 / 0.65
 
 
-def test_a_machine_that_is_never_quiet_again_is_measured_and_said_to_be_disturbed():
-    machine = Machine(disturbed=0)
-    watch = machine.watch(allowance=5)
-    machine.disturbed = 1.1
-    start = machine.now
-    measured = measure("separable", machine, Policy(max_time=1), watch)
-    assert measured.stopped == "disturbed"
-    assert measured.disturbed_rounds == len(measured.samples) >= 6
-    assert machine.now - start < 10  # patience, allowance and overtime bound it
-
-
-def test_waiting_is_bounded_by_patience_and_by_the_sessions_allowance():
-    machine = Machine(disturbed=0)
-    watch = machine.watch(patience=3, allowance=5)
-    machine.disturbed = 1.1
-    waits = []
-    for _ in range(4):
-        start = machine.now
-        assert not watch.wait()
-        waits.append(machine.now - start)
-    assert waits == pytest.approx([3, 2, 0, 0], abs=0.01)
-
-
-def test_waiting_ends_when_the_machine_is_quiet():
-    machine = Machine(disturbed=0.5, period=1.0)
+def test_long_blocks_are_looked_after_one_by_one():
+    # Disturbed in the middle of a round of four long blocks, and quiet again at its end.
+    machine = Machine(disturbed=0.1, period=10.0, penalty=0.1, seconds={"standard": 2.0, "separable": 0.6})
     watch = machine.watch()
-    machine.now = 10.6
-    assert watch.wait()
-    assert machine.now == pytest.approx(11.0, abs=0.01)
+    machine.now = 6.0
+    visited = visit_pair("standard", "separable", machine, policy(1), watch)
+    assert visited.disturbed == (True,)
+    assert not machine.is_disturbed
+
+
+def test_a_machine_that_is_never_quiet_again_is_said_to_be_disturbed():
+    machine = Machine(disturbed=0)
+    watch = machine.watch()
+    machine.disturbed = 1.1
+    visited = visit("separable", machine, policy(1), watch)
+    assert visited.stopped == "disturbed"
+    assert all(visited.disturbed)
+    assert len(visited.disturbed) >= 6
 
 
 def test_the_baseline_gets_better_when_a_session_began_disturbed():
@@ -109,6 +97,13 @@ def test_the_baseline_gets_better_when_a_session_began_disturbed():
         watch.quiet()
     machine.disturbed = 1.1
     assert not watch.quiet()
+
+
+def test_a_baseline_outlives_its_process():
+    machine = Machine(disturbed=0)
+    learned = machine.watch().baseline
+    machine.disturbed = 1.1
+    assert not ControlWatch([machine.control], learned).quiet()
 
 
 def test_every_control_must_be_quiet():

@@ -2,8 +2,10 @@ import json
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mnv1.results import COLUMNS, ResultError, combine, find_runs, load
+from mnv1.results import CEILING_COLUMNS, COLUMNS, ResultError, combine, find_runs, load, load_ceilings, ratio
 from tests.conftest import document, latency_facts, speedup_facts
 
 
@@ -46,7 +48,16 @@ def test_unlike_environments_are_not_mixed(store):
 
 
 @pytest.mark.parametrize(
-    "difference", [{"packages": {"torch": "2.11.0"}}, {"threads": 1}, {"machine_state": "as-is"}, {"gpu": "H100"}]
+    "difference",
+    [
+        {"packages": {"torch": "2.11.0"}},
+        {"threads": 1},
+        {"machine_state": "as-is"},
+        {"gpu": "H100"},
+        {"gpu_driver": "999"},
+        {"cpu_capability": "AVX512"},
+        {"thread_binding": "close"},
+    ],
 )
 def test_what_makes_environments_unlike(store, difference):
     here = load([store([latency_facts()])])
@@ -118,3 +129,111 @@ def test_find_runs(tmp_path, store):
     (path.parent.parent / "rendered" / "verdict.json").write_text("{}")
     assert find_runs(tmp_path / "results") == [path]
     assert find_runs(str(tmp_path / "results")) == [path]
+
+
+def test_a_ratio_needs_one_environment(store):
+    here = load([store([latency_facts(kind="standard", latency=0.040), latency_facts()])])
+    assert ratio(here.iloc[0], here.iloc[1]) == pytest.approx(4.0)
+    assert ratio(here.iloc[0], here.iloc[1], "peak_memory") == pytest.approx(1.0)
+    there = load([store([latency_facts()], name="0002_b.json", threads=1)])
+    with pytest.raises(ResultError, match="unlike environments, so they have no ratio: .*threads 2.*; .*threads 1"):
+        ratio(here.iloc[0], there.iloc[0])
+    with pytest.raises(ResultError, match="one of them has no speedup"):
+        ratio(here.iloc[0], here.iloc[1], "speedup")
+
+
+def test_shards_of_one_machine_are_combined(store):
+    one = load([store([latency_facts()], shard="1/2")])
+    two = load([store([latency_facts(batch_size=8)], name="0002_b.json", shard="2/2")])
+    assert len(combine([one, two])) == 2
+
+
+CEILING = {
+    "ceiling": "gemm",
+    "device": "cpu",
+    "precision": "fp32",
+    "size": 1024,
+    "value": 5e10,
+    "low": 4.9e10,
+    "high": 5.1e10,
+    "rounds": 12,
+    "disturbed_rounds": 0,
+    "stopped": "precise",
+}
+
+
+def test_ceilings_are_a_table_of_their_own(store):
+    table = load_ceilings([store([latency_facts()], ceilings=[CEILING])])
+    assert list(table.columns) == list(CEILING_COLUMNS)
+    assert table.iloc[0]["value"] == 5e10
+    assert table.iloc[0]["environment"] == load([store([latency_facts()])]).iloc[0]["environment"]
+    assert load_ceilings([store([latency_facts()])]).empty  # a run of before they were measured
+    with pytest.raises(ResultError, match="its ceilings are no list"):
+        load_ceilings([store([latency_facts()], ceilings=[3])])
+    with pytest.raises(ResultError, match="no stored runs were given"):
+        load_ceilings([])
+
+
+WHOLE = json.dumps(document([latency_facts(), speedup_facts(), latency_facts("layer")], ceilings=[CEILING]))
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def loads_or_says_why(path, data):
+    """Damaged data is loaded as a table, or refused in one line that names the file: nothing else."""
+    path.write_bytes(data)
+    for read in (load, load_ceilings):
+        try:
+            table = read([path])
+        except ResultError as error:
+            assert str(error).startswith(f"{path}: ")
+            assert "\n" not in str(error)
+        else:
+            assert list(table.columns) in (list(COLUMNS), list(CEILING_COLUMNS))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzzed") / "0001_x.json"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.binary(max_size=40))
+def test_loader_survives_bytes_that_were_cut_and_overwritten(fuzzed, place, removed, inserted):
+    data = WHOLE.encode()
+    loads_or_says_why(fuzzed, data[:place] + inserted + data[place + removed :])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, len(WHOLE)))
+def test_loader_survives_truncation(fuzzed, length):
+    loads_or_says_why(fuzzed, WHOLE.encode()[:length])
+
+
+def places(value, path=()):
+    """The path of every value in a document."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+PLACES = [place for place in places(json.loads(WHOLE)) if place]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PLACES), JSON, st.booleans())
+def test_loader_survives_any_value_in_any_place(fuzzed, place, value, removed):
+    damaged = json.loads(WHOLE)
+    parent = damaged
+    for key in place[:-1]:
+        parent = parent[key]
+    if removed:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    loads_or_says_why(fuzzed, json.dumps(damaged).encode())

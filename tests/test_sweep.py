@@ -7,16 +7,12 @@ import sys
 
 import pytest
 
-from mnv1.results import find_runs, load
-from tests.conftest import ROOT
+from mnv1.journal import interrupted
+from mnv1.results import find_runs, load, load_ceilings
+from tests.conftest import sweep
 
 TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1", "--precisions", "fp32")
 SEPARABLE_ON_CPU = (*TINY, "--devices", "cpu", "--kinds", "separable", "-k", "model")
-
-
-def sweep(*arguments, cwd=ROOT):
-    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +27,32 @@ def stored(tmp_path_factory):
 def test_a_line_for_each_case_with_progress(stored):
     _, output = stored
     lines = re.findall(r"^\[(\d)/3\] (\S+)  .*eta \d+:\d\d$", output, re.MULTILINE)
-    assert lines == [
-        ("1", "speedup-model-a0.25-r32-b1-cpu-fp32"),
-        ("2", "model-standard-a0.25-r32-b1-cpu-fp32"),
-        ("3", "model-separable-a0.25-r32-b1-cpu-fp32"),
+    assert [number for number, _ in lines[-3:]] == ["1", "2", "3"]
+    assert sorted(case for _, case in lines[-3:]) == [
+        "model-separable-a0.25-r32-b1-cpu-fp32",
+        "model-standard-a0.25-r32-b1-cpu-fp32",
+        "speedup-model-a0.25-r32-b1-cpu-fp32",
     ]
+
+
+def test_the_first_of_many_visits_is_told(stored):
+    assert "[0/3] speedup-model-a0.25-r32-b1-cpu-fp32  first of its visits" in stored[1]
+
+
+def test_the_run_holds_ceilings_and_what_the_time_was_spent_on(stored):
+    (path,) = find_runs(stored[0])
+    ceilings = load_ceilings([path])
+    assert list(ceilings["ceiling"]) == ["gemm", "copy beyond cache", "copy within cache"]
+    assert (ceilings["low"] <= ceilings["value"]).all()
+    assert (ceilings["value"] <= ceilings["high"]).all()
+    about = json.loads(path.read_text())["mnv1"]
+    assert 0 < about["call_time"] < about["wall_time"]
+    assert about["failed"] == {}
+
+
+def test_a_complete_sweep_leaves_no_journal(stored):
+    assert interrupted(stored[0]) == []
+    assert not list(stored[0].rglob("*.part"))
 
 
 def test_it_ends_with_the_verdict_and_the_reason_for_what_was_skipped(stored):
@@ -52,7 +69,8 @@ def test_stored_run_loads_with_raw_rounds(stored):
     for case in json.loads(path.read_text())["benchmarks"]:
         assert len(case["stats"]["data"]) == case["extra_info"]["rounds"] == case["stats"]["rounds"]
         assert case["stats"]["iterations"] == case["extra_info"]["calls_per_round"]
-        assert case["stats"]["median"] == pytest.approx(case["extra_info"]["latency_p50"], rel=1e-4)
+        if case["extra_info"]["measures"] == "latency":
+            assert case["stats"]["median"] == pytest.approx(case["extra_info"]["latency_p50"], rel=1e-4)
         assert case["extra_info"]["id"] in case["name"]
         assert set(case["params"].values()) == {case["extra_info"]["id"]}
 
@@ -74,10 +92,11 @@ def test_pytest_benchmark_reads_the_stored_run(stored):
         (("--kinds", "dense"), "--kinds: unknown value 'dense'; valid values: standard,"),
         (("--alphas", "-1"), "--alphas: '-1' is not valid; valid values: positive numbers such as 0.75"),
         (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
-        (
-            ("--benchmark-autosave", "--benchmark-storage=file:///proc/nowhere"),
-            "/proc/nowhere: results cannot be stored here",
-        ),
+        ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
+        (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
+        (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
+        (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),
+        (("--resume", "--benchmark-storage=file:///proc"), "no interrupted sweep here, so there is nothing to resume"),
     ],
 )
 def test_wrong_usage_gets_one_line(arguments, complaint):
@@ -108,24 +127,46 @@ def test_cases_are_checked_without_timing_when_benchmarks_are_disabled():
 
 
 def test_a_wrong_output_fails_its_case_in_a_line_and_the_sweep_goes_on(tmp_path):
-    # A plugin that breaks the separable network, as a faulty kernel would.
-    (tmp_path / "broken.py").write_text(
-        "import pytest\n"
-        "@pytest.hookimpl(trylast=True)\n"
-        "def pytest_configure(config):\n"
+    # A separable network that is broken in the measuring process, as by a faulty kernel.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
         "    import torch\n"
         "    from mnv1.measure import modules\n"
         "    right = modules.build\n"
-        "    wrong = lambda w: right(w) if w.kind == 'standard' else torch.nn.Flatten()\n"
-        "    modules.build = wrong\n"
+        "    modules.build = lambda w: right(w) if w.kind == 'standard' else torch.nn.Flatten()\n"
     )
-    import os
-
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "benchmarks", "-p", "broken", "-p", "no:cacheprovider", *TINY]
-    command += ["--devices", "cpu", "-k", "model", "--benchmark-json", str(tmp_path / "run.json")]
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    stored = tmp_path / "run.json"
+    arguments = (*TINY, "--devices", "cpu", "-k", "model", "--benchmark-json", str(stored))
+    process = sweep(*arguments, environment={"PYTHONPATH": str(tmp_path)})
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
-    assert re.search(r"\[3/3\] model-separable.*FAILED: .*WrongOutputError: .*expected \(1, 1000\)", process.stdout)
+    failed = re.findall(r"^failed: (\S+): WrongOutputError: .*expected \(1, 1000\)$", process.stdout, re.MULTILINE)
+    assert failed == ["speedup-model-a0.25-r32-b1-cpu-fp32", "model-separable-a0.25-r32-b1-cpu-fp32"]
     assert "Traceback" not in process.stdout
-    assert list(load([tmp_path / "run.json"])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
+    assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
+    assert list(json.loads(stored.read_text())["mnv1"]["failed"]) == failed
+
+
+def test_amp_on_a_cpu_without_bf16_is_skipped_unless_it_is_named(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
+        "    from mnv1.measure import environment\n"
+        "    environment._has_bf16_instructions = lambda: False\n"
+    )
+    arguments = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--devices", "cpu", "-k", "model-sep")
+    environment = {"PYTHONPATH": str(tmp_path)}
+    process = sweep(*arguments, environment=environment)
+    assert "1 cases skipped: this CPU has no bf16 instructions" in process.stdout
+    assert "model-separable-a0.25-r32-b1-cpu-amp" not in process.stdout
+    process = sweep(*arguments, "--precisions", "amp", environment=environment)
+    assert "model-separable-a0.25-r32-b1-cpu-amp" in process.stdout
+
+
+def test_threads_are_an_option_and_recorded(tmp_path):
+    stored = tmp_path / "run.json"
+    process = sweep(*SEPARABLE_ON_CPU, "--threads", "1", "--benchmark-json", str(stored))
+    assert process.returncode == 0, process.stdout
+    machine = json.loads(stored.read_text())["machine_info"]["mnv1"]
+    assert (machine["threads"], machine["thread_binding"]) == (1, "close")
+    assert machine["environment_variables"]["OMP_NUM_THREADS"] == "1"

@@ -10,18 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.measure import clock as clocks
 from mnv1.measure.clock import CpuClock, CudaClock, Elapsed
-from mnv1.measure.statistics import half_width, median_interval, percentiles
-from mnv1.measure.timing import Policy, measure, measure_pair
+from mnv1.measure.statistics import half_width, mean_interval, median_interval, percentiles
+from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
 
 
 class FakeClock:
     """Every call takes its `seconds`; noise is log-normal, and the machine may slow down linearly."""
 
-    def __init__(self, seconds, noise=0.0, drift=0.0, cold=1.0):
+    def __init__(self, seconds, noise=0.0, drift=0.0, cold=1.0, seed=0):
         self.seconds, self.noise, self.drift, self.cold = seconds, noise, drift, cold
-        self.random = random.Random(0)
+        self.random = random.Random(seed)
         self.now = 0.0
         self.calls = []
 
@@ -32,6 +31,14 @@ class FakeClock:
         wall = calls * seconds * cold * math.exp(self.random.gauss(0, self.noise)) * (1 + self.drift * self.now)
         self.now += wall
         return Elapsed(wall)
+
+
+def policy(seconds, **more):
+    return Policy(visit_time=seconds, max_time=3 * seconds, **more)
+
+
+def log_ratios(visited):
+    return [math.log(standard / separable) for standard, separable in visited.rounds]
 
 
 def test_interval_ranks_are_the_binomial_ones():
@@ -59,6 +66,14 @@ def test_interval_holds_the_median_and_stays_within_the_samples(samples):
     assert min(samples) <= low <= np.median(samples) <= high <= max(samples)
 
 
+def test_interval_of_the_mean_is_students():
+    # Student's own sleep data, first drug: mean 0.75, 95 % interval -0.53 to 2.03.
+    mean, low, high = mean_interval([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+    assert (mean, low, high) == (pytest.approx(0.75), pytest.approx(-0.53, abs=0.01), pytest.approx(2.03, abs=0.01))
+    with pytest.raises(ValueError, match="at least 2 values, got 1"):
+        mean_interval([1.0])
+
+
 def test_half_width_is_relative():
     assert half_width([0.9, 1, 1, 1, 1, 1.1]) == pytest.approx(0.1)
     assert half_width([9, 10, 10, 10, 10, 11]) == pytest.approx(0.1)
@@ -69,79 +84,117 @@ def test_percentiles():
 
 
 def test_stops_when_precise():
-    measured = measure("f", FakeClock(2e-3, noise=0.01), Policy(max_time=10))
-    assert measured.stopped == "precise"
-    assert half_width(measured.samples) <= 0.02
-    assert sum(measured.samples) >= 0.1
-    assert np.median(measured.samples) == pytest.approx(2e-3, rel=0.01)
+    visited = visit("f", FakeClock(2e-3, noise=0.01), policy(10))
+    (samples,) = visited.sides
+    assert visited.stopped == "precise"
+    assert half_width(samples) <= 0.02
+    assert sum(samples) >= 0.1
+    assert np.median(samples) == pytest.approx(2e-3, rel=0.01)
 
 
 def test_stops_when_the_time_is_spent():
-    measured = measure("f", FakeClock(2e-3, noise=0.5), Policy(max_time=0.5))
-    assert measured.stopped == "time budget"
-    assert sum(measured.samples) == pytest.approx(0.5, rel=0.05)
+    visited = visit("f", FakeClock(2e-3, noise=0.5), policy(0.05))
+    assert visited.stopped == "time budget"
+    assert sum(visited.sides[0]) == pytest.approx(0.05, abs=0.04)  # rounds come in groups of 30 ms
 
 
 def test_stops_at_the_round_limit():
-    measured = measure("f", FakeClock(2e-3, noise=0.5), Policy(max_time=100, max_rounds=30))
-    assert measured.stopped == "round limit"
-    assert 30 <= len(measured.samples) < 60  # rounds come in groups
+    visited = visit("f", FakeClock(2e-3, noise=0.5), policy(100, max_rounds=30))
+    assert visited.stopped == "round limit"
+    assert 30 <= len(visited.sides[0]) < 60
+
+
+def test_stops_when_more_rounds_no_longer_help():
+    # A machine that gets slower and slower: the interval of the median widens with every round.
+    visited = visit("f", FakeClock(2e-3, noise=0.05, drift=5.0), policy(100, max_rounds=10_000))
+    assert visited.stopped == "no longer improving"
+    assert is_stalled(visited.sides[0])
+
+
+def test_stalled_needs_enough_samples_and_a_wide_interval():
+    steady = [1.0 + 0.1 * math.sin(n) for n in range(400)]
+    assert not is_stalled(steady)
+    assert not is_stalled([float(n) for n in range(1, 47)])  # a quarter is too little to tell
+    assert is_stalled([1.0 + 0.001 * (n % 7) for n in range(100)] + [float(n) for n in range(300)])
 
 
 def test_slow_calls_get_the_fewest_rounds_that_carry_an_interval():
     clock = FakeClock(5.0)
-    measured = measure("f", clock, Policy(max_time=1))
-    assert len(measured.samples) == 6
-    assert len(clock.calls) == 8  # the first, one warm-up, six rounds
+    visited = visit("f", clock, policy(1))
+    assert len(visited.sides[0]) == 6
+    assert len(clock.calls) == 7  # one warm-up, six rounds
+    assert visited.call_time == pytest.approx(35)
 
 
 def test_short_calls_are_averaged_within_a_round():
-    measured = measure("f", FakeClock(10e-6), Policy(max_time=1))
-    assert measured.calls_per_round == 100
-    assert measured.samples[0] == pytest.approx(10e-6)
+    visited = visit("f", FakeClock(10e-6), policy(1))
+    assert visited.calls == (100,)
+    assert visited.sides[0][0] == pytest.approx(10e-6)
 
 
-def test_the_cold_first_call_is_kept_apart():
-    measured = measure("f", FakeClock(1e-3, cold=500), Policy(max_time=1))
-    assert measured.first_call == pytest.approx(0.5)
-    assert max(measured.samples) == pytest.approx(1e-3)
-    assert measured.calls_per_round == 1  # not derived from the cold call
+def test_a_cold_call_is_neither_counted_nor_decides_about_rounds():
+    visited = visit("f", FakeClock(1e-3, cold=50), policy(1))
+    assert max(visited.sides[0]) == pytest.approx(1e-3)
+    assert visited.calls == (1,)
 
 
 def test_warm_up_lasts_as_long_as_it_should():
     clock = FakeClock(1e-6, noise=0.01)
-    measure("f", clock, Policy(max_time=0.1, warmup_time=0.2))
+    visit("f", clock, policy(0.1, warmup_time=0.2))
     rounds = [calls for _, calls in clock.calls]
-    warm = [calls for calls in rounds[1:] if calls & (calls - 1) == 0]  # doubling: powers of two
+    warm = [calls for calls in rounds if calls & (calls - 1) == 0]  # doubling: powers of two
     assert sum(warm) * 1e-6 >= 0.2
     assert len(warm) < 250
+
+
+def test_a_later_visit_repeats_the_calls_of_the_first():
+    first = visit_pair("standard", "separable", FakeClock({"standard": 4e-3, "separable": 1e-3}), policy(0.1))
+    assert first.calls == (3, 10)
+    clock = FakeClock({"standard": 8e-3, "separable": 2e-3})  # the machine is slower now
+    second = visit_pair("standard", "separable", clock, policy(0.1), earlier=first)
+    assert second.calls == first.calls
+    assert clock.calls[:2] == [("standard", 1), ("separable", 1)]  # caches are warmed, no more
+    slow = FakeClock({"standard": 2.0, "separable": 1.0})
+    visit_pair("standard", "separable", slow, policy(0.1), earlier=Visit(((), ()), (), (1, 1), 0.0, "precise"))
+    assert len(slow.calls) == 4  # one round: a long call does not notice that caches were cold
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 8.5])
 def test_pair_finds_the_ratio(ratio):
     clock = FakeClock({"standard": 1e-3 * ratio, "separable": 1e-3}, noise=0.02)
-    measured = measure_pair("standard", "separable", clock, Policy(max_time=2))
-    speedup, low, high = measured.speedup
-    assert low <= speedup <= high
-    assert speedup == pytest.approx(ratio, rel=0.01)
+    visited = visit_pair("standard", "separable", clock, policy(2))
+    assert math.exp(np.median(log_ratios(visited))) == pytest.approx(ratio, rel=0.01)
 
 
 def test_pair_is_blind_to_a_machine_that_slows_down():
     clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, drift=1.0)
-    measured = measure_pair("standard", "separable", clock, Policy(max_time=1, precision=1e-9))
-    assert measured.speedup[0] == pytest.approx(4, rel=0.01)
-    assert measured.separable_samples[-1] > 1.2 * measured.separable_samples[0]
+    visited = visit_pair("standard", "separable", clock, policy(1))
+    assert np.median(log_ratios(visited)) == pytest.approx(math.log(4), abs=0.01)
+    assert visited.sides[1][-1] > 1.2 * visited.sides[1][0]
 
 
 def test_pair_alternates_and_neither_side_is_always_first():
     clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, noise=0.3)
-    measured = measure_pair("standard", "separable", clock, Policy(max_time=0.5))
+    visited = visit_pair("standard", "separable", clock, policy(0.5))
     blocks = "".join("A" if call == "standard" else "B" for call, calls in clock.calls if calls in (3, 10))[-8:]
     assert blocks in ("ABBABAAB", "BAABABBA")
-    assert measured.calls_per_block == (3, 10)
-    assert measured.log_ratios[0] == pytest.approx(
-        math.log(measured.standard_samples[0] / measured.separable_samples[0])
-    )
+    assert visited.calls == (3, 10)
+
+
+def test_pair_has_one_round_at_least():
+    visited = visit_pair("standard", "separable", FakeClock({"standard": 2.0, "separable": 0.5}), policy(0.1))
+    assert visited.sides == ((pytest.approx(2.0),), (pytest.approx(0.5),))
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
+def test_coverage_of_the_interval_with_the_stopping_rule(noise):
+    """Of 1,000 cases of a known median, how many intervals hold it: the rule looks again and again, and still."""
+    hits = 0
+    for seed in range(1000):
+        (samples,) = visit("f", FakeClock(5e-3, noise=noise, seed=seed), policy(0.5, warmup_time=0.005)).sides
+        low, high = median_interval(samples)
+        hits += low <= 5e-3 <= high
+    assert 0.93 <= hits / 1000 <= 0.97
 
 
 def test_cpu_clock_runs_every_call():
@@ -168,8 +221,7 @@ def test_cuda_clock_synchronises_around_the_round_only(monkeypatch):
         def elapsed_time(self, _end):
             return 12.5
 
-    fake = SimpleNamespace(Event=Event, synchronize=lambda: log.append("synchronise"))
-    monkeypatch.setattr(clocks.torch, "cuda", fake)
+    monkeypatch.setattr(torch, "cuda", SimpleNamespace(Event=Event, synchronize=lambda: log.append("synchronise")))
     elapsed = CudaClock().time(lambda: log.append("call"), 3)
     assert log == ["synchronise", "record", "call", "call", "call", "record", "wait"]
     assert elapsed.device == 0.0125  # milliseconds of the events, in seconds

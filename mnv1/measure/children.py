@@ -27,6 +27,11 @@ def start_server() -> None:
     forkserver.ensure_running()
 
 
+def wait_for_server() -> None:
+    """Wait until the server has imported everything: it would disturb what is timed meanwhile."""
+    ask(_nothing, None)
+
+
 def ask(question: Callable[[Argument], int | None], argument: Argument) -> int | None:
     """What a function answers in a fresh process; None where that process dies or takes too long."""
     start_server()
@@ -44,6 +49,10 @@ def ask(question: Callable[[Argument], int | None], argument: Argument) -> int |
         child.kill()
         child.join()
         ours.close()
+
+
+def _nothing(_: None) -> None:
+    return None
 
 
 def _answer(connection: Connection, question: Callable[[Argument], int | None], argument: Argument) -> None:

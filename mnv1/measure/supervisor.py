@@ -26,7 +26,7 @@ from mnv1.measure.timing import Policy, Visit
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 START_TIMEOUT = 300.0
-"""Seconds that importing torch and describing the machine may take."""
+"""Seconds that importing torch, describing the machine and measuring its ceilings may take, each."""
 
 
 class SupervisorError(Exception):
@@ -36,12 +36,19 @@ class SupervisorError(Exception):
 class Supervisor:
     """Asks a measuring process, one request at a time.
 
-    `case_timeout` bounds a request about a case, in seconds. Every method that asks about a case returns `Failed`
-    when the case raises, the process dies, or the time is over; the next request then meets a fresh process, so that
-    nothing of the failed case is left in memory.
+    `case_timeout` bounds a request about a case, in seconds; `worker` is the module that measures. Every method that
+    asks about a case returns `Failed` when the case raises, the process dies, or the time is over; the next request
+    then meets a fresh process, so that nothing of the failed case is left in memory.
     """
 
-    def __init__(self, machine_state: State, threads: int | None, case_timeout: float) -> None:
+    def __init__(
+        self,
+        machine_state: State,
+        threads: int | None,
+        case_timeout: float,
+        worker: str = "mnv1.measure.worker",
+    ) -> None:
+        self._command = (sys.executable, "-m", worker)
         self._arguments = (machine_state, "" if threads is None else str(threads))
         self._case_timeout = case_timeout
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +71,7 @@ class Supervisor:
 
     def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts] | Failed:
         """The ceilings of a device."""
-        return cast("list[Facts] | Failed", self._ask("ceilings", device, precisions, policy))
+        return cast("list[Facts] | Failed", self._ask("ceilings", device, precisions, policy, timeout=START_TIMEOUT))
 
     def check(self, case: Case | Pair) -> Failed | None:
         """Build a case and check its output."""
@@ -113,9 +120,8 @@ class Supervisor:
         ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "mnv1.measure.worker", str(theirs.fileno()), str(os.getpid())]
         self._process = subprocess.Popen(
-            [*command, *self._arguments],
+            [*self._command, str(theirs.fileno()), str(os.getpid()), *self._arguments],
             pass_fds=[theirs.fileno()],
             env=os.environ | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,

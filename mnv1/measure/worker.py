@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from mnv1.cases import Case, Device, Pair, Precision
-from mnv1.measure.children import start_server
+from mnv1.measure.children import start_server, wait_for_server
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls
@@ -116,6 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     # Before the machine's state is set: processes that measure their own peak memory start as they come, with all CPUs.
     start_server()
     bench = Bench(prepare(cast(State, state), int(threads) if threads else None))
+    wait_for_server()
     gc.collect()
     gc.freeze()  # torch's own objects: looking through them takes a tenth of a second before each visit
     serve(Connection(int(descriptor)), bench)

@@ -1,0 +1,118 @@
+"""Do this suite's latencies agree with torch.utils.benchmark? `python scripts/agreement.py`
+
+Both time the same callable in the same process and state, one after the other in turns, so that what disturbs the
+machine meets both. On a GPU triton.testing.do_bench is compared as well. Nothing else may run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from mnv1.measure.state import prepare as prepare_state
+
+STATE = prepare_state("controlled")  # before torch is imported
+
+# isort: split
+import torch
+from torch.utils.benchmark import Timer
+
+from mnv1.cases import Block, Case, Conditions, Device, Network
+from mnv1.measure.clock import clock_for
+from mnv1.measure.modules import prepare
+from mnv1.measure.timing import Policy, visit
+from mnv1.report.agreement import Comparison, agreement_table
+
+Measure = Callable[[], float]
+
+SLICE = 0.06
+"""Seconds that each side samples before it is the other's turn, or the few calls that it takes at least."""
+
+MIN_TURNS = 6
+
+
+def cases(device: Device) -> list[Case]:
+    """Layers and networks from about 0.1 ms to about 1 s on two cores."""
+    small, medium, large = (Conditions(batch, device, "fp32") for batch in (1, 8, 32))
+    return [
+        Case(Block("depthwise", 512, 512, 1, 14), small),
+        Case(Block("depthwise", 256, 256, 1, 28), small),
+        Case(Block("separable", 64, 128, 2, 112), small),
+        Case(Block("standard", 64, 128, 2, 112), small),
+        Case(Network("separable", 1.0, 224), small),
+        Case(Network("standard", 1.0, 224), small),
+        Case(Network("separable", 1.0, 224), medium),
+        Case(Network("standard", 0.5, 224), large),
+        Case(Network("standard", 1.0, 224), medium),
+    ]
+
+
+def ours(call: Callable[[], object], device: Device) -> Measure:
+    """Median seconds per call, by this suite's sampling."""
+    policy = Policy(visit_time=SLICE, max_time=SLICE, precision=0.0, warmup_time=0.01)
+
+    def measure() -> float:
+        return median(visit(call, clock_for(device), policy).sides[0])
+
+    return measure
+
+
+def torchs(call: Callable[[], object]) -> Measure:
+    """Median seconds per call, by torch.utils.benchmark; its own default is one thread."""
+    timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+    return lambda: float(timer.blocked_autorange(min_run_time=SLICE).median)
+
+
+def tritons(call: Callable[[], object]) -> Measure:
+    """Median seconds per call, by triton.testing.do_bench."""
+    from triton.testing import do_bench
+
+    return lambda: float(do_bench(call, rep=1000 * SLICE, return_mode="median")) / 1e3
+
+
+def compare(case: Case, other: str, seconds: float) -> Comparison:
+    """Time one case by both, in turns: ours first and second alternately."""
+    device = case.conditions.device
+    call = prepare(case).call
+    sides = [ours(call, device), torchs(call) if other == "torch.utils.benchmark" else tritons(call)]
+    for side in sides:
+        side()
+    pairs: list[tuple[float, float]] = []
+    start = time.monotonic()
+    while len(pairs) < MIN_TURNS or time.monotonic() - start < seconds:
+        times = [0.0, 0.0]
+        for place in (0, 1) if len(pairs) % 2 == 0 else (1, 0):
+            times[place] = sides[place]()
+        pairs.append((times[0], times[1]))
+    return Comparison(case.id, other, tuple(pairs))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: Markdown on standard output. Returns 1 when a case does not agree."""
+    parser = argparse.ArgumentParser(description="Table of how this suite's latencies agree with other timers.")
+    parser.add_argument("--seconds", type=float, default=40.0, help="for each case (default: 40)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    args = parser.parse_args(argv)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: there is no CUDA device here")
+    others = ["torch.utils.benchmark"] + (["triton.testing.do_bench"] if args.device == "cuda" else [])
+    comparisons = []
+    for other in others:
+        for case in cases(args.device):
+            comparisons.append(compare(case, other, args.seconds))
+            print(f"{comparisons[-1].case}: {comparisons[-1].ratio[0]:.4f}", file=sys.stderr)
+    table = agreement_table(comparisons)
+    print(table)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(table + "\n", encoding="utf8")
+    return 0 if all(one.agrees for one in comparisons) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

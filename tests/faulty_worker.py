@@ -1,0 +1,52 @@
+"""A measuring process whose cases fail, each in its own way: the real protocol, no torch."""
+
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+
+from mnv1.measure.messages import Described
+from mnv1.measure.timing import Visit
+from mnv1.measure.worker import _die_with_parent, serve
+
+GOOD = Visit(((0.1,) * 6,), (False,) * 6, (1,), 0.6, "precise")
+
+
+class Bench:
+    baseline = (1.0,)
+
+    def describe(self):
+        return Described({"machine": "test", "pid": os.getpid()}, ())
+
+    def learn(self, baseline):
+        self.learned = baseline
+
+    def visit(self, case, policy, earlier):
+        match case:
+            case "raises":
+                raise ValueError("no good\nat all")
+            case "out of memory":
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            case "hangs":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                while True:
+                    time.sleep(1)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "crashes":
+                os.write(2, b"some noise\nfree(): invalid pointer\n")
+                os.kill(os.getpid(), signal.SIGABRT)
+            case "exits":
+                os._exit(3)
+            case "learned":
+                return self.learned
+            case "pid":
+                return os.getpid()
+        return GOOD
+
+
+if __name__ == "__main__":
+    descriptor, parent, *_ = sys.argv[1:]
+    _die_with_parent(int(parent))
+    serve(Connection(int(descriptor)), Bench())

@@ -1,0 +1,156 @@
+"""When sampling of a case is over, and its figures: visits are made up, no time passes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from mnv1.cases import Block, Case, Conditions, Network, Pair
+from mnv1.measure.facts import conclude, record
+from mnv1.measure.timing import Policy, Visit
+from mnv1.results import COLUMNS
+
+CPU = Conditions(1, "cpu", "fp32")
+CASE = Case(Network("separable", 1.0, 224), CPU)
+PAIR = Pair(Case(Network("standard", 1.0, 224), CPU), CASE)
+POLICY = Policy(visit_time=0.1, max_time=10.0, min_visits=6)
+
+
+def latency(samples=(0.010,) * 8, disturbed=None, stopped="precise", call_time=0.1, **more):
+    bad = tuple(disturbed) if disturbed else (False,) * len(samples)
+    return Visit((tuple(samples),), bad, (3,), call_time, stopped, **more)
+
+
+def pair_visit(ratio, separable=0.010, rounds=2, disturbed=False, call_time=0.1):
+    return Visit(
+        ((separable * ratio,) * rounds, (separable,) * rounds),
+        (disturbed,) * rounds,
+        (1, 2),
+        call_time,
+        "time budget",
+    )
+
+
+def facts_of(case, visits, stopped="precise"):
+    return record(case, visits, POLICY, stopped).facts
+
+
+def test_a_latency_is_over_with_its_first_undisturbed_visit():
+    for stopped in ("precise", "time budget", "round limit", "no longer improving"):
+        assert conclude(CASE, [latency(stopped=stopped)], POLICY) == stopped
+
+
+def test_a_disturbed_latency_is_visited_again_but_not_for_ever():
+    disturbed = latency(disturbed=(True,) * 8, stopped="disturbed")
+    assert conclude(CASE, [disturbed], POLICY) is None
+    assert conclude(CASE, [disturbed], POLICY, hurry=True) == "disturbed"
+    assert conclude(CASE, [disturbed] * 3, POLICY) == "disturbed"
+    half = latency(disturbed=(True,) * 5 + (False,) * 3, stopped="disturbed")
+    assert conclude(CASE, [half, half], POLICY) == "time budget"  # six undisturbed rounds in all
+
+
+def test_disturbed_rounds_count_only_when_they_must():
+    visit = latency(samples=(0.010,) * 6 + (0.020,) * 6, disturbed=(False,) * 6 + (True,) * 6)
+    facts = facts_of(CASE, [visit])
+    assert (facts["latency_p50"], facts["rounds"], facts["disturbed_rounds"]) == (0.010, 6, 6)
+    facts = facts_of(CASE, [visit], "disturbed")
+    assert (facts["latency_p50"], facts["rounds"], facts["disturbed_rounds"]) == (0.015, 12, 6)
+
+
+def test_facts_of_a_latency():
+    extras = {"first_call": 0.5, "peak_memory": 9_633_792, "process_peak": 13_000_000}
+    facts = facts_of(CASE, [latency(extras=extras)])
+    assert facts["throughput"] == pytest.approx(100)
+    assert facts["macs_per_second"] == pytest.approx(568_740_352 / 0.010)
+    assert facts["memory_floor"] == 4 * (32 + 64) * 112 * 112  # the first pointwise layer's input and output
+    assert facts["calls_per_round"] == 3
+    assert facts.items() >= extras.items()
+    assert set(facts) <= set(COLUMNS)
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_launch_bound_is_a_call_that_takes_far_longer_than_its_kernels():
+    on_cuda = Case(CASE.workload, Conditions(1, "cuda", "fp32"))
+    for busy, launch_bound in ((0.009, False), (0.004, True)):
+        facts = facts_of(on_cuda, [latency(extras={"device_busy": busy}, device=(0.0099,) * 8)])
+        assert facts["launch_bound"] is launch_bound
+        assert facts["device_latency_p50"] == 0.0099
+    assert "launch_bound" not in facts_of(CASE, [latency()])
+
+
+def test_throttling_of_any_visit_is_kept():
+    first, second = (latency(extras={"throttled": text, "gpu_clock": 1e9}) for text in ("", "power cap"))
+    assert facts_of(CASE, [first, second])["throttled"] == "power cap"
+    assert facts_of(CASE, [second, first])["throttled"] == "power cap"
+    assert facts_of(CASE, [first, first])["throttled"] == ""
+
+
+def test_a_speedup_needs_its_visits_even_in_a_hurry():
+    visits = [pair_visit(4.0)] * 5
+    assert conclude(PAIR, visits, POLICY, hurry=True) is None
+    assert conclude(PAIR, [*visits, pair_visit(4.0)], POLICY) == "precise"
+
+
+def test_a_speedup_is_over_when_its_time_or_the_sweeps_is_spent():
+    visits = [pair_visit(4.0 + number % 2) for number in range(10)]
+    assert conclude(PAIR, visits, POLICY) is None
+    assert conclude(PAIR, visits, POLICY, hurry=True) == "time budget"
+    assert conclude(PAIR, [pair_visit(4.0 + number % 2, call_time=1.0) for number in range(10)], POLICY) == (
+        "time budget"
+    )
+
+
+def test_a_speedup_that_more_visits_do_not_narrow_is_over():
+    visits = [pair_visit(4.0 * math.exp(0.01 * number + 0.03 * (number % 2))) for number in range(5)]
+    visits += [pair_visit(4.0 * math.exp(0.5 * (number % 2))) for number in range(20)]
+    assert conclude(PAIR, visits, POLICY) == "no longer improving"
+
+
+def test_undisturbed_visits_count_where_they_are_the_rule():
+    quiet, disturbed = pair_visit(5.0), pair_visit(4.0, disturbed=True)
+    facts = facts_of(PAIR, [quiet] * 8 + [disturbed] * 4)
+    assert facts["speedup"] == pytest.approx(5.0)
+    assert (facts["rounds"], facts["visits"], facts["disturbed_rounds"]) == (16, 12, 8)
+
+
+def test_all_visits_count_where_the_machine_is_hardly_ever_undisturbed():
+    visits = [pair_visit(5.0)] * 7 + [pair_visit(4.0, disturbed=True)] * 21
+    assert conclude(PAIR, visits, POLICY) is None  # never called precise
+    assert conclude(PAIR, visits, POLICY, hurry=True) == "disturbed"
+    facts = facts_of(PAIR, visits, "disturbed")
+    assert facts["speedup"] == pytest.approx(math.exp((7 * math.log(5) + 21 * math.log(4)) / 28))
+    assert facts["rounds"] == 56
+
+
+def test_facts_of_a_speedup():
+    facts = facts_of(PAIR, [pair_visit(ratio) for ratio in (3.9, 4.0, 4.1, 3.95, 4.05, 4.0)])
+    assert facts["speedup_low"] < facts["speedup"] == pytest.approx(4.0, rel=1e-3) < facts["speedup_high"]
+    assert facts["standard_latency_p50"] == pytest.approx(0.040, rel=1e-3)
+    assert facts["latency_low"] <= facts["latency_p50"] <= facts["latency_high"]
+    assert facts["macs_ratio"] == facts["standard_macs"] / facts["macs"]
+    assert len(facts["standard_samples"]) == facts["rounds"] == 12
+    assert set(facts) - {"standard_samples", "standard_calls_per_round"} <= set(COLUMNS)
+
+
+def test_a_layers_facts_name_its_shape():
+    facts = facts_of(Case(Block("pointwise", 8, 16, 2, 10), CPU), [latency()])
+    assert (facts["in_channels"], facts["out_channels"], facts["stride"], facts["side"]) == (8, 16, 2, 10)
+    assert facts["subject"] == "layer"
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.06, 0.15])
+def test_coverage_of_a_speedups_interval_with_the_stopping_rule(spread):
+    """Of 1,000 speedups whose visits vary, and whose rounds vary within a visit, how many intervals hold the truth."""
+    rng = np.random.default_rng(7)
+    hits = 0
+    for _ in range(1000):
+        visits, stopped = [], None
+        while stopped is None:
+            shift = rng.normal(0, spread)  # what a visit's rounds have in common
+            ratios = 4.0 * np.exp(shift + rng.normal(0, 0.03, 3))
+            visits.append(Visit((tuple(0.01 * ratios), (0.01,) * 3), (False,) * 3, (1, 1), 0.2, "time budget"))
+            stopped = conclude(PAIR, visits, POLICY)
+        facts = facts_of(PAIR, visits, stopped)
+        hits += facts["speedup_low"] <= 4.0 <= facts["speedup_high"]
+    assert 0.93 <= hits / 1000 <= 0.97

@@ -1,0 +1,152 @@
+"""The journal: what was written is read again, whatever a killed process left behind."""
+
+import fcntl
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv1.journal import Journal, JournalError, interrupted, is_running
+from mnv1.measure.timing import Visit
+
+VISIT = Visit(((0.1, 0.2), (0.01, 0.02)), (True, False), (1, 9), 0.5, "time budget", (0.3,), {"peak_memory": 7})
+HEADER = {"options": {"profile": "smoke"}, "cases": ["a", "b"]}
+
+
+def written(folder):
+    """A closed journal with a visit, a finished case and a failed one."""
+    journal = Journal.begin(folder, HEADER)
+    journal.visited("a", VISIT)
+    journal.finished("a", "precise")
+    journal.failed("b", "out of memory")
+    journal.close(complete=False)
+    return journal.path
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    written(tmp_path)
+    journal = Journal.resume(tmp_path)
+    assert journal.header == HEADER
+    assert journal.entries.visits == {"a": [VISIT]}
+    assert journal.entries.finished == {"a": "precise"}
+    assert journal.entries.failed == {"b": "out of memory"}
+
+
+@given(
+    st.builds(
+        lambda sides, calls, seconds: Visit(
+            tuple(map(tuple, zip(*sides, strict=True))), (False,) * len(sides), calls, seconds, "precise"
+        ),
+        st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), min_size=1, max_size=5),
+        st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
+        st.floats(0, 1e6),
+    )
+)
+def test_visits_go_round(tmp_path_factory, visit):
+    folder = tmp_path_factory.mktemp("journal")
+    journal = Journal.begin(folder, HEADER)
+    journal.visited("a", visit)
+    journal.close(complete=False)
+    assert Journal.resume(folder).entries.visits["a"] == [visit]
+
+
+def test_every_entry_is_on_disk_at_once(tmp_path):
+    journal = Journal.begin(tmp_path, HEADER)
+    journal.finished("a", "precise")
+    assert json.loads(journal.path.read_bytes().splitlines()[-1]) == {"id": "a", "finished": "precise"}
+
+
+@pytest.mark.parametrize("kept", range(0, 60, 7))
+def test_a_line_that_was_cut_off_costs_that_line_only(tmp_path, kept):
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"id":"c","visit":{"sides":[[0.1,0.2],[0.01,0.02]],"disturbed"'[:kept])
+    journal = Journal.resume(tmp_path)
+    journal.finished("c", "precise")
+    journal.close(complete=False)
+    assert path.read_bytes() == whole + b'{"id":"c","finished":"precise"}\n'
+
+
+def test_a_journal_cut_off_in_its_header_is_none(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(JournalError, match="nothing to resume"):
+        Journal.resume(tmp_path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b"not json\n", "damaged"),
+        (b'{"id":"a"}\n', "damaged"),
+        (b"[]\n", "damaged"),
+        (b'{"id":"a","visit":{}}\n', "damaged"),
+        (b'{"id":"a","visit":3}\n', "damaged"),
+    ],
+)
+def test_damage_within_gets_one_clear_line(tmp_path, line, complaint):
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes() + line + b'{"id":"a","finished":"precise"}\n')
+    with pytest.raises(JournalError, match=complaint) as error:
+        Journal.resume(tmp_path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_another_format_is_refused(tmp_path):
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":9'))
+    with pytest.raises(JournalError, match="another version"):
+        Journal.resume(tmp_path)
+
+
+def test_a_running_sweep_keeps_its_journal(tmp_path):
+    journal = Journal.begin(tmp_path, HEADER)
+    assert is_running(journal.path)
+    with pytest.raises(JournalError, match="nothing to resume"):
+        Journal.resume(tmp_path)
+    journal.close(complete=False)
+    assert not is_running(journal.path)
+    assert Journal.resume(tmp_path).path == journal.path
+
+
+def test_the_newest_is_resumed(tmp_path):
+    old = written(tmp_path)
+    old.rename(tmp_path / f"2020{old.name[4:]}")
+    new = written(tmp_path)
+    assert interrupted(tmp_path)[0] == new
+    assert Journal.resume(tmp_path).path == new
+
+
+def test_a_complete_journal_is_removed(tmp_path):
+    journal = Journal.begin(tmp_path, HEADER)
+    journal.close(complete=True)
+    assert interrupted(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal.begin(tmp_path / "file", HEADER)
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch):
+    journal = Journal.begin(tmp_path, HEADER)
+    journal.finished("a", "precise")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mnv1.journal.os.fsync", full)
+    with pytest.raises(JournalError, match="No space left on device; free some space and continue with pytest"):
+        journal.finished("b", "precise")
+    journal.close(complete=False)
+    assert Journal.resume(tmp_path).entries.finished["a"] == "precise"
+
+
+def test_the_lock_is_the_systems_so_that_a_killed_process_leaves_none(tmp_path):
+    path = written(tmp_path)
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it

@@ -1,0 +1,97 @@
+"""The measuring process may do what it likes: real processes that hang, die and raise."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mnv1.measure.messages import Failed
+from mnv1.measure.supervisor import Supervisor, SupervisorError
+from mnv1.measure.timing import Policy
+from mnv1.measure.worker import reason
+from tests.conftest import ROOT
+from tests.faulty_worker import GOOD
+
+POLICY = Policy(visit_time=1.0, max_time=1.0)
+
+
+@pytest.fixture
+def supervisor():
+    made = Supervisor("as-is", None, case_timeout=20.0, worker="tests.faulty_worker")
+    yield made
+    made.close()
+
+
+def is_alive(pid):
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("raises", "ValueError: no good"),
+        ("out of memory", "out of memory: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        ("killed", "its process was killed: most likely the machine ran out of memory"),
+        ("crashes", "its process died of SIGABRT: free(): invalid pointer"),
+        ("exits", "its process ended with status 3"),
+    ],
+)
+def test_a_case_that_fails_says_why_and_the_next_one_is_measured(supervisor, case, why):
+    before = supervisor.visit("pid", POLICY)
+    assert supervisor.visit(case, POLICY) == Failed(why)
+    assert not is_alive(before)  # what the case held is freed with its process
+    assert supervisor.visit("good", POLICY) == GOOD
+    assert supervisor.visit("pid", POLICY) != before
+
+
+def test_a_case_that_hangs_is_given_up():
+    supervisor = Supervisor("as-is", None, case_timeout=0.5, worker="tests.faulty_worker")
+    supervisor.describe()
+    pid = supervisor.visit("pid", POLICY)
+    answer = supervisor.visit("hangs", POLICY)
+    assert answer == Failed("no result after 0.5 s (--case-timeout); its process was ended")
+    assert not is_alive(pid)
+    supervisor.close()
+
+
+def test_a_new_process_knows_what_the_old_one_had_learned(supervisor):
+    supervisor.watch()
+    assert supervisor.visit("learned", POLICY) == ()
+    supervisor.visit("killed", POLICY)
+    assert supervisor.visit("learned", POLICY) == (1.0,)
+
+
+def test_a_process_that_cannot_start_is_told_in_a_line():
+    supervisor = Supervisor("as-is", None, case_timeout=5.0, worker="tests.no_such_worker")
+    with pytest.raises(SupervisorError, match="cannot start: .*No module named tests.no_such_worker"):
+        supervisor.describe()
+
+
+def test_the_measuring_process_ends_with_the_one_that_asks():
+    script = (
+        "import os, signal\n"
+        "from mnv1.measure.supervisor import Supervisor\n"
+        "supervisor = Supervisor('as-is', None, 5.0, 'tests.faulty_worker')\n"
+        "print(supervisor.describe().environment['pid'], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    for _ in range(100):
+        if not is_alive(pid):
+            return
+        time.sleep(0.05)
+    os.kill(pid, 9)
+    pytest.fail("the measuring process outlived its parent")
+
+
+def test_the_reason_is_one_line():
+    assert reason(MemoryError()) == "out of memory"
+    assert (
+        reason(RuntimeError("\n CUDA out of memory. Tried to\nmore")) == "out of memory: CUDA out of memory. Tried to"
+    )
+    assert reason(KeyError("x")) == "KeyError: 'x'"
