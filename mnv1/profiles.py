@@ -98,14 +98,16 @@ class Profile:
     model_pair_time: float
     min_visits: int
     sweep_time: float
+    half_width: float = 0.02
+    """Sampling stops when the 95 % interval is within plus or minus this share of the figure."""
 
     def policy_for(self, case: Case | Pair) -> Policy:
         """How a case is sampled."""
         if isinstance(case, Pair):
             budget = self.layer_pair_time if isinstance(case.separable.workload, Block) else self.model_pair_time
-            return Policy(visit_time=PAIR_VISIT_TIME, max_time=budget, min_visits=self.min_visits)
+            return Policy(PAIR_VISIT_TIME, budget, min_visits=self.min_visits, precision=self.half_width)
         budget = self.layer_time if isinstance(case.workload, Block) else self.model_time
-        return Policy(visit_time=budget, max_time=3 * budget)
+        return Policy(budget, max_time=3 * budget, precision=self.half_width)
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""

@@ -50,7 +50,7 @@ COLUMNS: dict[str, str] = {
     "launch_bound": "CUDA: whether a call takes far longer than its kernels",
     "gpu_clock": "CUDA: clock of the multiprocessors right after the rounds, Hz",
     "throttled": "CUDA: what held the clocks back; empty for nothing",
-    "first_call": "seconds of the very first call",
+    "first_call": "seconds of the first call with this input",
     "throughput": "images a second, at the median latency",
     "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
     "peak_memory": "bytes above weights and input, at the worst moment",
@@ -88,6 +88,13 @@ CEILING_COLUMNS: dict[str, str] = {
     "stopped": "why sampling stopped",
 }
 """Every column of the table of ceilings, with its meaning and unit."""
+
+TIME_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "wall_time": "seconds from the first case to the last; the start before it takes some 15 s",
+    "call_time": "seconds of them in calls that were timed, warm-up included",
+}
+"""Every column of the table of times, with its meaning and unit."""
 
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
 _TRUTH = {"launch_bound"}
@@ -184,6 +191,17 @@ def load_ceilings(paths: Iterable[Path | str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def load_times(paths: Iterable[Path | str]) -> pd.DataFrame:
+    """How long some stored runs took: columns `TIME_COLUMNS`. Raises `ResultError` as `load` does."""
+    rows = []
+    for path in map(Path, paths):
+        about = _read(path).get("mnv1", {})
+        rows.append({"run": path.stem, **{name: about.get(name) for name in TIME_COLUMNS if name != "run"}})
+    if not rows:
+        raise ResultError("no stored runs were given")
+    return pd.DataFrame(rows, columns=list(TIME_COLUMNS))
+
+
 def _load_run(path: Path) -> pd.DataFrame:
     document = _read(path)
     machine = document["machine_info"]["mnv1"]
@@ -240,6 +258,9 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
     ceilings = machine.get("ceilings", [])
     if not isinstance(ceilings, list) or not all(isinstance(one, dict) for one in ceilings):
         return "its ceilings are no list of facts"
+    about = document.get("mnv1", {})
+    if not isinstance(about, dict) or not all(_is_number(about.get(name, 0)) for name in ("wall_time", "call_time")):
+        return "what it says of its time is no number"
     if not document["benchmarks"]:
         return "it holds no case"
     for number, benchmark in enumerate(document["benchmarks"], start=1):
@@ -250,6 +271,10 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
         if wrong:
             return f"case {facts['id']} has no valid {wrong}"
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:

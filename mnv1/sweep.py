@@ -104,22 +104,26 @@ class Sweep:
         return max(spent / self._profile.policy_for(case).max_time, self.elapsed / self._profile.sweep_time)
 
 
-def place_again(queue: list[T], current: int, item: T, is_pair: Callable[[T], bool]) -> None:
+def latencies_a_pass(cases: Sequence[Case | Pair]) -> int:
+    """How many latencies follow each pass over the speedups."""
+    return max(1, -(-sum(not isinstance(case, Pair) for case in cases) // PASSES))
+
+
+def place_again(queue: list[T], current: int, is_pair: Callable[[T], bool], latencies: int) -> None:
     """Put the item at `current` into the queue once more: after the rest of this pass over the speedups, some
     latencies, and what already waits for the next pass.
 
     So latencies are spread among the passes, and visits to one speedup over the whole sweep.
     """
-    latencies = sum(not is_pair(one) for one in queue)
     place = current + 1
     while place < len(queue) and is_pair(queue[place]):
         place += 1
-    some = place + max(1, -(-latencies // PASSES))
-    while place < min(some, len(queue)) and not is_pair(queue[place]):
+    end = min(place + latencies, len(queue))
+    while place < end and not is_pair(queue[place]):
         place += 1
     while place < len(queue) and is_pair(queue[place]):
         place += 1
-    queue.insert(place, item)
+    queue.insert(place, queue[current])
 
 
 def unlike(stored: Sequence[tuple[str, object]], current: dict[str, object]) -> list[str]:

@@ -1,7 +1,7 @@
 """How well speedups repeat over stored runs: `python scripts/repeatability.py RUN RUN [RUN ...]`.
 
 To measure it, store the same sweep several times on an otherwise idle machine, each in a process of its own:
-`for i in 1 2 3 4 5 6; do pytest benchmarks -k speedup --devices cpu --benchmark-json repeat_$i.json; done`
+`for i in 1 2 3 4 5 6; do pytest benchmarks --benchmark-autosave; done`
 """
 
 from __future__ import annotations
@@ -10,21 +10,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from mnv1.report.repeatability import case_table, repeatability, summary
-from mnv1.results import ResultError, load
+from mnv1.report.repeatability import case_table, repeatability, summary, time_table
+from mnv1.results import ResultError, load, load_times
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when the runs cannot be compared."""
     parser = argparse.ArgumentParser(description="Table of how well speedups repeat over several stored runs.")
     parser.add_argument("runs", nargs="+", type=Path, help="stored runs of one machine, two or more")
+    parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)
     try:
         table = repeatability(load(args.runs))
+        times = time_table(load_times(args.runs))
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{summary(table)}\n\n{case_table(table)}")
+    text = f"{summary(table)}\n\n{case_table(table)}\n\n{times}"
+    print(text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n", encoding="utf8")
     return 0
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,16 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=3, help="how many sweeps the survival test kills (default: 3)")
+    parser.addoption("--kills-report", type=Path, help="where to write what became of them")
 
 
 def sweep(*arguments, cwd=ROOT, environment=None):
-    """`pytest benchmarks` with these arguments, in a process of its own."""
-    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider", *arguments]
-    variables = os.environ | (environment or {})
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+    """`pytest benchmarks` with these arguments, in a process of its own; what it writes is not kept by default."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider"]
+        command += [f"--benchmark-storage=file://{folder}", *arguments]
+        variables = os.environ | (environment or {})
+        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 
 def latency_facts(

@@ -6,9 +6,10 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
+from mnv1.measure.children import die_with_parent
 from mnv1.measure.messages import Described
 from mnv1.measure.timing import Visit
-from mnv1.measure.worker import _die_with_parent, serve
+from mnv1.measure.worker import serve
 
 GOOD = Visit(((0.1,) * 6,), (False,) * 6, (1,), 0.6, "precise")
 
@@ -22,7 +23,7 @@ class Bench:
     def learn(self, baseline):
         self.learned = baseline
 
-    def visit(self, case, policy, earlier):
+    def visit(self, case, _policy, _earlier):
         match case:
             case "raises":
                 raise ValueError("no good\nat all")
@@ -48,5 +49,5 @@ class Bench:
 
 if __name__ == "__main__":
     descriptor, parent, *_ = sys.argv[1:]
-    _die_with_parent(int(parent))
+    die_with_parent(int(parent))
     serve(Connection(int(descriptor)), Bench())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -188,7 +189,7 @@ def test_shards_are_disjoint_complete_balanced_and_always_the_same(profile, shar
 def test_a_shard_is_a_number_of_several():
     assert parse_shard("2/4") == (2, 4)
     for text in ("0/4", "5/4", "2", "a/b", "1/", "-1/2", "1/2/3"):
-        with pytest.raises(CaseError, match="--shard: .* is not valid"):
+        with pytest.raises(CaseError, match=r"--shard: .* is not valid"):
             parse_shard(text)
 
 
@@ -225,7 +226,7 @@ def test_visits_to_a_speedup_are_spread_among_the_latencies(pairs, latencies, vi
         seen[item] = seen.get(item, 0) + 1
         order.append(item)
         if item[0] == "pair" and seen[item] < visits:
-            place_again(queue, position, item, lambda one: one[0] == "pair")
+            place_again(queue, position, lambda one: one[0] == "pair", max(1, -(-latencies // PASSES)))
         position += 1
     assert seen == {item: visits if item[0] == "pair" else 1 for item in queue}
     # Each pass visits every speedup once before any is visited again.
@@ -235,3 +236,10 @@ def test_visits_to_a_speedup_are_spread_among_the_latencies(pairs, latencies, vi
         last_latency = max(place for place, item in enumerate(order) if item[0] == "latency")
         before = [item for item in order[:last_latency] if item == ("pair", 0)]
         assert len(before) > min(latencies, PASSES) / 2
+
+
+def test_the_half_width_is_that_of_every_policy():
+    profile = replace(PROFILES["default"], half_width=0.05)
+    for case in everything("smoke"):
+        assert profile.policy_for(case).precision == 0.05
+        assert PROFILES["default"].policy_for(case).precision == 0.02

@@ -116,7 +116,11 @@ def test_what_is_kept_for_later_is_freed_when_memory_runs_out(monkeypatch):
     monkeypatch.setattr(runner.torch.cuda, "empty_cache", lambda: attempts.append("emptied"))
     assert made.visit(TINY, QUICK).sides[0]
     assert attempts == [TINY.id, "emptied", TINY.id]
-    monkeypatch.setattr(runner, "prepare", lambda case: (_ for _ in ()).throw(torch.OutOfMemoryError("again")))
+
+    def always_full(_):
+        raise torch.OutOfMemoryError("again")
+
+    monkeypatch.setattr(runner, "prepare", always_full)
     with pytest.raises(torch.OutOfMemoryError, match="again"):
         made.visit(TINY, QUICK)
 
@@ -245,17 +249,17 @@ def test_without_nvml_nothing_is_said_about_clocks(monkeypatch):
 def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
     asked = {}
 
-    def fake_visit(call, clock, policy, watch, earlier):
+    def fake_visit(_call, clock, policy, watch, _earlier):
         asked.update(clock=clock, round_time=policy.round_time, watch=watch)
         return on_cpu
 
     on_cpu = Runner().visit(TINY, QUICK)
     monkeypatch.setattr(runner, "visit", fake_visit)
     monkeypatch.setattr(runner, "clock_for", lambda device: f"clock of {device}")
-    monkeypatch.setattr(runner, "prepare", lambda case: SimpleNamespace(call=lambda: None, first_call=0.5))
+    monkeypatch.setattr(runner, "prepare", lambda _: SimpleNamespace(call=lambda: None, first_call=0.5))
     monkeypatch.setattr(runner, "throttling", lambda: {"throttled": ""})
-    monkeypatch.setattr(runner, "peak_memory", lambda call, device: {"peak_memory": 1, "peak_reserved": 2})
-    monkeypatch.setattr(runner, "device_busy", lambda call: 0.25)
+    monkeypatch.setattr(runner, "peak_memory", lambda *_: {"peak_memory": 1, "peak_reserved": 2})
+    monkeypatch.setattr(runner, "device_busy", lambda _: 0.25)
     case = Case(TINY.workload, Conditions(1, "cuda", "fp32"))
     extras = Runner(watch="controls").visit(case, QUICK).extras
     assert asked == {"clock": "clock of cuda", "round_time": runner.CUDA_ROUND_TIME, "watch": None}

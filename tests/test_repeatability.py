@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from mnv1.report.repeatability import case_table, repeatability, summary
+from mnv1.report.repeatability import case_table, repeatability, summary, time_table
 from mnv1.results import ResultError, load
 from tests.conftest import latency_facts, speedup_facts
 
@@ -40,3 +41,8 @@ def test_unlike_or_single_runs_are_refused(store):
     there = store([speedup_facts()], name="0002_b.json", machine="other")
     with pytest.raises(ResultError, match="unlike environments"):
         repeatability(load([here, there]))
+
+
+def test_times_and_the_share_of_calls():
+    times = pd.DataFrame({"run": ["0001_a", "old"], "wall_time": [500.0, None], "call_time": [400.0, None]})
+    assert time_table(times).splitlines()[2:] == ["| `0001_a` | 8:20 min | 80.0 % |"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mnv1.report import plots, units
-from mnv1.report.progress import Progress, progress_line
+from mnv1.report.progress import Progress, progress_line, visit_line
 from mnv1.report.tables import VIEWS, csv_table, text_table, verdict_text
 from mnv1.results import frame
 from tests.conftest import everything, latency_facts, speedup_facts
@@ -195,3 +195,48 @@ def test_bars_of_a_disturbed_machine_are_marked():
 
     assert marks("disturbed") == (["///", ""], True)
     assert marks("precise") == (["", ""], False)
+
+
+def test_progress_knows_of_cases_that_are_partly_done():
+    now = iter([0.0, 0.0, 10.0, 20.0, 20.0])
+    progress = Progress({"pair": 8.0, "other": 2.0}, lambda: next(now))
+    assert progress.remaining == float("inf")  # nothing is done yet
+    progress.advance("pair", 0.25)
+    assert progress.remaining == 40.0
+    progress.advance("pair", 7.0)  # more than expected
+    assert progress.remaining == 5.0
+    assert progress.finish("pair") == ("[1/2]", 5.0)
+
+
+def test_first_visit_line():
+    assert visit_line("[ 0/13]", "speedup-x", 61) == "[ 0/13] speedup-x  first of its visits  eta 1:01"
+    assert visit_line("[ 0/13]", "speedup-x", float("inf")) == "[ 0/13] speedup-x  first of its visits"
+
+
+def test_progress_line_says_that_a_gpu_was_throttled():
+    line = progress_line("[1/1]", latency_facts(throttled="power cap"), 0)
+    assert line.endswith("9.19 MiB  throttled: power cap  eta 0:00")
+
+
+def test_optional_columns_are_shown_where_a_row_has_them():
+    columns = ("kind", "process", "reserved", "floor", "visits", "note")
+    plain = text_table(frame([latency_facts()]), columns)
+    assert plain.splitlines()[0].split("|")[1:-1] == [" kind      "]
+    full = latency_facts(
+        device="cuda",
+        peak_reserved=2**21,
+        memory_floor=2**20,
+        visits=3,
+        launch_bound=True,
+        throttled="power cap",
+    )
+    table = text_table(frame([latency_facts(launch_bound=False, throttled=""), full]), columns).splitlines()
+    assert [cell.strip() for cell in table[0].split("|")[1:-1]] == ["kind", "reserved", "floor", "visits", "note"]
+    assert [cell.strip() for cell in table[2].split("|")[1:-1]] == ["separable", "", "", "", ""]
+    assert [cell.strip() for cell in table[3].split("|")[1:-1]] == [
+        "separable",
+        "2.00 MiB",
+        "1.00 MiB",
+        "3",
+        "launch-bound, throttled: power cap",
+    ]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnv1.results import CEILING_COLUMNS, COLUMNS, ResultError, combine, find_runs, load, load_ceilings, ratio
+from mnv1.results import CEILING_COLUMNS, COLUMNS, TIME_COLUMNS, ResultError, combine, find_runs, load, load_ceilings, load_times, ratio
 from tests.conftest import document, latency_facts, speedup_facts
 
 
@@ -136,7 +136,7 @@ def test_a_ratio_needs_one_environment(store):
     assert ratio(here.iloc[0], here.iloc[1]) == pytest.approx(4.0)
     assert ratio(here.iloc[0], here.iloc[1], "peak_memory") == pytest.approx(1.0)
     there = load([store([latency_facts()], name="0002_b.json", threads=1)])
-    with pytest.raises(ResultError, match="unlike environments, so they have no ratio: .*threads 2.*; .*threads 1"):
+    with pytest.raises(ResultError, match=r"unlike environments, so they have no ratio: .*threads 2.*; .*threads 1"):
         ratio(here.iloc[0], there.iloc[0])
     with pytest.raises(ResultError, match="one of them has no speedup"):
         ratio(here.iloc[0], here.iloc[1], "speedup")
@@ -174,7 +174,23 @@ def test_ceilings_are_a_table_of_their_own(store):
         load_ceilings([])
 
 
-WHOLE = json.dumps(document([latency_facts(), speedup_facts(), latency_facts("layer")], ceilings=[CEILING]))
+def test_times_of_a_run(store):
+    path = store([latency_facts()])
+    assert load_times([path]).isna().iloc[0].tolist() == [False, True, True]  # a run of before they were kept
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"mnv1": {"wall_time": 500.0, "call_time": 400.0, "failed": {}}}))
+    assert load_times([path]).iloc[0].tolist() == ["0001_a", 500.0, 400.0]
+    path.write_text(json.dumps(stored | {"mnv1": {"wall_time": "long"}}))
+    with pytest.raises(ResultError, match="what it says of its time is no number"):
+        load_times([path])
+    with pytest.raises(ResultError, match="no stored runs were given"):
+        load_times([])
+
+
+WHOLE = json.dumps(
+    document([latency_facts(), speedup_facts(), latency_facts("layer")], ceilings=[CEILING])
+    | {"mnv1": {"wall_time": 500.0, "call_time": 400.0}}
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -186,14 +202,15 @@ JSON = st.recursive(
 def loads_or_says_why(path, data):
     """Damaged data is loaded as a table, or refused in one line that names the file: nothing else."""
     path.write_bytes(data)
-    for read in (load, load_ceilings):
+    for read, columns in ((load, COLUMNS), (load_ceilings, CEILING_COLUMNS), (load_times, TIME_COLUMNS)):
         try:
-            table = read([path])
+            assert list(read([path]).columns) == list(columns)
         except ResultError as error:
-            assert str(error).startswith(f"{path}: ")
-            assert "\n" not in str(error)
+            message = str(error)
         else:
-            assert list(table.columns) in (list(COLUMNS), list(CEILING_COLUMNS))
+            continue
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from mnv1.results import find_runs, load
 from tests.conftest import ROOT, sweep
 
 CASES = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1,2", "--devices", "cpu")
+TINY_MODELS = (*CASES[:-4], "--batch-sizes", "1", "--devices", "cpu", "--precisions", "fp32", "-k", "model")
 STORED = (*CASES, "--precisions", "fp32", "-k", "model or 8x16", "--benchmark-autosave")
 
 
@@ -51,13 +52,20 @@ def undisturbed(tmp_path_factory):
     return set(load([path])["id"]), time.monotonic() - began
 
 
+def run_to_its_end(storage, *arguments):
+    process = start(storage, *arguments)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
 def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, request):
     ids, seconds = undisturbed
-    assert len(ids) == 14
+    kills, report = (request.config.getoption(name) for name in ("--kills", "--kills-report"))
     seed = random.SystemRandom().randrange(10**6)
     moments = random.Random(seed)
-    kept = resumed = 0
-    for number in range(request.config.getoption("--kills")):
+    outcomes = []
+    for number in range(kills):
         storage = tmp_path / str(number)
         process = start(storage, *STORED)
         moment = moments.uniform(0, seconds)
@@ -65,51 +73,53 @@ def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, r
         process.kill()
         process.wait()
         told = f"seed {seed}, killed after {moment:.2f} s"
-        before = journal_lines(storage)
-        finished = {line["id"] for line in before if "finished" in line}
-        visited = [line for line in before if "visit" in line]
+        lines = journal_lines(storage)
+        finished = {line["id"] for line in lines if "finished" in line}
         for path in storage.rglob("0*.json"):
             assert set(load([path])["id"]) == ids, told  # a stored run is whole or does not exist
-        if before:
-            process = start(storage, "--resume")
-            output, _ = process.communicate()
-            assert process.returncode == 0, f"{told}\n{output}"
-            assert f"{len(finished)} of 14 cases are over" in output, told
-            measured_again = set(re.findall(r"^\[ ?\d+/14\] (\S+)  ", output, re.MULTILINE))
-            assert not measured_again & finished, told
-            resumed += 1
-            kept += len(finished)
-        else:  # before its first entry, or after its last: it left nothing to do, or nothing at all
-            if not list(storage.rglob("0*.json")):
-                process = start(storage, *STORED)
-                output, _ = process.communicate()
-                assert process.returncode == 0, f"{told}\n{output}"
+        if lines:
+            output = run_to_its_end(storage, "--resume")
+            assert f"{len(finished)} of {len(ids)} cases are over" in output, told
+            again = set(re.findall(r"^\[ ?\d+/\d+\] (\S+)  ", output, re.MULTILINE))
+            assert not again & finished, told
+        elif not list(storage.rglob("0*.json")):  # killed before it had begun
+            run_to_its_end(storage, *STORED)
         assert interrupted(storage) == [], told
-        table = load([find_runs(storage)[-1]])
-        assert set(table["id"]) == ids, told
-        stored = json.loads(find_runs(storage)[-1].read_text())
-        by_id = {case["extra_info"]["id"]: case["stats"]["data"] for case in stored["benchmarks"]}
-        for line in visited:  # what had been sampled is part of the result
-            if line["id"] in finished and line["id"].startswith("model"):
-                sampled = [round(value * line["visit"]["calls"][0], 9) for value in line["visit"]["sides"][0]]
-                assert {round(value, 9) for value in by_id[line["id"]]} <= set(sampled), told
-        assert not list(storage.rglob("*.part")) or list(storage.rglob("0*.json")), told
-    print(f"{request.config.getoption('--kills')} kills, {resumed} resumed, {kept} finished cases kept, seed {seed}")
+        (stored,) = find_runs(storage)[-1:]
+        assert set(load([stored])["id"]) == ids, told
+        sampled = {case["extra_info"]["id"]: case["stats"]["data"] for case in json.loads(stored.read_text())["benchmarks"]}
+        kept = [line for line in lines if "visit" in line and line["id"] in finished and len(line["visit"]["sides"]) == 1]
+        for line in kept:  # the very rounds that were on disk before the kill
+            visit = line["visit"]
+            rounds = [value * visit["calls"][0] for value in visit["sides"][0]]
+            assert all(any(abs(one - round_) < 1e-8 for round_ in rounds) for one in sampled[line["id"]]), told
+        outcomes.append((moment, len(lines), len(finished)))
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(kill_table(outcomes, len(ids), seed), encoding="utf8")
+
+
+def kill_table(outcomes, cases, seed):
+    """What became of each killed sweep, in Markdown."""
+    text = [f"| killed after (seed {seed}) | lines in the journal | finished cases, all kept | in the end |"]
+    text += ["|--:|--:|--:|:--|"]
+    text += [f"| {moment:.2f} s | {lines} | {over} | complete: {cases} cases |" for moment, lines, over in outcomes]
+    return "\n".join(text) + "\n"
 
 
 def test_ctrl_c_saves_what_there_is_and_resume_completes_it(tmp_path, undisturbed):
     ids, _ = undisturbed
     process = start(tmp_path, *STORED, start_new_session=True)
     wait_for_visits(process, tmp_path, 8)
-    while not any("finished" in line for line in journal_lines(tmp_path)):
+    while process.poll() is None and not any("finished" in line for line in journal_lines(tmp_path)):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, _ = process.communicate()
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert re.search(r"interrupted: \d+ of 14 cases are over, .*continue with: pytest benchmarks --resume", output)
+    assert re.search(r"interrupted: \d+ of \d+ cases are over, .*continue with: pytest benchmarks --resume", output)
     assert "Traceback" not in output
     partial = load(find_runs(tmp_path))
-    assert 0 < len(partial) < 14
+    assert 0 < len(partial) < len(ids)
     process = start(tmp_path, "--resume")
     output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -127,7 +137,7 @@ def test_an_interrupted_sweep_is_announced_and_keeps_its_options(tmp_path):
     storage = f"--benchmark-storage=file://{tmp_path}"
     told = sweep(*STORED, storage, "--benchmark-disable")
     assert re.search(
-        r"note: \S+\.journal is an interrupted sweep: continue it with --resume, or delete it", told.stdout
+        r"note: \S+\.journal is an interrupted sweep: continue it with --resume", told.stdout
     )
     refused = sweep("--resume", "--profile", "full", storage)
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
@@ -139,10 +149,11 @@ def test_an_interrupted_sweep_is_announced_and_keeps_its_options(tmp_path):
     assert "begun under another machine" in refused.stderr
 
 
-def test_out_of_memory_and_time_are_recorded_and_the_sweep_goes_on(tmp_path):
+def test_a_case_that_cannot_be_held_in_memory_is_recorded_and_the_sweep_goes_on(tmp_path):
     stored = tmp_path / "run.json"
-    arguments = (*CASES[:-4], "--batch-sizes", "1,1000000000", "--devices", "cpu", "--precisions", "fp32")
-    process = sweep(*arguments, "-k", "model-separable", "--benchmark-json", str(stored))
+    arguments = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1000000000,1")
+    arguments += ("--devices", "cpu", "--precisions", "fp32", "-k", "model-separable", "--benchmark-json", str(stored))
+    process = sweep(*arguments)
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     large = "model-separable-a0.25-r32-b1000000000-cpu-fp32"
     assert re.search(rf"^failed: {large}: out of memory: .*allocate", process.stdout, re.MULTILINE)
@@ -150,9 +161,30 @@ def test_out_of_memory_and_time_are_recorded_and_the_sweep_goes_on(tmp_path):
     assert list(load([stored])["id"]) == ["model-separable-a0.25-r32-b1-cpu-fp32"]
     assert large in json.loads(stored.read_text())["mnv1"]["failed"]
 
-    process = sweep(*CASES, "--precisions", "fp32", "-k", "model-separable", "--case-timeout", "0.01")
+
+def test_cases_that_hang_or_die_are_recorded_and_the_sweep_goes_on(tmp_path):
+    # In the measuring process the separable network hangs and the shallow one ends it.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys, time\n"
+        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
+        "    from mnv1.measure import modules\n"
+        "    right = modules.build\n"
+        "    wrong = {'separable': lambda: time.sleep(1e6), 'shallow': lambda: os.kill(os.getpid(), 9)}\n"
+        "    modules.build = lambda w: wrong[w.kind]() if w.kind in wrong else right(w)\n"
+    )
+    stored = tmp_path / "run.json"
+    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "12", "--benchmark-json", str(stored))
+    process = sweep(*TINY_MODELS, *arguments, environment={"PYTHONPATH": str(tmp_path)})
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
-    assert len(re.findall(r"^failed: .*no result after 0.01 s \(--case-timeout\)", process.stdout, re.MULTILINE)) == 2
+    failed = dict(re.findall(r"^failed: (\S+): (.*)$", process.stdout, re.MULTILINE))
+    hung = "no result after 12 s (--case-timeout); its process was ended"
+    assert failed == {
+        "speedup-model-a0.25-r32-b1-cpu-fp32": hung,
+        "model-separable-a0.25-r32-b1-cpu-fp32": hung,
+        "model-shallow-a0.25-r32-b1-cpu-fp32": "its process was killed: most likely the machine ran out of memory",
+    }
+    assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
+    assert json.loads(stored.read_text())["mnv1"]["failed"] == failed
 
 
 def test_a_full_disk_is_found_before_the_sweep_starts(tmp_path):

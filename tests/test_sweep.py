@@ -94,9 +94,10 @@ def test_pytest_benchmark_reads_the_stored_run(stored):
         (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
         ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
         (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
+        (("--half-width", "-2"), "--half-width: '-2' is not valid; valid values: positive numbers"),
         (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
         (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),
-        (("--resume", "--benchmark-storage=file:///proc"), "no interrupted sweep here, so there is nothing to resume"),
+        (("--resume", "--benchmark-storage=file:///nowhere"), "no interrupted sweep here, so there is nothing to resume"),
     ],
 )
 def test_wrong_usage_gets_one_line(arguments, complaint):

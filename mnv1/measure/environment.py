@@ -115,7 +115,7 @@ def cpu_model() -> str:
 
 
 def _cpu_flags() -> frozenset[str]:
-    found = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     return frozenset(found[1].split() if found else [])
 
 
@@ -191,10 +191,20 @@ def _read(path: str | Path) -> str:
 
 
 def main() -> int:
-    """Print the environment and its warnings."""
-    for name, value in describe().items():
+    """Print the environment as a sweep records it, in the controlled state, and its warnings."""
+    from mnv1.measure.supervisor import Supervisor, SupervisorError
+
+    supervisor = Supervisor("controlled", threads=None, case_timeout=60.0)
+    try:
+        described = supervisor.describe()
+    except SupervisorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        supervisor.close()
+    for name, value in described.environment.items():
         print(f"{name:22} {value}")
-    for warning in warnings():
+    for warning in described.warnings:
         print(f"warning: {warning}")
     return 0
 

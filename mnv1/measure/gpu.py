@@ -97,7 +97,5 @@ def _nvml():  # type: ignore[no-untyped-def]  # the package has no types
 
 
 def _handle(nvml):  # type: ignore[no-untyped-def]
-    # torch's device 0 is not NVML's when CUDA_VISIBLE_DEVICES says so: the bus address is the same for both.
-    gpu = torch.cuda.get_device_properties(0)
-    bus = f"{gpu.pci_domain_id:08x}:{gpu.pci_bus_id:02x}:{gpu.pci_device_id:02x}.0"
-    return nvml.nvmlDeviceGetHandleByPciBusId(bus.encode())
+    # torch's device 0 is not NVML's when CUDA_VISIBLE_DEVICES says so: the UUID is the same for both.
+    return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")

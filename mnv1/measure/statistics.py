@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -27,9 +28,20 @@ def median_interval(samples: Sequence[float], confidence: float = CONFIDENCE) ->
     if n < MIN_SAMPLES:
         raise ValueError(f"an interval of the median needs at least {MIN_SAMPLES} samples, got {n}")
     ordered = np.sort(np.asarray(samples, dtype=float))
-    # The largest k with P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2; the interval is [x_(k), x_(n+1-k)].
-    k = max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)))
+    k = _rank(n, confidence)
     return float(ordered[k - 1]), float(ordered[n - k])
+
+
+@cache
+def _rank(n: int, confidence: float) -> int:
+    """The largest k with P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2; the interval is [x_(k), x_(n+1-k)]."""
+    return max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)))
+
+
+@cache
+def _students_t(n: int, confidence: float) -> float:
+    """How many standard errors the interval of a mean of n values reaches."""
+    return float(stats.t.ppf((1 + confidence) / 2, n - 1))
 
 
 def half_width(samples: Sequence[float]) -> float:
@@ -47,7 +59,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tu
     if n < 2:
         raise ValueError(f"an interval of the mean needs at least 2 values, got {n}")
     mean = float(np.mean(values))
-    reach = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    reach = _students_t(n, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
     return mean, mean - reach, mean + reach
 
 

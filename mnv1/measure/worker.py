@@ -7,10 +7,7 @@ it. Started by `mnv1.measure.supervisor` as `python -m mnv1.measure.worker FD ST
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -18,14 +15,12 @@ from pathlib import Path
 from typing import cast
 
 from mnv1.cases import Case, Device, Pair, Precision
-from mnv1.measure.children import start_server, wait_for_server
+from mnv1.measure.children import die_with_parent, start_server, wait_for_server
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls
 from mnv1.measure.state import State, prepare
 from mnv1.measure.timing import Policy, Visit
-
-_PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 class Bench:
@@ -94,14 +89,6 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _die_with_parent(parent: int) -> None:
-    """Let the kernel end this process with the one that asks: an orphan would disturb whatever is measured next."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was faster
-        sys.exit(1)
-
-
 def _be_first_to_be_killed() -> None:
     """When memory runs out, the kernel should end this process, not the one that keeps the results."""
     with contextlib.suppress(OSError):
@@ -111,7 +98,7 @@ def _be_first_to_be_killed() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Serve requests on the pipe of the given file descriptor."""
     descriptor, parent, state, threads = arguments
-    _die_with_parent(int(parent))
+    die_with_parent(int(parent))
     _be_first_to_be_killed()
     # Before the machine's state is set: processes that measure their own peak memory start as they come, with all CPUs.
     start_server()

@@ -63,6 +63,8 @@ def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> s
             units.throughput(facts["throughput"]),
             units.bytes_(facts["peak_memory"]),
         ]
+    if facts.get("throttled"):
+        figures.append(f"throttled: {facts['throttled']}")
     return "  ".join([f"{counter} {facts['id']}", *figures]) + _eta(remaining)
 
 

@@ -46,6 +46,15 @@ def summary(table: Rows) -> str:
     return "\n".join(lines)
 
 
+def time_table(times: Rows) -> str:
+    """How long each run took, and how much of that in calls that were timed, in Markdown."""
+    lines = ["| run | wall time | in timed calls |", "|:--|--:|--:|"]
+    for row in times.dropna().to_dict("records"):
+        share = units.percent(row["call_time"] / row["wall_time"])
+        lines.append(f"| `{row['run']}` | {units.duration(row['wall_time'])} min | {share} |")
+    return "\n".join(lines)
+
+
 def case_table(table: Rows) -> str:
     """Every case with its mean speedup and coefficients of variation, in Markdown."""
     lines = ["| case | runs | mean | CV | undisturbed runs | CV of these |", "|:--|--:|--:|--:|--:|--:|"]

@@ -60,9 +60,22 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "measured speedup [95 %]": lambda row: units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]]),
     "MAC ratio": lambda row: units.ratio(row["macs_ratio"]),
     "rounds": lambda row: f"{row['rounds']:g}",
+    "visits": lambda row: f"{row['visits']:g}" if pd.notna(row["visits"]) else "",
+    "process": lambda row: units.bytes_(row["process_peak"]) if pd.notna(row["process_peak"]) else "",
+    "reserved": lambda row: units.bytes_(row["peak_reserved"]) if pd.notna(row["peak_reserved"]) else "",
+    "floor": lambda row: units.bytes_(row["memory_floor"]) if pd.notna(row["memory_floor"]) else "",
+    "note": lambda row: _note(row),
     "stopped": lambda row: row["stopped"],
 }
 """Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
+
+
+def _note(row: Row) -> str:
+    """What a GPU's figure must not be read without."""
+    notes = ["launch-bound"] if pd.notna(row["launch_bound"]) and row["launch_bound"] else []
+    if isinstance(row["throttled"], str) and row["throttled"]:
+        notes.append(f"throttled: {row['throttled']}")
+    return ", ".join(notes)
 
 
 def _select(results: Rows, subject: str, measures: str) -> Rows:
@@ -154,6 +167,11 @@ def _memory(results: Rows) -> Rows:
     return _ordered(_largest_network(_select(results, "model", "latency")))
 
 
+OPTIONAL = {"visits", "process", "reserved", "floor", "note"}
+"""Columns that a table does without where no row has them, such as those of a GPU."""
+
+SAMPLING = ("visits", "rounds", "stopped", "note")
+
 MODEL_COLUMNS = (
     "kind",
     "α",
@@ -167,17 +185,19 @@ MODEL_COLUMNS = (
     "images/s",
     "rounds",
     "stopped",
+    "note",
 )
 
 VIEWS: tuple[View, ...] = (
     View(
         "verdict",
         "How much faster is MobileNetV1 than its standard-convolution twin?",
-        "Times are medians of alternating rounds in one process; the speedup is the median of their paired ratios "
-        "with its 95 % interval. The MAC ratio is what counting operations promises.",
+        "Standard and separable run in alternating blocks in one process, in many short visits spread over the sweep. "
+        "The speedup is the mean over the visits with its 95 % interval; the times are theirs. The MAC ratio is what "
+        "counting operations promises.",
         "a standard/separable pair of a network",
         _verdict,
-        ("precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", "rounds", "stopped"),
+        ("precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
     ),
     View(
         "layer_speedup",
@@ -195,8 +215,7 @@ VIEWS: tuple[View, ...] = (
             "separable",
             "measured speedup [95 %]",
             "MAC ratio",
-            "rounds",
-            "stopped",
+            *SAMPLING,
         ),
     ),
     View(
@@ -214,8 +233,7 @@ VIEWS: tuple[View, ...] = (
             "separable",
             "measured speedup [95 %]",
             "MAC ratio",
-            "rounds",
-            "stopped",
+            *SAMPLING,
         ),
     ),
     View(
@@ -250,15 +268,17 @@ VIEWS: tuple[View, ...] = (
         "timed one after the other, not alternating, so no ratio is given.",
         "a network in at least two precisions",
         _precisions,
-        ("kind", "α", "px", "batch", "precision", "latency", "images/s", "rounds", "stopped"),
+        ("kind", "α", "px", "batch", "precision", "latency", "images/s", "rounds", "stopped", "note"),
     ),
     View(
         "peak_memory",
         "Peak memory of a call",
-        "Bytes that torch allocates above weights and input at the worst moment of a forward pass.",
+        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how much "
+        "a fresh process grows in it, libraries' scratch memory included. Floor: the largest layer's input and output, "
+        "which any evaluation layer by layer needs.",
         "a network",
         _memory,
-        ("kind", "α", "px", "precision", "batch", "peak memory"),
+        ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "floor"),
     ),
     View(
         "layer_times",
@@ -280,15 +300,18 @@ VIEWS: tuple[View, ...] = (
             "peak memory",
             "rounds",
             "stopped",
+            "note",
         ),
     ),
 )
 
 
 def text_table(rows: Rows, columns: tuple[str, ...], style: str = "pipe") -> str:
-    """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown)."""
-    cells = [[CELLS[column](row) for column in columns] for _, row in rows.iterrows()]
-    right = {"block", "kind", "precision", "stopped"}
+    """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown); without empty optional columns."""
+    written = {column: [CELLS[column](row) for _, row in rows.iterrows()] for column in columns}
+    columns = tuple(column for column in columns if column not in OPTIONAL or any(written[column]))
+    cells = list(zip(*(written[column] for column in columns), strict=True))
+    right = {"block", "kind", "precision", "stopped", "note"}
     align = ["left" if column in right else "right" for column in columns]
     return tabulate(cells, columns, tablefmt=style, colalign=align, disable_numparse=True)
 

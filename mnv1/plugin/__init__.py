@@ -1,0 +1,1 @@
+"""What `pytest benchmarks` is made of; `benchmarks/conftest.py` hooks it into pytest."""
