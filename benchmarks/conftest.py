@@ -44,7 +44,9 @@ def pytest_configure(config):
         journal = resume(options, RESULTS) if options.resume else None
         cases = selected(options)
         chosen_shard(options)
-        profile = replace(PROFILES[options.profile], half_width=positive("--half-width", options.half_width, float) / 100)
+        profile = replace(
+            PROFILES[options.profile], half_width=positive("--half-width", options.half_width, float) / 100
+        )
         threads = positive("--threads", options.threads, int)
         timeout = positive("--case-timeout", options.case_timeout, float)
         supervisor = Supervisor(options.machine_state, threads, timeout)
@@ -117,6 +119,7 @@ def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     if run.again:
+        run.tell_visit(run.case_of(item), _reporter(item.config))
         place_again(item.session.items, run.position, run.is_pair, run.latencies_a_pass)
     else:
         for report in reports:
@@ -199,4 +202,4 @@ layer_case = model_case = pair = case
 @pytest.fixture
 def sweep(request, benchmark):
     """Measures a case: `sweep(case)`."""
-    return lambda case: _run(request.config).measure(case, benchmark, _reporter(request.config))
+    return lambda case: _run(request.config).measure(case, benchmark)

@@ -24,6 +24,9 @@ NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 KINDS: tuple[str, ...] = tuple(dict.fromkeys((*BLOCK_KINDS, *NETWORK_KINDS)))
 NUM_CLASSES = 1000
 
+ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
+"""Bytes per element that a precision computes on; the minimum bytes count with it."""
+
 
 @dataclass(frozen=True)
 class Block:

@@ -46,7 +46,7 @@ class Journal:
     @classmethod
     def begin(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
         """Start a journal in a folder. Raises `JournalError` when it cannot be written."""
-        path = folder / f"{datetime.now(UTC):%Y%m%d_%H%M%S}_{os.getpid()}{ENDING}"
+        path = folder / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}_{os.getpid()}{ENDING}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("xb", buffering=0)

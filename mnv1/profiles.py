@@ -183,7 +183,7 @@ PROFILES: dict[str, Profile] = {
         layer_pair_time=8.0,
         model_pair_time=40.0,
         min_visits=6,
-        sweep_time=500.0,
+        sweep_time=540.0,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),

@@ -40,7 +40,7 @@ COLUMNS: dict[str, str] = {
     "macs": "multiply-accumulates a call",
     "params": "trainable parameters",
     "min_bytes": "compulsory memory traffic of a call, bytes",
-    "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean of the visits' medians)",
+    "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean)",
     "latency_low": "seconds, lower end of its 95 % interval",
     "latency_high": "seconds, upper end of its 95 % interval",
     "latency_p90": "seconds a call, 90th percentile of the rounds",
@@ -57,12 +57,14 @@ COLUMNS: dict[str, str] = {
     "peak_reserved": "CUDA: bytes that the caching allocator took from the device for the call",
     "process_peak": "CPU: bytes by which the process grew, libraries' scratch memory included (VmHWM)",
     "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be",
-    "speedup": "speedups: standard time / separable time, geometric mean over the visits' medians",
+    "speedup": "speedups: standard time / separable time, geometric mean of the rounds",
     "speedup_low": "speedups: lower end of the 95 % interval",
     "speedup_high": "speedups: upper end of the 95 % interval",
     "standard_latency_p50": "speedups: seconds a call of the standard side",
     "standard_macs": "speedups: multiply-accumulates a call of the standard side",
     "macs_ratio": "speedups: MACs of the standard side / MACs of the separable side",
+    "gemm_rate": "ceiling of the run: multiply-accumulates a second of a matrix product in this precision",
+    "copy_rate": "ceiling of the run: bytes a second, read and written, of a copy beyond the last-level cache",
     "rounds": "counted rounds",
     "visits": "times that the case was sampled, spread over the sweep",
     "call_time": "seconds of all calls that were timed, warm-up and disturbed rounds included",
@@ -98,6 +100,8 @@ TIME_COLUMNS: dict[str, str] = {
 
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
 _TRUTH = {"launch_bound"}
+_CEILING_TEXT = {"ceiling", "device", "precision", "stopped"}
+_ABOUT_RUN = {"run", "environment"}
 _COMPARABLE = (
     "machine",
     "cpu",
@@ -205,12 +209,20 @@ def load_times(paths: Iterable[Path | str]) -> pd.DataFrame:
 def _load_run(path: Path) -> pd.DataFrame:
     document = _read(path)
     machine = document["machine_info"]["mnv1"]
-    commit = document.get("commit_info") or {}
+    commit = document.get("commit_info")
+    commit = commit if isinstance(commit, dict) else {}
     table = frame(benchmark["extra_info"] for benchmark in document["benchmarks"])
     table["run"] = path.stem
     table["time"] = pd.to_datetime(document["datetime"], utc=True, format="ISO8601")
     table["machine"] = machine["machine"]
     table["environment"] = _environment(machine)
+    rates = {(one["ceiling"], one["device"], one["precision"]): one["value"] for one in machine.get("ceilings", [])}
+    for column, ceiling, precisions in (
+        ("gemm_rate", "gemm", table["precision"]),
+        ("copy_rate", "copy beyond cache", [""] * len(table)),
+    ):
+        keys = zip(table["device"], precisions, strict=True)
+        table[column] = pd.Series([rates.get((ceiling, *key)) for key in keys], dtype=float)
     table["commit"] = str(commit.get("id") or "unknown")[:12] + ("+" if commit.get("dirty") else "")
     return table
 
@@ -256,7 +268,7 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
     if pd.isna(pd.to_datetime(str(document.get("datetime")), utc=True, errors="coerce", format="ISO8601")):
         return "it has no valid date"
     ceilings = machine.get("ceilings", [])
-    if not isinstance(ceilings, list) or not all(isinstance(one, dict) for one in ceilings):
+    if not isinstance(ceilings, list) or not all(map(_is_ceiling, ceilings)):
         return "its ceilings are no list of facts"
     about = document.get("mnv1", {})
     if not isinstance(about, dict) or not all(_is_number(about.get(name, 0)) for name in ("wall_time", "call_time")):
@@ -273,8 +285,14 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
     return None
 
 
+def _is_ceiling(value: object) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in _CEILING_TEXT):
+        return False
+    return all(_is_number(value.get(name)) for name in CEILING_COLUMNS if name not in _CEILING_TEXT | _ABOUT_RUN)
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
@@ -287,8 +305,12 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
         needed |= {"throughput", "peak_memory", "latency_p90", "latency_p99"}
     for name in COLUMNS:
         if name in facts:
-            kind = str if name in _TEXT else bool if name in _TRUTH else int | float
-            if not isinstance(facts[name], kind) or isinstance(facts[name], bool) != (name in _TRUTH):
+            value = facts[name]
+            if name in _TEXT or name in _TRUTH:
+                valid = isinstance(value, str if name in _TEXT else bool)
+            else:
+                valid = _is_number(value)
+            if not valid:
                 return name
         elif name in needed:
             return name

@@ -4,11 +4,27 @@ import fcntl
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnv1.journal import Journal, JournalError, interrupted, is_running
 from mnv1.measure.timing import Visit
+
+
+@pytest.fixture(autouse=True)
+def _no_file_stays_open(monkeypatch):
+    opened = []
+    init = Journal.__init__
+
+    def remembered(journal, path, file, *rest):
+        opened.append(file)
+        init(journal, path, file, *rest)
+
+    monkeypatch.setattr(Journal, "__init__", remembered)
+    yield
+    for file in opened:
+        file.close()
+
 
 VISIT = Visit(((0.1, 0.2), (0.01, 0.02)), (True, False), (1, 9), 0.5, "time budget", (0.3,), {"peak_memory": 7})
 HEADER = {"options": {"profile": "smoke"}, "cases": ["a", "b"]}
@@ -33,6 +49,7 @@ def test_what_was_written_is_read_again(tmp_path):
     assert journal.entries.failed == {"b": "out of memory"}
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.builds(
         lambda sides, calls, seconds: Visit(
@@ -48,7 +65,9 @@ def test_visits_go_round(tmp_path_factory, visit):
     journal = Journal.begin(folder, HEADER)
     journal.visited("a", visit)
     journal.close(complete=False)
-    assert Journal.resume(folder).entries.visits["a"] == [visit]
+    again = Journal.resume(folder)
+    again.close(complete=True)
+    assert again.entries.visits["a"] == [visit]
 
 
 def test_every_entry_is_on_disk_at_once(tmp_path):

@@ -119,12 +119,12 @@ def test_unknown_format(capsys):
 def test_readme_is_updated_between_its_marks(store, folder, tmp_path):
     store(everything())
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
     assert main(["--results", str(folder), "--readme", str(readme)]) == 0
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "out of date" not in text
     for link in re.findall(r"\]\((\S+)\)", text):
         assert (tmp_path / link).exists()
 

@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnv1.results import CEILING_COLUMNS, COLUMNS, TIME_COLUMNS, ResultError, combine, find_runs, load, load_ceilings, load_times, ratio
-from tests.conftest import document, latency_facts, speedup_facts
+from mnv1.results import (
+    CEILING_COLUMNS,
+    COLUMNS,
+    TIME_COLUMNS,
+    ResultError,
+    combine,
+    find_runs,
+    load,
+    load_ceilings,
+    load_times,
+    ratio,
+)
+from tests.conftest import ceiling, document, latency_facts, speedup_facts
 
 
 def test_table_is_tidy(store):
@@ -148,18 +159,7 @@ def test_shards_of_one_machine_are_combined(store):
     assert len(combine([one, two])) == 2
 
 
-CEILING = {
-    "ceiling": "gemm",
-    "device": "cpu",
-    "precision": "fp32",
-    "size": 1024,
-    "value": 5e10,
-    "low": 4.9e10,
-    "high": 5.1e10,
-    "rounds": 12,
-    "disturbed_rounds": 0,
-    "stopped": "precise",
-}
+CEILING = ceiling("gemm", 5e10, precision="fp32")
 
 
 def test_ceilings_are_a_table_of_their_own(store):
@@ -167,9 +167,10 @@ def test_ceilings_are_a_table_of_their_own(store):
     assert list(table.columns) == list(CEILING_COLUMNS)
     assert table.iloc[0]["value"] == 5e10
     assert table.iloc[0]["environment"] == load([store([latency_facts()])]).iloc[0]["environment"]
-    assert load_ceilings([store([latency_facts()])]).empty  # a run of before they were measured
-    with pytest.raises(ResultError, match="its ceilings are no list"):
-        load_ceilings([store([latency_facts()], ceilings=[3])])
+    assert load_ceilings([store([latency_facts()], ceilings=[])]).empty
+    for damaged in ([3], 3, [CEILING | {"value": "fast"}], [CEILING | {"device": None}], [{"ceiling": "gemm"}]):
+        with pytest.raises(ResultError, match="its ceilings are no list"):
+            load_ceilings([store([latency_facts()], ceilings=damaged)])
     with pytest.raises(ResultError, match="no stored runs were given"):
         load_ceilings([])
 
@@ -185,6 +186,15 @@ def test_times_of_a_run(store):
         load_times([path])
     with pytest.raises(ResultError, match="no stored runs were given"):
         load_times([])
+
+
+def test_every_case_knows_the_ceilings_of_its_run_device_and_precision(store):
+    ceilings = [CEILING, ceiling("gemm", 9e10, precision="amp"), ceiling("copy beyond cache", 2e10)]
+    facts = [latency_facts(), latency_facts(precision="amp"), latency_facts(device="cuda")]
+    table = load([store(facts, ceilings=ceilings)])
+    assert table["gemm_rate"].tolist()[:2] == [5e10, 9e10]
+    assert table["copy_rate"].tolist()[:2] == [2e10, 2e10]
+    assert table.iloc[2][["gemm_rate", "copy_rate"]].isna().all()
 
 
 WHOLE = json.dumps(

@@ -35,7 +35,9 @@ class FakeSupervisor:
         if isinstance(case, Pair):
             sides = ((0.04 + 0.02 * (len(self.asked) % 2),), (0.01,))
             return Visit(sides, (self.disturbed,), (1, 1), self.seconds, "time budget")
-        return Visit(((0.01,) * 6,), (self.disturbed,) * 6, (1,), self.seconds, "disturbed" if self.disturbed else "precise")
+        return Visit(
+            ((0.01,) * 6,), (self.disturbed,) * 6, (1,), self.seconds, "disturbed" if self.disturbed else "precise"
+        )
 
 
 @pytest.fixture

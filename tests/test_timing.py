@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv1.measure.clock import CpuClock, CudaClock, Elapsed
-from mnv1.measure.statistics import half_width, mean_interval, median_interval, percentiles
+from mnv1.measure.statistics import grouped_mean, half_width, median_interval, percentiles
 from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
 
 
@@ -41,11 +41,19 @@ def log_ratios(visited):
     return [math.log(standard / separable) for standard, separable in visited.rounds]
 
 
-def test_interval_ranks_are_the_binomial_ones():
-    # Tables of order-statistic intervals for the median: n = 6 takes the range, n = 20 the 6th and 15th value.
-    assert median_interval(range(1, 7)) == (1, 6)
-    assert median_interval(range(1, 21)) == (6, 15)
-    assert median_interval(range(1, 101)) == (40, 61)
+def test_interval_lies_between_the_ranks_of_the_binomial_distribution():
+    # Tables of order statistics for the median at 95 %: n = 6 takes the range, n = 20 ranks 6 and 15, n = 100 40 and
+    # 61; the next ranks cover less than 95 %, and the interval ends between the two.
+    for n, rank in ((6, 1), (20, 6), (100, 40)):
+        low, high = median_interval(range(1, n + 1))
+        assert rank <= low < rank + 1
+        assert high == pytest.approx(n + 1 - low)
+
+
+def test_interpolated_ranks_by_hand():
+    # n = 6: ranks 1 and 6 cover 62/64, ranks 2 and 5 cover 50/64; so (62/64 - 0.95) / (12/64) = 0.1 of the way, and
+    # by Hettmansperger and Sheather 5 x 0.1 / (1 + 4 x 0.1) = 0.357 of the distance between the values.
+    assert median_interval(range(1, 7)) == (pytest.approx(1 + 5 / 14), pytest.approx(6 - 5 / 14))
 
 
 def test_interval_needs_six_samples():
@@ -66,17 +74,31 @@ def test_interval_holds_the_median_and_stays_within_the_samples(samples):
     assert min(samples) <= low <= np.median(samples) <= high <= max(samples)
 
 
-def test_interval_of_the_mean_is_students():
-    # Student's own sleep data, first drug: mean 0.75, 95 % interval -0.53 to 2.03.
-    mean, low, high = mean_interval([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+"""Student's own data, first drug: mean 0.75, 95 % interval -0.53 to 2.03."""
+
+
+def test_interval_of_a_mean_of_independent_values_is_students():
+    mean, low, high = grouped_mean([[value] for value in SLEEP])
     assert (mean, low, high) == (pytest.approx(0.75), pytest.approx(-0.53, abs=0.01), pytest.approx(2.03, abs=0.01))
-    with pytest.raises(ValueError, match="at least 2 values, got 1"):
-        mean_interval([1.0])
+
+
+def test_values_of_a_group_that_repeat_it_tell_nothing_new():
+    once, thrice = grouped_mean([[value] for value in SLEEP]), grouped_mean([[value] * 3 for value in SLEEP])
+    assert thrice == pytest.approx(once)
+
+
+def test_larger_groups_weigh_more():
+    mean, low, high = grouped_mean([[1.0], [4.0, 4.0, 4.0]])
+    assert mean == 3.25
+    assert low < mean < high
+    with pytest.raises(ValueError, match="at least 2 groups, got 1"):
+        grouped_mean([[1.0, 2.0]])
 
 
 def test_half_width_is_relative():
-    assert half_width([0.9, 1, 1, 1, 1, 1.1]) == pytest.approx(0.1)
-    assert half_width([9, 10, 10, 10, 10, 11]) == pytest.approx(0.1)
+    assert half_width([0.9, 1, 1, 1, 1, 1.1]) == pytest.approx(0.1 * 9 / 14)
+    assert half_width([9, 10, 10, 10, 10, 11]) == pytest.approx(0.1 * 9 / 14)
 
 
 def test_percentiles():
@@ -108,14 +130,14 @@ def test_stops_when_more_rounds_no_longer_help():
     # A machine that gets slower and slower: the interval of the median widens with every round.
     visited = visit("f", FakeClock(2e-3, noise=0.05, drift=5.0), policy(100, max_rounds=10_000))
     assert visited.stopped == "no longer improving"
-    assert is_stalled(visited.sides[0])
+    assert is_stalled(visited.sides[0], half_width)
 
 
 def test_stalled_needs_enough_samples_and_a_wide_interval():
     steady = [1.0 + 0.1 * math.sin(n) for n in range(400)]
-    assert not is_stalled(steady)
-    assert not is_stalled([float(n) for n in range(1, 47)])  # a quarter is too little to tell
-    assert is_stalled([1.0 + 0.001 * (n % 7) for n in range(100)] + [float(n) for n in range(300)])
+    assert not is_stalled(steady, half_width)
+    assert not is_stalled([float(n) for n in range(1, 47)], half_width)  # a quarter is too little to tell
+    assert is_stalled([1.0 + 0.001 * (n % 7) for n in range(100)] + [float(n) for n in range(300)], half_width)
 
 
 def test_slow_calls_get_the_fewest_rounds_that_carry_an_interval():

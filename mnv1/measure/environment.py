@@ -54,7 +54,7 @@ def describe() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "environment_variables": {name: value for name, value in sorted(os.environ.items()) if _matters(name)},
         "packages": {name: _version(name) for name in PACKAGES},
-        "torch_build": torch.__version__,
+        "torch_build": str(torch.__version__),  # a plain text: its own class would import torch wherever it is read
         "onednn": _onednn(),
         "cuda_build": torch.version.cuda or "none",
         "revision": _revision(),

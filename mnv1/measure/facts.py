@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from mnv1.cases import Block, Case, Conditions, Device, Pair, Precision, Workload
+from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Workload
 from mnv1.complexity import Counts, count, memory_floor
-from mnv1.measure.statistics import MIN_SAMPLES, mean_interval, median_interval, percentiles
+from mnv1.measure.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
 
 Facts = dict[str, object]
-
-ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
-"""Bytes per element that a precision computes on; the minimum bytes count with it."""
 
 AMP_DTYPES: dict[Device, str] = {"cpu": "bfloat16", "cuda": "float16"}
 """What autocast computes in under precision `amp`: torch's own default of each device."""
@@ -69,7 +66,7 @@ def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stop
         return None
     kept = _visits_that_count(visits, policy)
     undisturbed = not any(map(_was_disturbed, kept))
-    values = [_log_ratio(visit) for visit in kept]
+    values = [_log_ratios(visit) for visit in kept]
     if undisturbed and _log_half_width(values) <= math.log1p(policy.precision):
         return "precise"
     if undisturbed and is_stalled(values, _log_half_width, 5):
@@ -111,9 +108,9 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
     kept = _visits_that_count(visits, policy)
     rounds = [one for visit in kept for one in _rounds_that_count(visit)]
     standard_samples, separable_samples = (tuple(one[side] for one in rounds) for side in (0, 1))
-    speedup, low, high = (math.exp(value) for value in mean_interval([_log_ratio(visit) for visit in kept]))
+    speedup, low, high = (math.exp(value) for value in grouped_mean([_log_ratios(visit) for visit in kept]))
     standard, separable = (
-        [math.exp(value) for value in mean_interval([_log_time(visit, side) for visit in kept])] for side in (0, 1)
+        [math.exp(value) for value in grouped_mean([_log_times(visit, side) for visit in kept])] for side in (0, 1)
     )
     _, p90, p99 = percentiles(separable_samples)
     counts, standard_macs = _counts(pair.separable), _counts(pair.standard).macs
@@ -177,20 +174,20 @@ def _rounds_that_count(visit: Visit) -> list[tuple[float, ...]]:
     return [one for one, bad in zip(visit.rounds, visit.disturbed, strict=True) if everything or not bad]
 
 
-def _log_ratio(visit: Visit) -> float:
-    """ln(standard time / separable time): the median over a visit's rounds.
+def _log_ratios(visit: Visit) -> list[float]:
+    """ln(standard time / separable time), one a round.
 
-    One number a visit, because its rounds are not independent of each other.
+    Their noise is close to normal, so that their mean tells most: a median would throw a third of it away.
     """
-    return median(math.log(standard / separable) for standard, separable in _rounds_that_count(visit))
+    return [math.log(standard / separable) for standard, separable in _rounds_that_count(visit)]
 
 
-def _log_time(visit: Visit, side: int) -> float:
-    return median(math.log(one[side]) for one in _rounds_that_count(visit))
+def _log_times(visit: Visit, side: int) -> list[float]:
+    return [math.log(one[side]) for one in _rounds_that_count(visit)]
 
 
-def _log_half_width(values: Sequence[float]) -> float:
-    _, low, high = mean_interval(values)
+def _log_half_width(groups: Sequence[Sequence[float]]) -> float:
+    _, low, high = grouped_mean(groups)
     return (high - low) / 2
 
 

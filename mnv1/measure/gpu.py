@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile
 
 from mnv1.measure.clock import Call
@@ -37,7 +38,7 @@ def device_busy(call: Call) -> float:
     recorder = profiler.profiler
     if recorder is None or recorder.kineto_results is None:
         raise RuntimeError("torch's profiler recorded nothing, so the device's busy time is not known")
-    on_device = torch.autograd.DeviceType.CUDA
+    on_device = DeviceType.CUDA
     events = [event for event in recorder.kineto_results.events() if event.device_type() == on_device]
     return float(sum(event.duration_ns() for event in events)) / 1e9 / BUSY_CALLS
 
@@ -86,7 +87,7 @@ def _ask(question: Callable[[], T]) -> T | None:
         return None
 
 
-def _nvml():  # type: ignore[no-untyped-def]  # the package has no types
+def _nvml() -> Any:  # the package has no types
     try:
         import pynvml
 
@@ -96,6 +97,6 @@ def _nvml():  # type: ignore[no-untyped-def]  # the package has no types
     return pynvml
 
 
-def _handle(nvml):  # type: ignore[no-untyped-def]
+def _handle(nvml: Any) -> Any:
     # torch's device 0 is not NVML's when CUDA_VISIBLE_DEVICES says so: the UUID is the same for both.
     return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")

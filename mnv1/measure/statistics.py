@@ -15,12 +15,13 @@ MIN_SAMPLES = 6
 
 
 def median_interval(samples: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Distribution-free confidence interval of the median, from the order statistics.
+    """Distribution-free confidence interval of the median, from interpolated order statistics.
 
-    The ranks follow from the binomial distribution of the number of samples below the median (for example Hahn and
-    Meeker 1991, section 5.2), so that coverage is at least `confidence` for independent samples of any continuous
-    distribution. Samples of one process on a shared machine drift together, so the interval describes this run; it
-    does not promise what another run would give.
+    The number of samples below the median is binomial, so pairs of order statistics cover it with known probability;
+    between the two pairs next to `confidence` the ends are interpolated as Hettmansperger and Sheather do (1986,
+    Statistics & Probability Letters 4, 75-79), which covers about `confidence` for independent samples of any
+    continuous distribution. Samples of one process on a shared machine drift together, so the interval describes this
+    run; it does not promise what another run would give.
 
     Raises `ValueError` for fewer than `MIN_SAMPLES` samples.
     """
@@ -28,14 +29,19 @@ def median_interval(samples: Sequence[float], confidence: float = CONFIDENCE) ->
     if n < MIN_SAMPLES:
         raise ValueError(f"an interval of the median needs at least {MIN_SAMPLES} samples, got {n}")
     ordered = np.sort(np.asarray(samples, dtype=float))
-    k = _rank(n, confidence)
-    return float(ordered[k - 1]), float(ordered[n - k])
+    k, share = _rank(n, confidence)
+    low = ordered[k - 1] + share * (ordered[k] - ordered[k - 1])
+    high = ordered[n - k] - share * (ordered[n - k] - ordered[n - k - 1])
+    return float(low), float(high)
 
 
 @cache
-def _rank(n: int, confidence: float) -> int:
-    """The largest k with P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2; the interval is [x_(k), x_(n+1-k)]."""
-    return max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)))
+def _rank(n: int, confidence: float) -> tuple[int, float]:
+    """The last rank k whose interval [x_(k), x_(n+1-k)] covers enough, and what share of the way to k + 1 does."""
+    k = max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)))
+    wide, narrow = (1 - 2 * float(stats.binom.cdf(rank - 1, n, 0.5)) for rank in (k, k + 1))
+    excess = (wide - confidence) / (wide - narrow)
+    return k, (n - k) * excess / (k + (n - 2 * k) * excess)
 
 
 @cache
@@ -50,16 +56,21 @@ def half_width(samples: Sequence[float]) -> float:
     return (high - low) / 2 / float(np.median(samples))
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """The mean of independent values, and its confidence interval by Student's t.
+def grouped_mean(groups: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """The mean of all values, and its confidence interval where values of one group are not independent.
 
-    Raises `ValueError` for fewer than two values.
+    The groups are: the standard error is that of a mean over clusters, from how far the groups' sums are from what the
+    mean lets expect (for example Cochran 1977, section 9.2), and Student's t has one degree less than there are groups.
+    For groups of one value each this is the plain interval of a mean. Raises `ValueError` for fewer than two groups.
     """
-    n = len(values)
-    if n < 2:
-        raise ValueError(f"an interval of the mean needs at least 2 values, got {n}")
-    mean = float(np.mean(values))
-    reach = _students_t(n, confidence) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    if len(groups) < 2:
+        raise ValueError(f"an interval of the mean needs at least 2 groups, got {len(groups)}")
+    sizes = np.array([len(group) for group in groups])
+    sums = np.array([math.fsum(group) for group in groups])
+    mean = math.fsum(sums) / float(sizes.sum())
+    squares = float(np.square(sums - sizes * mean).sum())
+    error = math.sqrt(len(groups) / (len(groups) - 1) * squares) / float(sizes.sum())
+    reach = _students_t(len(groups), confidence) * error
     return mean, mean - reach, mean + reach
 
 

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from mnv1.measure.clock import Call, Clock, Meter
 from mnv1.measure.quiet import NoWatch, Watch
 from mnv1.measure.statistics import MIN_SAMPLES, half_width
+
+Sample = TypeVar("Sample")
 
 Stopped = Literal["precise", "no longer improving", "time budget", "round limit", "disturbed"]
 """Why sampling ended: the interval was narrow enough; more rounds no longer narrowed it; the time was spent; enough
@@ -149,9 +151,7 @@ def visit_pair(
 
 
 def is_stalled(
-    samples: Sequence[float],
-    width: Callable[[Sequence[float]], float] = half_width,
-    fewest: int = 2 * MIN_SAMPLES,
+    samples: Sequence[Sample], width: Callable[[Sequence[Sample]], float], fewest: int = 2 * MIN_SAMPLES
 ) -> bool:
     """Whether the interval hardly narrowed while the number of samples grew fourfold, from `fewest` or more."""
     quarter = len(samples) // 4
@@ -203,7 +203,7 @@ def _stop(rounds: Sequence[_Round], policy: Policy) -> Stopped | None:
             return "precise"
         if len(samples) >= policy.max_rounds:
             return "round limit"
-        if is_stalled(samples):
+        if half_width(samples) > policy.precision and is_stalled(samples, half_width):
             return "no longer improving"
     if len(rounds) >= MIN_SAMPLES and sum(one.wall for one in rounds) >= policy.visit_time:
         return "time budget" if len(samples) >= MIN_SAMPLES else "disturbed"

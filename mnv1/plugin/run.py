@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import pytest
 
@@ -46,7 +46,11 @@ class Run:
         about: dict[str, object],
     ) -> None:
         self.profile = profile
-        self.cases = {"layer_case": cases.layers, "model_case": cases.models, "pair": cases.pairs}
+        self.cases: dict[str, tuple[Case, ...] | tuple[Pair, ...]] = {
+            "layer_case": cases.layers,
+            "model_case": cases.models,
+            "pair": cases.pairs,
+        }
         self.by_id: dict[str, Case | Pair] = {case.id: case for group in self.cases.values() for case in group}
         self.supervisor = supervisor
         self.journal = journal
@@ -69,6 +73,7 @@ class Run:
         """Whether the running test's case is to be visited again."""
         self.latencies_a_pass = 1
         self._finished_before: frozenset[str] = frozenset()
+        self._told: set[str] = set()
 
     def _check_that_nothing_changed(self, journal: Journal) -> None:
         names = ("machine", "packages", "threads", "thread_binding", "allocator", "kernel", "revision")
@@ -113,7 +118,7 @@ class Run:
     def case_of(self, item: pytest.Item) -> Case | Pair | None:
         """The case that a test measures; None for pytest's placeholder of an empty list of cases."""
         params = cast(pytest.Function, item).callspec.params
-        return next((self.by_id.get(params[name]) for name in self.cases if name in params), None)
+        return next((self.by_id.get(str(params[name])) for name in self.cases if name in params), None)
 
     def is_pair(self, item: pytest.Item) -> bool:
         """Whether a test measures a speedup."""
@@ -127,7 +132,7 @@ class Run:
         entries = self.journal.entries
         return set(self.journal.header["cases"]) <= {*entries.finished, *entries.failed}
 
-    def measure(self, case: Case | Pair, benchmark: Any, reporter: Any) -> None:
+    def measure(self, case: Case | Pair, benchmark: Any) -> None:
         """Visit a case, and after the last visit hand its rounds to pytest-benchmark for its statistics and its file.
 
         pytest-benchmark decides its rounds from the first, cold call and never synchronises a GPU, so the rounds are
@@ -147,19 +152,20 @@ class Run:
         if isinstance(record, Failed):
             raise CaseFailedError(record.reason)
         if record is None:
-            self._visit_again(case, self.sweep, reporter)
+            self.again = True
+            pytest.skip("to be visited again")  # not reported: the test is put into the queue again
         self.replay.load([sample * record.calls_per_round for sample in record.samples])
         benchmark.pedantic(lambda: None, rounds=len(record.samples), iterations=record.calls_per_round)
         benchmark.extra_info.update(record.facts)
         self.facts[case.id] = record.facts
 
-    def _visit_again(self, case: Case | Pair, sweep: Sweep, reporter: Any) -> NoReturn:
-        self.again = True
-        if self.progress:
-            self.progress.advance(case.id, sweep.share(case))
-            if sweep.visits(case) == 1:
+    def tell_visit(self, case: Case | Pair, reporter: Any) -> None:
+        """Count a visit to a case that is not over, and write a line after the first."""
+        if self.progress and self.sweep:
+            self.progress.advance(case.id, self.sweep.share(case))
+            if self.sweep.visits(case) == 1 and case.id not in self._told:
+                self._told.add(case.id)
                 reporter.write_line(visit_line(self.progress.counter, case.id, self.progress.remaining))
-        pytest.skip("to be visited again")  # not reported: the test is put into the queue again
 
     def tell(self, case: Case | Pair, failure: str | None, reporter: Any) -> None:
         """Write the line of a case that is over now; one that was over before an interruption had its line."""
@@ -180,7 +186,9 @@ class Run:
             lines.append(f"resuming {self.journal.path.name}: {self._how_many_are_over(self.journal)}")
         else:
             waiting = [path for path in interrupted(self.folder) if not is_running(path)]
-            lines += [f"note: {path} is an interrupted sweep: continue it with --resume, or delete it" for path in waiting]
+            lines += [
+                f"note: {path} is an interrupted sweep: continue it with --resume, or delete it" for path in waiting
+            ]
         return lines
 
     def closing(self) -> list[str]:

@@ -27,10 +27,11 @@ class Replay:
         self._moments = iter([moment for duration in durations for moment in (0.0, duration)])
 
     def __call__(self) -> float:
+        """The next moment, in seconds."""
         return next(self._moments)
 
 
-class WholeFiles(FileStorage):  # type: ignore[misc]  # pytest-benchmark has no types
+class WholeFiles(FileStorage):
     """pytest-benchmark's storage, but a run appears there as a whole or not at all."""
 
     def __init__(self, storage: FileStorage) -> None:

@@ -149,6 +149,34 @@ def _verdict(rows: Rows) -> Figure:
     return _with_legend(figure, axes)
 
 
+STAGES = {
+    "ratio of MACs": ("macs_ratio", "#999999"),
+    "ideal here, BN folded": ("ideal_folded", "#56B4E9"),
+    "ideal here, eager": ("ideal_eager", "#009E73"),
+    "measured": ("speedup", "#0072B2"),
+}
+"""Steps from theory to measurement: label, column and colour."""
+
+
+def _why(rows: Rows) -> Figure:
+    """A group of bars for each precision and batch size, from what counting promises to what was measured."""
+    figure, (axes,) = _figure(1, max(6, 1.8 * len(rows)), 3.4)
+    width = 0.8 / len(STAGES)
+    for number, (label, (column, colour)) in enumerate(STAGES.items()):
+        x = np.arange(len(rows)) + (number - (len(STAGES) - 1) / 2) * width
+        measured = column == "speedup"
+        error = _error(rows, "speedup", "speedup_low", "speedup_high") if measured else None
+        bars = axes.bar(x, rows[column], width, color=colour, label=label, yerr=error, error_kw={"capsize": 2})
+        # Above the whisker where there is one.
+        axes.bar_label(bars, fmt=units.ratio, fontsize=7, padding=6 if measured else 1)
+    labels = [f"{row.precision}\n{_batch(row.batch_size)}" for row in rows.itertuples()]
+    axes.set_xticks(range(len(rows)), labels)
+    axes.axhline(1, color="#999999", linewidth=1, linestyle=":")
+    axes.set_ylim(0, max(rows["macs_ratio"].max(), rows["speedup_high"].max()) * 1.12)
+    axes.set_ylabel("speedup, standard / separable (×)")
+    return _with_legend(figure, axes)
+
+
 def _speedup_bars(axes: Axes, rows: Rows, slots: int = 0) -> None:
     """Speedups by precision over `place`, with the ratio of operations as a mark above each group."""
     _grouped_bars(axes, rows, "place", "precision", "speedup", ("speedup_low", "speedup_high"), slots=slots)
@@ -392,6 +420,7 @@ def _layer_times(rows: Rows) -> Figure:
 
 PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "verdict": _verdict,
+    "why": _why,
     "layer_speedup": _layer_speedup,
     "model_speedup": _model_speedup,
     "alpha_sweep": _sweep("alpha", lambda value: f"α {value:g}"),

@@ -92,17 +92,19 @@ def update_readme(readme: Path, results: pd.DataFrame, folder: Path) -> None:
 
 def readme_part(results: pd.DataFrame, folder: Path) -> str:
     """The README's plot and table; `folder` is where the plots are, relative to the README."""
-    verdict, layers = VIEWS[0], VIEWS[1]
+    by_name = {view.name: view for view in VIEWS}
     parts = []
     for device, rows in results.groupby("device"):
+        # A run of before ceilings were measured has no reasons to give.
+        headline = by_name["verdict" if by_name["why"].select(rows).empty else "why"]
         parts += [
             f"![{view.title} ({device})]({(folder / f'{view.name}-{device}.svg').as_posix()})"
-            for view in (layers, verdict)
+            for view in (headline, by_name["layer_speedup"])
             if not view.select(rows).empty
         ]
-        selected = verdict.select(rows)
+        selected = headline.select(rows)
         if not selected.empty:
-            parts.append(text_table(selected, verdict.columns))
+            parts.append(text_table(selected, headline.columns))
     return "\n\n".join([*parts, provenance(results)])
 
 

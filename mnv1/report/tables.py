@@ -12,6 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from mnv1.report import units
+from mnv1.report.why import with_ideals
 
 Rows = pd.DataFrame
 Row = pd.Series
@@ -59,6 +60,9 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "separable": lambda row: units.seconds(row["latency_p50"]),
     "measured speedup [95 %]": lambda row: units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]]),
     "MAC ratio": lambda row: units.ratio(row["macs_ratio"]),
+    "ideal, BN folded": lambda row: units.ratio(row["ideal_folded"]),
+    "ideal, eager": lambda row: units.ratio(row["ideal_eager"]),
+    "measured / eager ideal": lambda row: units.percent(row["speedup"] / row["ideal_eager"]),
     "rounds": lambda row: f"{row['rounds']:g}",
     "visits": lambda row: f"{row['visits']:g}" if pd.notna(row["visits"]) else "",
     "process": lambda row: units.bytes_(row["process_peak"]) if pd.notna(row["process_peak"]) else "",
@@ -128,6 +132,10 @@ def _verdict(results: Rows) -> Rows:
     return _ordered(_largest_network(_select(results, "model", "speedup")))
 
 
+def _why(results: Rows) -> Rows:
+    return with_ideals(_verdict(results))
+
+
 def _model_speedup(results: Rows) -> Rows:
     return _ordered(_select(results, "model", "speedup"))
 
@@ -193,11 +201,32 @@ VIEWS: tuple[View, ...] = (
         "verdict",
         "How much faster is MobileNetV1 than its standard-convolution twin?",
         "Standard and separable run in alternating blocks in one process, in many short visits spread over the sweep. "
-        "The speedup is the mean over the visits with its 95 % interval; the times are theirs. The MAC ratio is what "
-        "counting operations promises.",
+        "The speedup is the geometric mean of all rounds, with a 95 % interval over the visits; the times are means of "
+        "the same rounds. The MAC ratio is what counting operations promises.",
         "a standard/separable pair of a network",
         _verdict,
         ("precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+    ),
+    View(
+        "why",
+        "From the ratio of operations to the measured speedup",
+        "Counting operations promises the first bar. A machine whose rate of matrix products and memory bandwidth are "
+        "those measured with this run could at best reach the second with BatchNorm folded and ReLU fused, and the "
+        "third with both as passes of their own, as PyTorch runs them. What is missing from there to the last is what "
+        "kernels, launches and the allocator cost the separable network more than its twin; a measured bar above the "
+        "third means that caches spare the separable network traffic.",
+        "a standard/separable pair of a network, and ceilings",
+        _why,
+        (
+            "precision",
+            "batch",
+            "MAC ratio",
+            "ideal, BN folded",
+            "ideal, eager",
+            "measured speedup [95 %]",
+            "measured / eager ideal",
+            *SAMPLING,
+        ),
     ),
     View(
         "layer_speedup",
@@ -273,9 +302,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "peak_memory",
         "Peak memory of a call",
-        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how much "
-        "a fresh process grows in it, libraries' scratch memory included. Floor: the largest layer's input and output, "
-        "which any evaluation layer by layer needs.",
+        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how "
+        "much a fresh process grows in it, libraries' scratch memory included. Floor: the largest layer's input and "
+        "output, which any evaluation layer by layer needs.",
         "a network",
         _memory,
         ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "floor"),
@@ -325,7 +354,7 @@ def verdict_text(results: Rows) -> str:
     """The closing table of a sweep: the largest network's speedup, or its blocks' where no network was paired."""
     sections = []
     for device, rows in results.groupby("device"):
-        for view in VIEWS[:2]:
+        for view in (view for view in VIEWS if view.name in ("verdict", "layer_speedup")):
             selected = view.select(rows)
             if not selected.empty:
                 sections.append(_section(view, selected, str(device)))

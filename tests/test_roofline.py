@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv1.architecture import block_layers, network_layers
+from mnv1.complexity import count
+from mnv1.roofline import Ceilings, ideal_speedup, layer_eager_bytes, least_time
+
+STANDARD, SEPARABLE = network_layers("standard"), network_layers("separable")
+
+
+def machine(balance):
+    """A machine of so many FLOPs per byte."""
+    return Ceilings(macs_per_second=balance / 2 * 1e10, bytes_per_second=1e10)
+
+
+@pytest.mark.parametrize(
+    ("balance", "batch_size", "element_size", "folded", "eager"),
+    [
+        # Computed apart from this code, to two decimals, from the formulas of the counts.
+        (8, 1, 4, 7.53, 5.23),
+        (20, 1, 4, 5.94, 3.31),
+        (42, 1, 4, 4.27, 2.20),
+        (148, 1, 4, 2.55, 1.42),
+        (20, 32, 4, 6.20, 3.37),
+        (295, 32, 4, 1.04, 0.76),
+        (20, 32, 2, 7.46, 4.85),
+    ],
+)
+def test_ideal_speedup_by_machine_balance(balance, batch_size, element_size, folded, eager):
+    arguments = (STANDARD, SEPARABLE, machine(balance), batch_size, element_size)
+    assert machine(balance).balance == pytest.approx(balance)
+    assert ideal_speedup(*arguments) == pytest.approx(folded, abs=0.01)
+    assert ideal_speedup(*arguments, eager=True) == pytest.approx(eager, abs=0.01)
+
+
+def test_without_a_memory_limit_the_ideal_is_the_mac_ratio():
+    endless = Ceilings(1e9, 1e30)
+    ratio = count(STANDARD).macs / count(SEPARABLE).macs
+    assert ideal_speedup(STANDARD, SEPARABLE, endless) == pytest.approx(ratio)
+    assert ideal_speedup(STANDARD, SEPARABLE, endless, eager=True) == pytest.approx(ratio)
+
+
+def test_eager_passes_read_and_write_the_output_twice_more():
+    (layer,) = block_layers("pointwise", 8, 16, 1, 10)
+    assert layer_eager_bytes(layer, 3) - count([layer], 3).min_bytes == 4 * 4 * 3 * 16 * 10 * 10
+    pool, linear = SEPARABLE[-2:]
+    assert [layer_eager_bytes(one) for one in (pool, linear)] == [count([one]).min_bytes for one in (pool, linear)]
+
+
+@given(st.floats(1e6, 1e15), st.floats(1e6, 1e15), st.integers(1, 64))
+def test_no_layer_is_faster_than_either_ceiling(macs_per_second, bytes_per_second, batch_size):
+    ceilings = Ceilings(macs_per_second, bytes_per_second)
+    counts = count(SEPARABLE, batch_size)
+    time = least_time(SEPARABLE, ceilings, batch_size)
+    floor = max(counts.macs / macs_per_second, counts.min_bytes / bytes_per_second)
+    assert floor <= time * (1 + 1e-9)
+    assert time <= least_time(SEPARABLE, ceilings, batch_size, eager=True)
