@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mnv1.architecture import MIN_SIDE, network_layers
 from mnv1.cases import (
@@ -151,12 +151,30 @@ ALL_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (1, 8, 
 THROUGHPUT_BATCH: dict[Device, tuple[int, ...]] = {"cpu": (32,), "cuda": (256,)}
 ONE_IMAGE: dict[Device, tuple[int, ...]] = {"cpu": (1,), "cuda": (1,)}
 
-_ALL_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), SMALL_BATCHES)
-_ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), SMALL_BATCHES)
+_PLAIN: tuple[Precision, ...] = ("fp32", "tf32")
+
+_ALL_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), SMALL_BATCHES, _PLAIN)
+_ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), SMALL_BATCHES, _PLAIN)
 _RESOLUTION_SWEEP = replace(_ALPHA_SWEEP, alphas=(1.0,), resolutions=RESOLUTIONS)
 _FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=THROUGHPUT_BATCH)
+_ALL_VARIANTS = Grid(("separable",), ALPHAS, RESOLUTIONS, ONE_IMAGE, _PLAIN)
+
+
+def _amp(grid: Grid, device: Device, **changes: Any) -> Grid:
+    return replace(grid, precisions=("amp",), devices=(device,), **changes)
+
+
+# Twice the cases would leave each half the time, so on the CPU autocast gets the cases that show most of it.
+_AMP_SHAPES = (
+    _amp(_ALL_SHAPES, "cpu", kinds=STANDARD_AND_SEPARABLE, batch_sizes={"cpu": (8,)}),
+    _amp(_ALL_SHAPES, "cuda"),
+)
+_AMP_FULL_SIZE = _amp(_FULL_SIZE, "cpu", batch_sizes={"cpu": ALL_BATCHES["cpu"]})
+_SWEEPS = (_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE)
+_AMP_ON_CUDA = tuple(_amp(grid, "cuda") for grid in _SWEEPS)
+
 # An early block, where activations are most of the traffic, and a late one, where weights are.
-_SMOKE_SHAPES = replace(_ALL_SHAPES, batch_sizes=ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
+_SMOKE_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
 _EVERYTHING = Grid(KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
 
@@ -174,10 +192,10 @@ PROFILES: dict[str, Profile] = {
         sweep_time=25.0,
     ),
     "default": Profile(
-        layers=(_ALL_SHAPES,),
-        models=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
-        layer_pairs=(_ALL_SHAPES,),
-        model_pairs=(_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE),
+        layers=(_ALL_SHAPES, *_AMP_SHAPES),
+        models=(*_SWEEPS, _ALL_VARIANTS, _amp(_ALPHA_SWEEP, "cpu"), _AMP_FULL_SIZE, *_AMP_ON_CUDA),
+        layer_pairs=(_ALL_SHAPES, *_AMP_SHAPES),
+        model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_ON_CUDA),
         layer_time=0.2,
         model_time=0.4,
         layer_pair_time=8.0,
@@ -202,7 +220,7 @@ PROFILES: dict[str, Profile] = {
 
 @dataclass(frozen=True)
 class Overrides:
-    """Axis values that replace a profile's own; an empty tuple keeps the profile's."""
+    """Axis values that replace a profile's own, and devices that are left of it; an empty tuple keeps the profile's."""
 
     devices: tuple[Device, ...] = ()
     precisions: tuple[Precision, ...] = ()
@@ -215,11 +233,11 @@ class Overrides:
         """The grid with every axis given here replaced."""
         return replace(
             grid,
-            devices=self.devices or grid.devices,
+            devices=tuple(device for device in grid.devices if device in (self.devices or DEVICES)),
             precisions=self.precisions or grid.precisions,
             alphas=self.alphas or grid.alphas,
             resolutions=self.resolutions or grid.resolutions,
-            batch_sizes={device: self.batch_sizes or grid.batch_sizes[device] for device in DEVICES},
+            batch_sizes={device: self.batch_sizes or grid.batch_sizes.get(device, ()) for device in DEVICES},
             kinds=self.kinds or grid.kinds,
             # The chosen shapes belong to the profile's own widths and resolutions.
             shapes=() if self.alphas or self.resolutions else grid.shapes,

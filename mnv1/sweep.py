@@ -20,6 +20,9 @@ T = TypeVar("T")
 PASSES = 40
 """Passes over the speedups among which the latencies are spread, so that visits to a speedup lie far apart."""
 
+LATENCIES_END = 0.9
+"""Share of the sweep's time by which all latencies should be finished."""
+
 TURN_TIME = 0.4
 """Seconds of calls that a speedup may take in each pass on average; one that takes longer is visited less often."""
 
@@ -104,9 +107,14 @@ class Sweep:
         return max(spent / self._profile.policy_for(case).max_time, self.elapsed / self._profile.sweep_time)
 
 
-def latencies_a_pass(cases: Sequence[Case | Pair]) -> int:
-    """How many latencies follow each pass over the speedups."""
-    return max(1, -(-sum(not isinstance(case, Pair) for case in cases) // PASSES))
+def latencies_a_pass(latencies: int, finished: int, elapsed: float) -> int:
+    """How many latencies follow a pass over the speedups, when so many are finished.
+
+    `elapsed` is the share of the sweep's time that is over. The latencies that are behind it are made up for, and all
+    are meant to be finished a little before its end, because the last ones take longest.
+    """
+    due = math.ceil(latencies * min(1.0, elapsed / LATENCIES_END))
+    return max(1, -(-latencies // PASSES), due - finished)
 
 
 def place_again(queue: list[T], current: int, is_pair: Callable[[T], bool], latencies: int) -> None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mnv1.architecture import block_layers, network_layers
 from mnv1.complexity import count
-from mnv1.roofline import Ceilings, ideal_speedup, layer_eager_bytes, least_time
+from mnv1.roofline import Ceilings, ideal_speedup, layer_pass_bytes, least_time, least_times
 
 STANDARD, SEPARABLE = network_layers("standard"), network_layers("separable")
 
@@ -43,9 +43,31 @@ def test_without_a_memory_limit_the_ideal_is_the_mac_ratio():
 
 def test_eager_passes_read_and_write_the_output_twice_more():
     (layer,) = block_layers("pointwise", 8, 16, 1, 10)
-    assert layer_eager_bytes(layer, 3) - count([layer], 3).min_bytes == 4 * 4 * 3 * 16 * 10 * 10
-    pool, linear = SEPARABLE[-2:]
-    assert [layer_eager_bytes(one) for one in (pool, linear)] == [count([one]).min_bytes for one in (pool, linear)]
+    assert layer_pass_bytes(layer, 3) == 4 * 4 * 3 * 16 * 10 * 10
+    assert [layer_pass_bytes(one) for one in SEPARABLE[-2:]] == [0, 0]  # pooling and the fully connected layer
+
+
+def test_data_that_fits_the_cache_moves_at_its_bandwidth():
+    (layer,) = block_layers("pointwise", 8, 16, 1, 10)
+    read, written, weights = 4 * 8 * 100, 4 * 16 * 100, 4 * 8 * 16
+
+    def traffic(cache_size):
+        (one,) = least_times([layer], Ceilings(1e30, 10.0, 1000.0, cache_size))
+        return one.traffic, one.passes
+
+    assert traffic(0) == pytest.approx(((read + written + weights) / 10, 4 * written / 10))
+    assert traffic(weights) == pytest.approx(((read + written) / 10 + weights / 1000, 4 * written / 10))
+    assert traffic(read + written) == pytest.approx(((read + written + weights) / 1000, 4 * written / 10))
+    assert traffic(2 * written) == pytest.approx(((read + written + weights) / 1000, 4 * written / 1000))
+
+
+def test_weights_of_a_network_stay_in_the_cache_only_when_all_of_them_fit():
+    layers = block_layers("separable", 512, 512, 1, 1)
+    all_weights = 4 * (9 * 512 + 512 * 512)
+    depthwise_alone, _ = least_times(layers, Ceilings(1e30, 1.0, 100.0, all_weights - 1))
+    depthwise_cached, _ = least_times(layers, Ceilings(1e30, 1.0, 100.0, all_weights))
+    assert depthwise_alone.traffic == pytest.approx(4 * 9 * 512 + 4 * 2 * 512 / 100)
+    assert depthwise_cached.traffic == pytest.approx((4 * 9 * 512 + 4 * 2 * 512) / 100)
 
 
 @given(st.floats(1e6, 1e15), st.floats(1e6, 1e15), st.integers(1, 64))

@@ -19,14 +19,11 @@ from mnv1.measure.modules import operand_dtype, precision_context
 from mnv1.measure.quiet import Watch
 from mnv1.measure.statistics import MIN_SAMPLES, median_interval, percentiles
 from mnv1.measure.timing import Policy, visit
+from mnv1.roofline import BEYOND_CACHE, WITHIN_CACHE
 
 GEMM_SIDE: dict[Device, int] = {"cpu": 1024, "cuda": 8192}
 """Side of the matrices: large enough for the peak rate, small enough for a fraction of a second a round."""
 
-BEYOND_CACHE = 8
-"""The larger copy moves this many times the last-level cache."""
-WITHIN_CACHE = 1 / 4
-"""The smaller copy moves this share of it: the cache may be shared."""
 UNKNOWN_CACHE = 32 * 2**20
 
 

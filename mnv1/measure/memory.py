@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import re
+import resource
 from pathlib import Path
 
 import torch
@@ -15,6 +16,9 @@ from mnv1.measure.children import ask
 from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
 from mnv1.measure.modules import prepare
+
+KERNEL_WORK_TIME = 0.15
+"""Seconds of calls over which the kernel's work is averaged."""
 
 
 def peak_memory(call: Call, device: Device) -> Facts:
@@ -36,6 +40,23 @@ def process_peak(case: Case) -> int | None:
     the kernel does not allow to reset the mark.
     """
     return ask(_growth, case)
+
+
+def kernel_work(call: Call, seconds: float) -> Facts:
+    """What the kernel does for a call on the CPU: `system_time` (seconds, all threads together) and `page_faults`.
+
+    Mostly that is mapping and clearing fresh pages for memory that the allocator had handed back. A call takes about
+    `seconds`; calls are repeated for `KERNEL_WORK_TIME`, because the system counts in ticks of some milliseconds.
+    """
+    calls = max(1, round(KERNEL_WORK_TIME / seconds))
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for _ in range(calls):
+        call()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "system_time": (after.ru_stime - before.ru_stime) / calls,
+        "page_faults": (after.ru_minflt - before.ru_minflt) / calls,
+    }
 
 
 def _growth(case: Case) -> int | None:

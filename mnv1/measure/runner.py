@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from statistics import median
 
 import torch
 
-from mnv1.cases import Case, Pair
+from mnv1.cases import Case, Network, Pair
 from mnv1.measure.clock import clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.gpu import device_busy, throttling
-from mnv1.measure.memory import peak_memory, process_peak
+from mnv1.measure.memory import kernel_work, peak_memory, process_peak
 from mnv1.measure.modules import Prepared, forget_modules, prepare
+from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 
 CUDA_ROUND_TIME = 5e-3
 """Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""
-
 
 MAX_PREPARED = 100
 """Speedups whose inputs stay in memory between visits; the largest takes some 40 MB."""
@@ -73,6 +74,10 @@ class Runner:
             else:
                 grown = process_peak(case)
                 extras |= {} if grown is None else {"process_peak": grown}
+            if isinstance(case.workload, Network):
+                seconds = median(visited.sides[0])
+                extras["operators"] = operator_times(prepared.call, device, seconds)
+                extras |= {} if on_cuda else kernel_work(prepared.call, seconds)
         return replace(visited, extras=extras)
 
     def _both(self, pair: Pair) -> tuple[Prepared, Prepared]:

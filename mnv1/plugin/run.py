@@ -71,7 +71,6 @@ class Run:
         """Place of the running test among the session's."""
         self.again = False
         """Whether the running test's case is to be visited again."""
-        self.latencies_a_pass = 1
         self._finished_before: frozenset[str] = frozenset()
         self._told: set[str] = set()
 
@@ -99,7 +98,6 @@ class Run:
             header = {"options": options, "environment": self.environment, "cases": [case.id for case in cases]}
             self.journal = Journal.begin(self.folder, header)
         self.storage = storage
-        self.latencies_a_pass = latencies_a_pass(cases)
         self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic)
         self.progress = Progress(self.profile.expected_shares(cases), time.monotonic)
         self._finished_before = frozenset(self.journal.entries.finished)
@@ -123,6 +121,15 @@ class Run:
     def is_pair(self, item: pytest.Item) -> bool:
         """Whether a test measures a speedup."""
         return isinstance(self.case_of(item), Pair)
+
+    @property
+    def latencies_a_pass(self) -> int:
+        """How many latencies follow this pass over the speedups."""
+        assert self.journal is not None
+        assert self.sweep is not None
+        latencies = {name for name in self.journal.header["cases"] if not isinstance(self.by_id[name], Pair)}
+        finished = latencies & {*self.journal.entries.finished, *self.journal.entries.failed}
+        return latencies_a_pass(len(latencies), len(finished), self.sweep.elapsed / self.profile.sweep_time)
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,107 @@
+"""Where the time of a call goes, by type of operator, from torch's profiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from mnv1.cases import Device
+from mnv1.measure.clock import Call
+from mnv1.measure.facts import Facts
+from mnv1.measure.statistics import grouped_mean
+
+PROFILED_TIME = 0.2
+"""Seconds of profiled calls: 20 calls of a short case are enough for a narrow interval, and 3 of a long one for any."""
+MIN_CALLS, MAX_CALLS = 3, 20
+
+_CALL = "mnv1 call"
+_BY_NAME = {
+    "aten::linear": "linear",
+    "aten::addmm": "linear",
+    "aten::batch_norm": "batch_norm",
+    "aten::relu": "activation",
+    "aten::relu_": "activation",
+    "aten::relu6": "activation",
+    "aten::hardtanh": "activation",
+    "aten::hardtanh_": "activation",
+}
+_CASTS = {"aten::to", "aten::_to_copy"}
+
+
+def operator_times(call: Call, device: Device, seconds: float) -> list[Facts]:
+    """Seconds by type of operator of a call that takes about `seconds`, each with its 95 % interval over some calls.
+
+    A convolution's type follows from its weight's shape. What autocast casts inside of another operator counts as
+    `cast`. `between` is the time outside of operators: Python, and the dispatch of the next operator. On CUDA the times
+    are those of the kernels, so there is no `between`.
+    """
+    on_cuda = device == "cuda"
+    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_cuda else [ProfilerActivity.CPU]
+    number = min(MAX_CALLS, max(MIN_CALLS, round(PROFILED_TIME / seconds)))
+    with profile(activities=activities, record_shapes=True) as profiler:
+        for _ in range(1 + number):  # the first one is slow: the profiler itself is cold
+            with record_function(_CALL):
+                call()
+        if on_cuda:
+            torch.cuda.synchronize()
+    events = profiler.events() or []
+    calls = [event for event in events if event.name == _CALL and event.cpu_children]
+    return summarise([times_of(event, on_cuda) for event in calls[1:]])
+
+
+def times_of(call: FunctionEvent, on_cuda: bool) -> dict[str, tuple[float, int]]:
+    """Seconds and number of operators by type, of one profiled call."""
+    found: dict[str, tuple[float, int]] = {}
+
+    def add(operator: str, seconds: float, number: int) -> None:
+        before = found.get(operator, (0.0, 0))
+        found[operator] = (before[0] + seconds, before[1] + number)
+
+    for event in call.cpu_children:
+        casts = [] if event.name in _CASTS else list(_casts_within(event))
+        in_casts = sum(_seconds(cast, on_cuda) for cast in casts)
+        add("cast" if event.name in _CASTS else operator_type(event), _seconds(event, on_cuda) - in_casts, 1)
+        if casts:
+            add("cast", in_casts, len(casts))
+    if not on_cuda:
+        add("between", _seconds(call, on_cuda) - sum(_seconds(event, on_cuda) for event in call.cpu_children), 0)
+    return found
+
+
+def operator_type(event: FunctionEvent) -> str:
+    """What type of operator an event is, by its name and the shapes of its inputs."""
+    if event.name in ("aten::conv2d", "aten::convolution"):
+        shapes: list[list[int]] = event.input_shapes  # type: ignore[assignment]  # torch types it as one shape
+        weight = shapes[1]
+        if weight[2:] == [1, 1]:
+            return "pointwise"
+        return "depthwise" if weight[1] == 1 else "standard"
+    return _BY_NAME.get(event.name, "other")
+
+
+def summarise(calls: Sequence[dict[str, tuple[float, int]]]) -> list[Facts]:
+    """Mean seconds of each type of operator over some calls, with their interval."""
+    facts: list[Facts] = []
+    for operator in dict.fromkeys(name for call in calls for name in call):
+        seconds = [call.get(operator, (0.0, 0))[0] for call in calls]
+        mean, low, high = grouped_mean([[one] for one in seconds])
+        count = max(call.get(operator, (0.0, 0))[1] for call in calls)
+        about = {"operator": operator, "seconds": mean, "low": max(0.0, low), "high": high}
+        facts.append({**about, "count": count, "calls": len(calls)})
+    return facts
+
+
+def _casts_within(event: FunctionEvent) -> Iterable[FunctionEvent]:
+    """Outermost casts below an event."""
+    for child in event.cpu_children:
+        if child.name in _CASTS:
+            yield child
+        else:
+            yield from _casts_within(child)
+
+
+def _seconds(event: FunctionEvent, on_cuda: bool) -> float:
+    return float(event.device_time_total if on_cuda else event.cpu_time_total) / 1e6
