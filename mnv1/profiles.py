@@ -164,7 +164,7 @@ def _amp(grid: Grid, device: Device, **changes: Any) -> Grid:
     return replace(grid, precisions=("amp",), devices=(device,), **changes)
 
 
-# Twice the cases would leave each half the time, so on the CPU autocast gets the cases that show most of it.
+# Twice the cases would leave each half the time, so on the CPU autocast gets those that show most of it.
 _AMP_SHAPES = (
     _amp(_ALL_SHAPES, "cpu", kinds=STANDARD_AND_SEPARABLE, batch_sizes={"cpu": (8,)}),
     _amp(_ALL_SHAPES, "cuda"),
@@ -194,14 +194,14 @@ PROFILES: dict[str, Profile] = {
     "default": Profile(
         layers=(_ALL_SHAPES, *_AMP_SHAPES),
         models=(*_SWEEPS, _ALL_VARIANTS, _amp(_ALPHA_SWEEP, "cpu"), _AMP_FULL_SIZE, *_AMP_ON_CUDA),
-        layer_pairs=(_ALL_SHAPES, *_AMP_SHAPES),
+        layer_pairs=(_ALL_SHAPES, _amp(_ALL_SHAPES, "cuda")),
         model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_ON_CUDA),
         layer_time=0.2,
         model_time=0.4,
         layer_pair_time=8.0,
         model_pair_time=40.0,
         min_visits=6,
-        sweep_time=540.0,
+        sweep_time=555.0,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),

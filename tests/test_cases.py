@@ -72,7 +72,7 @@ def test_default_profile_covers_the_question():
     assert {case.workload.resolution for case in cases.models} == {224, 192, 160, 128}
     assert {case.conditions.batch_size for case in cases.models} == {1, 8, 32}
     assert {case.conditions.precision for case in cases.models} == {"fp32", "amp"}
-    assert (len(cases.layers), len(cases.models), len(cases.pairs)) == (93, 57, 45)
+    assert (len(cases.layers), len(cases.models), len(cases.pairs)) == (93, 57, 36)
 
 
 def test_full_profile_is_every_combination():

@@ -13,9 +13,11 @@ from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
 from mnv1.measure.statistics import grouped_mean
 
-PROFILED_TIME = 0.2
-"""Seconds of profiled calls: 20 calls of a short case are enough for a narrow interval, and 3 of a long one for any."""
-MIN_CALLS, MAX_CALLS = 3, 20
+PROFILED_TIME = 0.3
+"""Seconds of profiled calls, as far as the numbers below allow. Reading a profile takes longer than making it."""
+MIN_CALLS, MAX_CALLS = 3, 6
+LONG_CALL = 0.1
+"""Seconds of a call in which it does not matter that the profiler is cold in its first one."""
 
 _CALL = "mnv1 call"
 _BY_NAME = {
@@ -41,15 +43,16 @@ def operator_times(call: Call, device: Device, seconds: float) -> list[Facts]:
     on_cuda = device == "cuda"
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_cuda else [ProfilerActivity.CPU]
     number = min(MAX_CALLS, max(MIN_CALLS, round(PROFILED_TIME / seconds)))
+    cold = 0 if seconds > LONG_CALL else 1
     with profile(activities=activities, record_shapes=True) as profiler:
-        for _ in range(1 + number):  # the first one is slow: the profiler itself is cold
+        for _ in range(cold + number):
             with record_function(_CALL):
                 call()
         if on_cuda:
             torch.cuda.synchronize()
     events = profiler.events() or []
     calls = [event for event in events if event.name == _CALL and event.cpu_children]
-    return summarise([times_of(event, on_cuda) for event in calls[1:]])
+    return summarise([times_of(event, on_cuda) for event in calls[cold:]])
 
 
 def times_of(call: FunctionEvent, on_cuda: bool) -> dict[str, tuple[float, int]]:
