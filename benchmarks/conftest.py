@@ -162,11 +162,14 @@ def pytest_report_header(config):
     return _run(config).header()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session):
     run = _run(session.config)
+    run.look_at_ceilings_again()  # before pytest-benchmark stores them
     dry = session.config.option.benchmark_disable or session.config.option.collectonly
     if session.items and not run.facts and session.exitstatus == pytest.ExitCode.OK and not dry:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # every case was skipped: nothing was measured
+    return (yield)
 
 
 def pytest_terminal_summary(terminalreporter, config):

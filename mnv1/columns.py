@@ -54,7 +54,8 @@ COLUMNS: dict[str, str] = {
     "system_time": "CPU, networks: seconds a call that the kernel works for the process, all threads together: mostly "
     "fresh pages for memory that the allocator handed back",
     "page_faults": "CPU, networks: pages a call that the kernel had to map",
-    "gemm_rate": "ceiling of the run: multiply-accumulates a second of a matrix product in this precision",
+    "peak_rate": "ceiling of the run: multiply-accumulates a second in this precision, of a matrix product or a 3x3 "
+    "convolution, whichever is faster",
     "copy_rate": "ceiling of the run: bytes a second, read and written, of a copy beyond the last-level cache",
     "cache_rate": "ceiling of the run: bytes a second, read and written, of a copy within the last-level cache",
     "cache_size": "bytes of the last-level cache",
@@ -71,11 +72,11 @@ COLUMNS: dict[str, str] = {
 CEILING_COLUMNS: dict[str, str] = {
     "run": "file name of the stored run, without its ending",
     "environment": "as in the cases' table",
-    "ceiling": "gemm, copy beyond cache or copy within cache",
+    "ceiling": "gemm, convolution, copy beyond cache or copy within cache",
     "device": "cpu or cuda",
-    "precision": "of a gemm: fp32 (IEEE), tf32 or amp",
-    "size": "side of a gemm's matrices, or bytes that a copy moves",
-    "value": "multiply-accumulates a second of a gemm, bytes read and written a second of a copy; median",
+    "precision": "of a gemm or convolution: fp32 (IEEE), tf32 or amp",
+    "size": "side of a gemm's matrices, channels of a convolution, or bytes that a copy moves",
+    "value": "multiply-accumulates a second, or bytes read and written a second of a copy: the fastest tenth of rounds",
     "low": "lower end of its 95 % interval",
     "high": "upper end of its 95 % interval",
     "rounds": "counted rounds",

@@ -117,7 +117,8 @@ class Profile:
             fewest = 2 * self.min_visits * sum(_macs(one) for one in (case.standard, case.separable)) / 1e11
             return 0.1 + max(policy.max_time, fewest)
         # The fewest rounds that run even when the budget is spent, and the passes beside them.
-        return 0.3 + max(0.6 * policy.visit_time, 11 * _macs(case) / 1e11)
+        beside, calls = (0.3, 11) if isinstance(case.workload, Block) else (1.0, 18)
+        return beside + max(0.6 * policy.visit_time, calls * _macs(case) / 1e11)
 
     def expected_shares(self, cases: Sequence[Case | Pair]) -> dict[str, float]:
         """Expected seconds of each case by its id, where all of them together keep to the sweep's time."""

@@ -24,6 +24,7 @@ __all__ = [
     "environment_of",
     "find_runs",
     "frame",
+    "from_facts",
     "load",
     "load_ceilings",
     "load_operators",
@@ -85,6 +86,17 @@ def load_results(paths: Iterable[Path | str], others: Iterable[Path | str] = ())
     )
 
 
+def from_facts(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any]) -> Results:
+    """What is known of a run that is not stored yet."""
+    facts = list(facts)
+    return Results(frame(facts, machine), _operators(facts))
+
+
+def _operators(facts: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    rows = [row | {"id": case["id"]} for case in facts for row in case.get("operators", [])]
+    return pd.DataFrame(rows).reindex(columns=list(OPERATOR_COLUMNS))
+
+
 def _load_or_nothing(path: Path | str) -> pd.DataFrame | None:
     try:
         return load([path])
@@ -117,7 +129,8 @@ def frame(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any] | None 
         keys = zip(table["device"], precisions, strict=True)
         return pd.Series([ceilings.get((ceiling, *key), {}).get(fact) for key in keys], table.index, dtype=float)
 
-    table["gemm_rate"] = joined("gemm", "value", by_precision=True)
+    rates = [joined(ceiling, "value", by_precision=True) for ceiling in ("gemm", "convolution")]
+    table["peak_rate"] = pd.concat(rates, axis="columns").max(axis="columns")
     table["copy_rate"] = joined("copy beyond cache", "value")
     table["cache_rate"] = joined("copy within cache", "value")
     table["cache_size"] = joined("copy within cache", "size") / WITHIN_CACHE
@@ -175,9 +188,7 @@ def load_operators(paths: Iterable[Path | str]) -> pd.DataFrame:
 
     def one(path: Path) -> pd.DataFrame:
         document = read(path)
-        facts = [benchmark["extra_info"] for benchmark in document["benchmarks"]]
-        rows = [row | {"id": case["id"]} for case in facts for row in case.get("operators", [])]
-        table = pd.DataFrame(rows).reindex(columns=list(OPERATOR_COLUMNS))
+        table = _operators(benchmark["extra_info"] for benchmark in document["benchmarks"])
         return table.assign(run=path.stem, environment=_environment(_machine(document)))
 
     return _stacked(paths, one).drop_duplicates(["id", "operator"], keep="last", ignore_index=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mnv1.cases import DEVICES, KINDS, PRECISIONS
 from mnv1.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS
 
 SCHEMA = 1
@@ -16,6 +17,13 @@ SCHEMA = 1
 
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
 _TRUTH = {"launch_bound"}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "measures": ("latency", "speedup"),
+    "subject": ("layer", "model"),
+    "kind": KINDS,
+    "device": DEVICES,
+    "precision": PRECISIONS,
+}
 
 
 class ResultError(Exception):
@@ -120,7 +128,7 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
         if name in facts:
             value = facts[name]
             if name in _TEXT or name in _TRUTH:
-                valid = isinstance(value, str if name in _TEXT else bool)
+                valid = isinstance(value, str if name in _TEXT else bool) and value in _CHOICES.get(name, (value,))
             else:
                 valid = _is_number(value)
             if not valid:

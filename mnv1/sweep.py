@@ -107,14 +107,21 @@ class Sweep:
         return max(spent / self._profile.policy_for(case).max_time, self.elapsed / self._profile.sweep_time)
 
 
-def latencies_a_pass(latencies: int, finished: int, elapsed: float) -> int:
-    """How many latencies follow a pass over the speedups, when so many are finished.
+def latencies_a_pass(waiting: Sequence[float], finished: Sequence[float], elapsed: float) -> int:
+    """How many of the waiting latencies follow a pass over the speedups.
 
-    `elapsed` is the share of the sweep's time that is over. The latencies that are behind it are made up for, and all
-    are meant to be finished a little before its end, because the last ones take longest.
+    Both are given by their expected seconds, the waiting ones in their order; `elapsed` is the share of the sweep's
+    time that is over. As much of their time as should be over by then is made up for, so that all are finished a little
+    before the end.
     """
-    due = math.ceil(latencies * min(1.0, elapsed / LATENCIES_END))
-    return max(1, -(-latencies // PASSES), due - finished)
+    due = (sum(waiting) + sum(finished)) * min(1.0, elapsed / LATENCIES_END) - sum(finished)
+    number = 0
+    for cost in waiting:
+        if due <= 0:
+            break
+        due -= cost
+        number += 1
+    return max(1, -(-(len(waiting) + len(finished)) // PASSES), number)
 
 
 def place_again(queue: list[T], current: int, is_pair: Callable[[T], bool], latencies: int) -> None:

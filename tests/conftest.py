@@ -9,7 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from mnv1.results import Results, frame, from_facts
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,13 +104,13 @@ def speedup_facts(speedup=4.0, latency=0.010, macs_ratio=8.558, **more):
     return facts
 
 
-def ceiling(name, value, device="cpu", precision=""):
+def ceiling(name, value, device="cpu", precision="", size=1024):
     """A ceiling of a run, ±2 %."""
     return {
         "ceiling": name,
         "device": device,
         "precision": precision,
-        "size": 1024,
+        "size": size,
         "value": value,
         "low": 0.98 * value,
         "high": 1.02 * value,
@@ -117,25 +120,35 @@ def ceiling(name, value, device="cpu", precision=""):
     }
 
 
-def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **environment):
-    """A stored run as pytest-benchmark writes it, as far as the loader looks."""
-    described = {
+def described(**more):
+    """A machine's description, with a ceiling of each kind."""
+    devices = ("cpu", "cuda")
+    return {
         "schema": 1,
-        "machine": machine,
+        "machine": "test-cpu",
         "cpu": "Test CPU",
         "cpus": 2,
         "threads": 2,
         "machine_state": "controlled",
         "packages": {"torch": "2.15.0"},
         "ceilings": [
-            ceiling("gemm", 7e10, device=device, precision=precision)
-            for device in ("cpu", "cuda")
-            for precision in ("fp32", "amp")
-        ]
-        + [ceiling("copy beyond cache", 2.2e10, device=device) for device in ("cpu", "cuda")],
-    }
+            *(ceiling("gemm", 7e10, device, precision) for device in devices for precision in ("fp32", "amp")),
+            *(ceiling("copy beyond cache", 2.2e10, device, size=2**28) for device in devices),
+            *(ceiling("copy within cache", 1.1e11, device, size=2**23) for device in devices),
+        ],
+    } | more
+
+
+def profiled(**seconds):
+    """Operators of a profiled case: seconds by type, ±10 %."""
+    about = {"count": 3, "calls": 5}
+    return [{"operator": name, "seconds": s, "low": 0.9 * s, "high": 1.1 * s, **about} for name, s in seconds.items()]
+
+
+def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **environment):
+    """A stored run as pytest-benchmark writes it, as far as the loader looks."""
     return {
-        "machine_info": {"mnv1": described | environment},
+        "machine_info": {"mnv1": described(machine=machine, **environment)},
         "commit_info": {"id": "0123456789abcdef", "dirty": False},
         "datetime": time,
         "version": "5.3.1",
@@ -146,16 +159,17 @@ def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **envi
 
 
 def everything():
-    """Facts for every view: layers, models along both axes and three batch sizes, pairs of both."""
+    """Facts for every view of one run: layers, models along both axes and three batch sizes, pairs of both."""
     facts = []
     for precision, factor in (("fp32", 1.0), ("amp", 0.7)):
         for batch_size in (1, 8):
             common = {"precision": precision, "batch_size": batch_size}
-            for number, shape in enumerate(("32x64-s1-d112", "512x512-s1-d14")):
-                layer = common | {"subject": "layer", "shape": shape}
+            for number, size in enumerate(((32, 64, 1, 112), (512, 512, 1, 14))):
+                block = dict(zip(("in_channels", "out_channels", "stride", "side"), size, strict=True))
+                layer = common | block | {"subject": "layer", "shape": "{}x{}-s{}-d{}".format(*size)}
                 for kind, time in (("standard", 4), ("separable", 1), ("depthwise", 0.2), ("pointwise", 0.7)):
                     facts.append(latency_facts(kind=kind, latency=1e-3 * time * factor * batch_size, **layer))
-                facts.append(speedup_facts(speedup=2.5 + number, **layer))
+                facts.append(speedup_facts(speedup=2.5 + number - 2 * (factor < 1), **layer))
         for batch_size in (1, 8, 32):
             for alpha, resolution in ((1.0, 224), (0.5, 224), (1.0, 128)):
                 shape = f"a{alpha:.2f}-r{resolution}"
@@ -163,9 +177,39 @@ def everything():
                 macs = int(568_740_352 * alpha**2 * (resolution / 224) ** 2) * batch_size
                 for kind, more in (("standard", 8), ("separable", 1)):
                     time = 1e-11 * macs * more**0.7 * factor
-                    facts.append(latency_facts(kind=kind, precision=precision, latency=time, **size, macs=macs * more))
+                    own = (
+                        {"standard": 8 * time} if kind == "standard" else {"pointwise": 5 * time, "depthwise": 3 * time}
+                    )
+                    more_facts = size | {
+                        "macs": macs * more,
+                        "operators": profiled(**own, batch_norm=time, between=time),
+                        "system_time": 0.1 * time,
+                        "page_faults": 3.0,
+                        "memory_floor": 4_816_896 * batch_size,
+                    }
+                    facts.append(latency_facts(kind=kind, precision=precision, latency=time, **more_facts))
                 facts.append(speedup_facts(precision=precision, **size))
     return facts
+
+
+def results_of(facts, *earlier, **machine):
+    """Results of one run; `earlier` are (time, threads, facts) of others in the machine's history."""
+
+    def dated(table, time, threads):
+        environment = f"machine test-cpu, threads {threads}"
+        about = {"time": pd.Timestamp(time, tz="UTC"), "machine": "test-cpu", "commit": "0123456789ab"}
+        return table.assign(run=f"run of {time}", environment=environment, threads=threads, **about)
+
+    here = from_facts(facts, described(**machine))
+    cases = dated(here.cases, "2026-05-02", 2)
+    past = [dated(frame(more, described()), time, threads) for time, threads, more in earlier]
+    history = pd.concat([cases, *past], ignore_index=True)
+    return Results(cases, here.operators, history, {"machine": "test-cpu", "cpu": "Test CPU"})
+
+
+def every_view():
+    """Results that every view has rows in: an earlier run, and one with another number of threads."""
+    return results_of(everything(), ("2026-05-01", 2, everything()), ("2026-05-03", 1, everything()))
 
 
 @pytest.fixture

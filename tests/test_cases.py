@@ -21,7 +21,7 @@ from mnv1.profiles import (
     shard,
     why_unavailable,
 )
-from mnv1.sweep import PASSES, place_again
+from mnv1.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
 
 CPU = Overrides(devices=("cpu",))
 
@@ -243,3 +243,18 @@ def test_the_half_width_is_that_of_every_policy():
     for case in everything("smoke"):
         assert profile.policy_for(case).precision == 0.05
         assert PROFILES["default"].policy_for(case).precision == 0.02
+
+
+@pytest.mark.parametrize(
+    ("waiting", "finished", "elapsed", "expected"),
+    [
+        ([1.0] * 30 + [10.0] * 3, [], LATENCIES_END / 2, 30),  # half of the time, not half of the cases
+        ([10.0] * 3 + [1.0] * 30, [], LATENCIES_END / 2, 3),
+        ([1.0] * 10, [1.0] * 10, LATENCIES_END / 2, 1),  # not behind
+        ([1.0] * 10, [1.0] * 10, 1.0, 10),
+        ([1.0] * 10, [1.0] * 10, 5.0, 10),
+        ([1.0] * (3 * PASSES), [], 0.0, 3),  # a sweep without an end spreads them over its passes
+    ],
+)
+def test_latencies_keep_pace_with_the_sweeps_time(waiting, finished, elapsed, expected):
+    assert latencies_a_pass(waiting, finished, elapsed) == expected

@@ -78,7 +78,7 @@ def test_record_of_a_case_has_every_fact():
     facts = made.facts
     optional = {"amp_dtype", "in_channels", "out_channels", "stride", "side"}
     on_cuda = {"device_latency_p50", "device_busy", "launch_bound", "gpu_clock", "throttled", "peak_reserved"}
-    about_run = {"run", "time", "machine", "environment", "commit", "gemm_rate", "copy_rate"}
+    about_run = {"run", "time", "machine", "environment", "commit", "peak_rate", "copy_rate"}
     about_pairs = {"speedup", "speedup_low", "speedup_high", "standard_latency_p50", "standard_macs", "macs_ratio"}
     assert set(facts) == set(COLUMNS) - optional - on_cuda - about_run - about_pairs
     assert facts["rounds"] == len(made.samples) >= 6

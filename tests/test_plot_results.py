@@ -6,8 +6,8 @@ import re
 import pytest
 
 from mnv1.report.render import BEGIN, END, readme_part, render
-from mnv1.report.tables import VIEWS
-from mnv1.results import combine, find_runs, load
+from mnv1.report.views import VIEWS
+from mnv1.results import find_runs, load_results
 from tests.conftest import ROOT, everything, latency_facts, speedup_facts
 
 
@@ -28,12 +28,15 @@ def folder(tmp_path):
 
 def test_renders_every_view_as_plot_and_tables(store, folder, capsys):
     store(everything())
+    store(everything(), name="0002_older.json", time="2026-01-01T00:00:00+00:00")
+    store(everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
     assert main(["--results", str(folder), "--formats", "svg"]) == 0
     out = folder / "test-cpu" / "rendered"
-    expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv")} | {"README.md"}
+    expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv", "tex")} | {"README.md"}
     assert {path.name for path in out.iterdir()} == expected
     printed = capsys.readouterr().out
     assert all(f"wrote {out / name}" in printed for name in expected)
+    assert f"wrote {folder / 'report.html'}" in printed
     overview = (out / "README.md").read_text()
     assert "`0001_a` (revision 0123456789ab)" in overview
     assert set(re.findall(r"\]\((\S+\.svg)\)", overview)) <= expected
@@ -51,6 +54,7 @@ def test_the_same_results_give_the_same_files(store, folder, tmp_path):
     for name in ("one", "two"):
         main(["--results", str(folder), "--out", str(tmp_path / name), "--formats", "svg"])
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert "report.html" in one
     assert one == two
 
 
@@ -138,17 +142,54 @@ def test_readme_without_marks_is_left_alone(store, folder, tmp_path, capsys):
     assert readme.read_text() == "no marks"
 
 
+def test_summary_is_printed_and_nothing_is_written(store, folder, capsys):
+    path = store([speedup_facts(speedup=4.8)])
+    assert main(["--results", str(folder), "--summary"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("## mnv1 on test-cpu\n")
+    assert "4.80×" in printed
+    assert sorted(folder.rglob("*.*")) == [path]
+
+
+def test_page_goes_where_it_is_told_to(store, folder, tmp_path):
+    store([speedup_facts()])
+    page = tmp_path / "pages" / "page.html"
+    assert main(["--results", str(folder), "--page", str(page)]) == 0
+    assert "../results/test-cpu/rendered/verdict-cpu.csv" in page.read_text()
+    assert not (folder / "report.html").exists()
+
+
+def test_a_run_of_another_machine_stands_beside(store, folder):
+    here = store([speedup_facts(speedup=4.8)])
+    there = store([speedup_facts(speedup=1.5)], name="0002_b.json", machine="other-cpu", cpu="Other CPU")
+    assert main(["--results", str(folder), str(here), "--beside", str(there)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "Other CPU" in page
+    assert "1.50×" in page
+
+
+def test_a_run_beside_that_is_missing(store, folder, capsys):
+    store([speedup_facts()])
+    assert main(["--results", str(folder), "--beside", "nowhere.json"]) == 1
+    assert capsys.readouterr().err == "error: nowhere.json: no such file\n"
+
+
 def test_committed_results_and_readme_belong_together(tmp_path):
     """What is committed as rendered is what the committed run gives: no figure was typed."""
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
     run = re.search(r"Measured by `(\w+)`", shown)[1]
-    (path,) = [path for path in find_runs(ROOT / "results") if path.stem == run]
-    results = combine([load([path])])
+    runs = find_runs(ROOT / "results")
+    (path,) = [path for path in runs if path.stem == run]
+    results = load_results([path], others=runs)
     rendered = path.parent.parent / "rendered"
     assert shown == readme_part(results, rendered.relative_to(ROOT))
     render(results, tmp_path, ("svg",))
-    for fresh in (*tmp_path.glob("*.md"), *tmp_path.glob("*.csv")):
+    for fresh in (*tmp_path.glob("*.md"), *tmp_path.glob("*.csv"), *tmp_path.glob("*.tex")):
         assert fresh.read_text() == (rendered / fresh.name).read_text(), fresh.name
     for link in re.findall(r"\]\((results/\S+)\)", text):
         assert (ROOT / link).exists()
+    page = (ROOT / "results" / "report.html").read_text()
+    assert f"Measured by {run}" in page
+    for link in re.findall(r'href="([^"#]+)"', page):
+        assert (ROOT / "results" / link).exists()

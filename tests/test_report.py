@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 
 from mnv1.report import plots, units
+from mnv1.report.cells import csv_table, latex_table, text_table
 from mnv1.report.progress import Progress, progress_line, visit_line
-from mnv1.report.tables import VIEWS, csv_table, text_table, verdict_text
-from mnv1.results import frame
-from tests.conftest import everything, latency_facts, speedup_facts
+from mnv1.report.summary import MAX_LINES, summary, verdict_text
+from mnv1.report.views import BY_NAME, VIEWS
+from mnv1.results import Results, frame
+from tests.conftest import every_view, everything, latency_facts, results_of, speedup_facts
 
-BY_NAME = {view.name: view for view in VIEWS}
+RESULTS = every_view()
 
-RESULTS = frame(everything()).assign(gemm_rate=7e10, copy_rate=2.2e10)
+
+def of(*facts):
+    """Results of facts alone: no ceilings, no profiles, no history."""
+    return Results(frame(facts))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_verdict_table():
         speedup_facts(speedup=4.8, latency=0.0178),
         speedup_facts(speedup=9, shape="a0.50-r224", alpha=0.5),
     ]
-    assert verdict_text(frame(facts)) == dedent(
+    assert verdict_text(of(*facts)) == dedent(
         """\
         How much faster is MobileNetV1 than its standard-convolution twin? (α 1 at 224 px, cpu)
 
@@ -82,12 +87,12 @@ def test_verdict_table():
 
 def test_verdict_falls_back_to_layers_and_says_when_there_is_nothing():
     layer = speedup_facts(subject="layer", shape="64x128-s2-d112")
-    assert "64x128-s2-d112" in verdict_text(frame([layer]))
-    assert verdict_text(frame([latency_facts()])).startswith("no standard/separable pair was measured")
+    assert "64x128-s2-d112" in verdict_text(of(layer))
+    assert verdict_text(of(latency_facts())).startswith("no standard/separable pair was measured")
 
 
 def test_verdict_has_a_table_for_each_device():
-    text = verdict_text(frame([speedup_facts(), speedup_facts(device="cuda")]))
+    text = verdict_text(of(speedup_facts(), speedup_facts(device="cuda")))
     assert "cpu)" in text
     assert "cuda)" in text
 
@@ -99,7 +104,7 @@ def test_markdown_table_of_a_sweep():
         latency_facts(latency=0.006, alpha=0.5, shape="a0.50-r224", macs=149_497_088),
         latency_facts(latency=0.5, batch_size=64),  # a batch size with one width makes no curve
     ]
-    table = text_table(view.select(frame(facts)), view.columns)
+    table = text_table(view.select(of(*facts)), view.columns)
     assert [
         [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if ":" not in line
     ] == [
@@ -113,13 +118,13 @@ def test_percentiles_are_shown_only_where_the_rounds_carry_them():
     view = BY_NAME["layer_times"]
     layer = {"subject": "layer", "shape": "64x128-s2-d112"}
     facts = [latency_facts(**layer, rounds=rounds, batch_size=rounds) for rounds in (9, 10, 100)]
-    cells = [line.split("|") for line in text_table(view.select(frame(facts)), view.columns).splitlines()[2:]]
+    cells = [line.split("|") for line in text_table(view.select(of(*facts)), view.columns).splitlines()[2:]]
     assert [(row[7].strip(), row[8].strip()) for row in cells] == [("", ""), ("11.0 ms", ""), ("11.0 ms", "13.0 ms")]
 
 
 def test_csv_is_in_si_units_and_has_no_empty_columns():
     view = BY_NAME["verdict"]
-    lines = csv_table(view.select(frame([speedup_facts()]))).splitlines()
+    lines = csv_table(view.select(of(speedup_facts()))).splitlines()
     row = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert row["latency_p50"] == "0.01"
     assert row["speedup_low"] == "3.9"
@@ -130,19 +135,21 @@ def test_csv_is_in_si_units_and_has_no_empty_columns():
 def test_every_view_has_rows_a_table_and_a_plot(view, tmp_path):
     rows = view.select(RESULTS)
     assert not rows.empty
-    assert len(text_table(rows, view.columns).splitlines()) == len(rows) + 2
+    table = view.table(rows)
+    assert len(text_table(table, view.columns).splitlines()) == len(table) + 2
     figure = plots.plot(view.name, rows, view.title)
     figure.savefig(tmp_path / "plot.png")
     for axes in figure.axes:
-        assert axes.get_ylabel()
         assert axes.has_data()
-    legend_or_labels = figure.legends[0].get_texts()
-    assert len({text.get_text() for text in legend_or_labels}) == len(legend_or_labels)
+    assert any(axes.get_ylabel().strip() for axes in figure.axes)
+    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())):
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert len(set(labels)) == len(labels)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_every_view_of_a_run_that_lacks_it_is_empty(view):
-    assert view.select(frame([latency_facts(kind="shallow", subject="none")])).empty
+    assert view.select(of(latency_facts(kind="shallow", subject="none", rounds=5))).empty
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
@@ -151,7 +158,8 @@ def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
     figure.draw_without_rendering()
     page = figure.bbox
     for axes in figure.axes:
-        boxes = [t.get_window_extent() for t in (*axes.get_xticklabels(), *axes.texts) if t.get_text()]
+        texts = (*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts)
+        boxes = [t.get_window_extent() for t in texts if t.get_text() and t.get_visible()]
         for number, box in enumerate(boxes):
             assert page.x0 <= box.x0
             assert box.x1 <= page.x1
@@ -159,7 +167,7 @@ def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
 
 
 def test_plots_show_the_figures_of_their_rows():
-    figure = plots.plot("verdict", BY_NAME["verdict"].select(frame([speedup_facts(speedup=4.81)])), "t")
+    figure = plots.plot("verdict", BY_NAME["verdict"].select(of(speedup_facts(speedup=4.81))), "t")
     (axes,) = figure.axes
     (bar,) = axes.patches
     assert bar.get_height() == 4.81
@@ -183,14 +191,14 @@ def test_blocks_are_in_the_networks_order_whatever_was_measured_first():
         latency_facts(subject="layer", shape=f"{i}x{o}-s{s}-d{d}", in_channels=i, out_channels=o, stride=s, side=d)
         for i, o, s, d in shapes
     ]
-    rows = BY_NAME["layer_times"].select(frame(facts))
+    rows = BY_NAME["layer_times"].select(of(*facts))
     expected = ["3x32-s2-d224", "32x64-s1-d112", "64x128-s2-d112", "128x256-s2-d56", "512x512-s1-d14"]
     assert list(rows["shape"]) == expected
 
 
 def test_bars_of_a_disturbed_machine_are_marked():
     def marks(stopped):
-        rows = BY_NAME["verdict"].select(frame([speedup_facts(stopped=stopped), speedup_facts(batch_size=8)]))
+        rows = BY_NAME["verdict"].select(of(speedup_facts(stopped=stopped), speedup_facts(batch_size=8)))
         figure = plots.plot("verdict", rows, "t")
         legend = [text.get_text() for text in figure.legends[0].get_texts()]
         return [bar.get_hatch() or "" for bar in figure.axes[0].patches], "on a disturbed machine" in legend
@@ -244,3 +252,45 @@ def test_optional_columns_are_shown_where_a_row_has_them():
         "3",
         "launch-bound, throttled: power cap",
     ]
+
+
+def test_mostly_disturbed_machines_get_a_sentence_instead_of_marks():
+    facts = [speedup_facts(stopped="disturbed"), speedup_facts(batch_size=8, stopped="disturbed")]
+    figure = plots.plot("verdict", BY_NAME["verdict"].select(of(*facts)), "t")
+    assert not any(bar.get_hatch() for bar in figure.axes[0].patches)
+    assert "hardly ever undisturbed" in summary(results_of(facts), "provenance")
+    assert "hardly ever undisturbed" not in summary(results_of([speedup_facts()]), "provenance")
+
+
+def test_summary_is_markdown_of_under_sixty_lines():
+    both = [
+        fact | {"device": device, "id": fact["id"].replace("cpu", device)}
+        for fact in everything()
+        for device in ("cpu", "cuda")
+    ]
+    text = summary(results_of(both), "Measured by `run`.")
+    assert len(text.splitlines()) < MAX_LINES
+    assert "### cpu" in text
+    assert "### cuda" in text
+    assert "| precision" in text
+
+
+def test_latex_table():
+    rows = BY_NAME["verdict"].select(of(speedup_facts(speedup=4.806, visits=48)))
+    table = latex_table(rows, ("precision", "batch", "measured speedup [95 %]", "visits"))
+    assert [" ".join(line.split()) for line in table.splitlines()] == [
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r"precision & batch & measured speedup [95 \%] & visits \\",
+        r"\midrule",
+        r"fp32 & 1 & 4.81$\times$ [4.69, 4.93] & 48 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_latex_tables_are_plain_ascii(view):
+    table = latex_table(view.table(view.select(RESULTS)), view.columns)
+    assert table.isascii()
+    assert len({line.count("&") for line in table.splitlines() if line.endswith(r"\\")}) == 1

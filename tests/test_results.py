@@ -192,9 +192,9 @@ def test_every_case_knows_the_ceilings_of_its_run_device_and_precision(store):
     ceilings = [CEILING, ceiling("gemm", 9e10, precision="amp"), ceiling("copy beyond cache", 2e10)]
     facts = [latency_facts(), latency_facts(precision="amp"), latency_facts(device="cuda")]
     table = load([store(facts, ceilings=ceilings)])
-    assert table["gemm_rate"].tolist()[:2] == [5e10, 9e10]
+    assert table["peak_rate"].tolist()[:2] == [5e10, 9e10]
     assert table["copy_rate"].tolist()[:2] == [2e10, 2e10]
-    assert table.iloc[2][["gemm_rate", "copy_rate"]].isna().all()
+    assert table.iloc[2][["peak_rate", "copy_rate"]].isna().all()
 
 
 WHOLE = json.dumps(

@@ -51,6 +51,15 @@ def record(case: Case | Pair, visits: Sequence[Visit], policy: Policy, stopped: 
     return _record_latency(case, visits, stopped)
 
 
+def better_of(some: Sequence[Facts], others: Sequence[Facts]) -> list[Facts]:
+    """Of ceilings that were measured twice the higher ones."""
+    best: dict[tuple[object, ...], Facts] = {}
+    for one in (*some, *others):
+        key = one["ceiling"], one["device"], one["precision"]
+        best[key] = max(best.get(key, one), one, key=lambda fact: float(str(fact["value"])))
+    return list(best.values())
+
+
 def _conclude_latency(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stopped | None:
     last = visits[-1].stopped
     if last != "disturbed":
@@ -99,8 +108,9 @@ def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Re
     device = [seconds for visit in visits for seconds in visit.device]
     if device:
         facts["device_latency_p50"] = median(device)
-    if isinstance(facts.get("device_busy"), float):
-        facts["launch_bound"] = p50 > LAUNCH_BOUND * float(str(facts["device_busy"]))
+    busy = facts.get("device_busy")
+    if isinstance(busy, float):
+        facts["launch_bound"] = p50 > LAUNCH_BOUND * busy
     return Record(_stored(samples), visits[0].calls[0], facts)
 
 

@@ -74,6 +74,19 @@ def grouped_mean(groups: Sequence[Sequence[float]], confidence: float = CONFIDEN
     return mean, mean - reach, mean + reach
 
 
+def quantile(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """The value below which a share of samples is, with its distribution-free interval from order statistics.
+
+    Where there are too few samples for one end of the interval, it is the smallest or largest of them.
+    """
+    values = np.asarray(samples, dtype=float)
+    value = float(np.quantile(values, share))
+    found = stats.quantile_test(values, q=value, p=share).confidence_interval(confidence)
+    low = float(values.min()) if math.isnan(found.low) else float(found.low)
+    high = float(values.max()) if math.isnan(found.high) else float(found.high)
+    return value, min(low, value), max(high, value)
+
+
 def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
     """The 50th, 90th and 99th percentile, linearly interpolated."""
     p50, p90, p99 = np.percentile(np.asarray(samples, dtype=float), [50, 90, 99])

@@ -1,14 +1,18 @@
-"""Writes what is rendered from one table of results: a plot and a table for each view that the run holds."""
+"""Writes what is rendered from results: plots, tables, an overview, and the page."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
-
-from mnv1.report import plots
-from mnv1.report.tables import VIEWS, View, csv_table, text_table
+from mnv1.report.cells import csv_table, latex_table, text_table
+from mnv1.report.page import page
+from mnv1.report.sections import Section, sections
+from mnv1.report.summary import disturbed_note
+from mnv1.report.views import BY_NAME
+from mnv1.results import Results
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -28,51 +32,64 @@ class Rendered:
     left_out: list[str] = field(default_factory=list)
 
 
-def render(results: pd.DataFrame, out: Path, formats: tuple[str, ...]) -> Rendered:
-    """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown and CSV, and an overview page.
+def render(
+    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Results | None = None
+) -> Rendered:
+    """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown, CSV and LaTeX, and an overview.
 
-    `results` is one row a case from comparable runs (`mnv1.results.combine`). Raises `RenderError` when `out` cannot
-    be written.
+    `report` is where the page goes, if anywhere; it shows the run `beside` too. Raises `RenderError` when something
+    cannot be written.
     """
+    formats = tuple(formats)
     rendered = Rendered()
-    sections = [f"# Results of {results['machine'].iloc[0]}", provenance(results)]
+    drawn: list[Section] = []
+    images: dict[str, bytes] = {}
+    at = out
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for device, rows in results.groupby("device"):
-            for view in VIEWS:
-                selected = view.select(rows)
-                stem = f"{view.name}-{device}"
-                if selected.empty:
-                    rendered.left_out.append(f"{stem}: this run has no rows for it (it needs {view.needs})")
-                    continue
-                figure = plots.plot(view.name, selected, view.title)
-                with plots.style():
-                    for ending in formats:
-                        figure.savefig(out / f"{stem}.{ending}", metadata=_without_date(ending))
-                        rendered.written.append(out / f"{stem}.{ending}")
-                section = section_text(view, selected, str(device))
-                rendered.written.append(_write(out / f"{stem}.md", section + "\n"))
-                rendered.written.append(_write(out / f"{stem}.csv", csv_table(selected)))
-                sections.append(f"{section}\n\n![{view.title}]({stem}.{formats[0]})")
-        rendered.written.append(_write(out / "README.md", "\n\n".join(sections) + "\n"))
+        for section in sections(results):
+            if isinstance(section, str):
+                rendered.left_out.append(section)
+                continue
+            drawn.append(section)
+            for ending in dict.fromkeys((*formats, *(["svg"] if report else []))):
+                image = section.image(ending)
+                if ending == "svg":
+                    images[section.stem] = image
+                if ending in formats:
+                    rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
+            rendered.written += [
+                _write(out / f"{section.stem}.md", section.markdown() + "\n"),
+                _write(out / f"{section.stem}.csv", csv_table(section.rows)),
+                _write(out / f"{section.stem}.tex", latex_table(section.table, section.view.columns) + "\n"),
+            ]
+        rendered.written.append(_write(out / "README.md", overview(results, drawn, formats[0])))
+        if report:
+            at = report
+            links = Path(os.path.relpath(out, report.parent)).as_posix()
+            html = page(results, drawn, provenance(results).replace("`", ""), images, links, beside)
+            report.parent.mkdir(parents=True, exist_ok=True)
+            rendered.written.append(_write(report, html))
     except OSError as error:
-        raise RenderError(f"{out}: cannot be written: {error.strerror or error}") from None
+        raise RenderError(f"{at}: cannot be written: {error.strerror or error}") from None
     return rendered
 
 
-def section_text(view: View, rows: pd.DataFrame, device: str) -> str:
-    """A view's heading, how to read it, and its table, in Markdown."""
-    return f"## {view.title} ({device})\n\n{view.reading}\n\n{text_table(rows, view.columns)}"
+def overview(results: Results, drawn: Iterable[Section], ending: str) -> str:
+    """All sections in one Markdown page, with their plots by reference."""
+    parts = [f"# Results of {results.cases['machine'].iloc[0]}", provenance(results), disturbed_note(results)]
+    parts += [f"{section.markdown()}\n\n![{section.view.title}]({section.stem}.{ending})" for section in drawn]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def provenance(results: pd.DataFrame) -> str:
+def provenance(results: Results) -> str:
     """Where the figures come from: runs, revisions and environment, in one Markdown paragraph."""
-    runs = results[["run", "time", "commit"]].drop_duplicates().sort_values("time")
+    runs = results.cases[["run", "time", "commit"]].drop_duplicates().sort_values("time")
     listed = ", ".join(f"`{row.run}` (revision {row.commit})" for row in runs.itertuples())
-    return f"Measured by {listed}; {results['environment'].iloc[0]}."
+    return f"Measured by {listed}; {results.cases['environment'].iloc[0]}."
 
 
-def update_readme(readme: Path, results: pd.DataFrame, folder: Path) -> None:
+def update_readme(readme: Path, results: Results, folder: Path) -> None:
     """Rewrite the part of a README between the marks: the verdict's plot and table, by reference to `folder`.
 
     Raises `RenderError` when the file lacks the marks or cannot be written.
@@ -90,29 +107,23 @@ def update_readme(readme: Path, results: pd.DataFrame, folder: Path) -> None:
         raise RenderError(f"{readme}: cannot be written: {error.strerror}") from None
 
 
-def readme_part(results: pd.DataFrame, folder: Path) -> str:
-    """The README's plot and table; `folder` is where the plots are, relative to the README."""
-    by_name = {view.name: view for view in VIEWS}
+def readme_part(results: Results, folder: Path) -> str:
+    """The README's sentence, plots and table; `folder` is where the plots are, relative to the README."""
     parts = []
-    for device, rows in results.groupby("device"):
-        # A run of before ceilings were measured has no reasons to give.
-        headline = by_name["verdict" if by_name["why"].select(rows).empty else "why"]
+    for device in sorted(results.cases["device"].unique()):
+        part = results.of_device(device)
+        verdict = BY_NAME["verdict"]
+        rows = verdict.select(part)
+        if not rows.empty:
+            parts += [verdict.finding(rows), text_table(rows, verdict.columns)]
         parts += [
             f"![{view.title} ({device})]({(folder / f'{view.name}-{device}.svg').as_posix()})"
-            for view in (headline, by_name["layer_speedup"])
-            if not view.select(rows).empty
+            for view in (BY_NAME["why"], BY_NAME["heat_map"])
+            if not view.select(part).empty
         ]
-        selected = headline.select(rows)
-        if not selected.empty:
-            parts.append(text_table(selected, headline.columns))
-    return "\n\n".join([*parts, provenance(results)])
+    return "\n\n".join(filter(None, [*parts, disturbed_note(results), provenance(results)]))
 
 
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf8")
+def _write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode("utf8") if isinstance(content, str) else content)
     return path
-
-
-def _without_date(ending: str) -> dict[str, None]:
-    """Metadata that keeps a plot's file the same as long as its rows are."""
-    return {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending, {})

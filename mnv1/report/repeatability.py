@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mnv1.report import units
-from mnv1.report.tables import Rows
+from mnv1.report.selections import Rows
 from mnv1.results import ResultError
 
 

@@ -1,0 +1,188 @@
+"""How tables for people write a row, and the formats that they are written in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from tabulate import tabulate
+
+from mnv1.report import units
+
+Row = pd.Series
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a column writes for a row, and the figure that it is sorted by: a column of the row, or what it writes."""
+
+    text: Callable[[Row], str]
+    key: str | None = None
+
+
+def _latency(row: Row) -> str:
+    half_width = (row["latency_high"] - row["latency_low"]) / 2 / row["latency_p50"]
+    return f"{units.seconds(row['latency_p50'])} ±{units.percent(half_width)}"
+
+
+def _known(column: str, text: Callable[[float], str]) -> Cell:
+    """Writes a figure where there is one."""
+    return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column)
+
+
+def _note(row: Row) -> str:
+    """What a GPU's figure must not be read without."""
+    notes = ["launch-bound"] if pd.notna(row["launch_bound"]) and row["launch_bound"] else []
+    if isinstance(row["throttled"], str) and row["throttled"]:
+        notes.append(f"throttled: {row['throttled']}")
+    return ", ".join(notes)
+
+
+def _share(operator: str) -> Cell:
+    """An operator's share of the time with its interval, and of the MACs where it has any."""
+
+    def text(row: Row) -> str:
+        time, low, high = (row.get(f"time_{operator}{end}") for end in ("", "_low", "_high"))
+        if pd.isna(time):
+            return ""
+        macs = row.get(f"macs_{operator}")
+        counted = f", MACs {units.percent(macs)}" if pd.notna(macs) and macs > 0 else ""
+        return f"{100 * time:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{counted}"
+
+    return Cell(text, f"time_{operator}")
+
+
+OPERATORS = {
+    "pointwise": "1×1",
+    "depthwise": "depthwise",
+    "standard": "3×3",
+    "linear": "FC",
+    "batch_norm": "BN",
+    "activation": "activation",
+    "cast": "cast",
+    "other": "other",
+    "between": "between",
+}
+"""Types of operators in the order of tables and plots, with their headings."""
+
+EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
+    name: label for name, label in OPERATORS.items() if name not in ("pointwise", "standard")
+}
+"""The same where dense convolutions are one type."""
+
+CELLS: dict[str, Cell] = {
+    "block": Cell(lambda row: row["shape"]),
+    "kind": Cell(lambda row: row["kind"]),
+    "network": Cell(lambda row: f"{row['kind']}, α {row['alpha']:g}, {row['resolution']:g} px"),
+    "α": Cell(lambda row: f"{row['alpha']:g}", "alpha"),
+    "px": Cell(lambda row: f"{row['resolution']:g}", "resolution"),
+    "batch": Cell(lambda row: f"{row['batch_size']:g}", "batch_size"),
+    "precision": Cell(lambda row: row["precision"]),
+    "threads": Cell(lambda row: f"{row['threads']:g}", "threads"),
+    "MACs": Cell(lambda row: units.macs(row["macs"]), "macs"),
+    "latency": Cell(_latency, "latency_p50"),
+    "p50": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
+    "p90": Cell(lambda row: units.seconds(row["latency_p90"]) if row["rounds"] >= 10 else "", "latency_p90"),
+    "p99": Cell(lambda row: units.seconds(row["latency_p99"]) if row["rounds"] >= 100 else "", "latency_p99"),
+    "images/s": Cell(lambda row: units.significant(row["throughput"]), "throughput"),
+    "MAC/s": Cell(lambda row: units.macs(row["macs_per_second"]), "macs_per_second"),
+    "peak memory": Cell(lambda row: units.bytes_(row["peak_memory"]), "peak_memory"),
+    "standard": Cell(lambda row: units.seconds(row["standard_latency_p50"]), "standard_latency_p50"),
+    "separable": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
+    "measured speedup [95 %]": Cell(
+        lambda row: units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]]), "speedup"
+    ),
+    "MAC ratio": Cell(lambda row: units.ratio(row["macs_ratio"]), "macs_ratio"),
+    "ideal, BN folded": _known("ideal_folded", units.ratio),
+    "ideal, eager": _known("ideal_eager", units.ratio),
+    "measured / eager ideal": Cell(lambda row: units.percent(row["speedup"] / row["ideal_eager"])),
+    "limited by": Cell(lambda row: row["limited_by"] if isinstance(row.get("limited_by"), str) else ""),
+    "time beyond theory": _known("excess", units.seconds),
+    **{
+        name: _known(f"cause_{name}", units.percent)
+        for name in ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
+    },
+    **{f"in {label}": _known(f"operator_{name}", units.percent) for name, label in EXCESS_OPERATORS.items()},
+    **{f"{label} time": _share(name) for name, label in OPERATORS.items()},
+    "MACs/byte": Cell(lambda row: units.significant(row["intensity"]), "intensity"),
+    "of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
+    "share of time": _known("share", units.percent),
+    "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above"),
+    "top-1": Cell(lambda row: f"{row['top1']:.1f} %", "top1"),
+    "top-1, paper": Cell(lambda row: f"{row['paper']:.1f} %" if pd.notna(row["paper"]) else "", "paper"),
+    "rank by MACs": Cell(lambda row: f"{row['macs_rank']:g}", "macs_rank"),
+    "rank by latency": Cell(lambda row: f"{row['latency_rank']:g}", "latency_rank"),
+    "on the front": Cell(lambda row: "yes" if row["on_front"] else "", "on_front"),
+    "predictor": Cell(lambda row: row["predictor"]),
+    "cases": Cell(lambda row: f"{row['cases']:g}", "cases"),
+    "typical error": Cell(lambda row: f"{row['typical']:.2f}×", "typical"),
+    "largest error": Cell(lambda row: f"{row['largest']:.1f}×", "largest"),
+    "Spearman's ρ": _known("spearman", "{:.3f}".format),
+    "against fp32": Cell(lambda row: row["against_fp32"]),
+    "run": Cell(lambda row: row["run"]),
+    "date": Cell(lambda row: f"{row['time']:%Y-%m-%d %H:%M}"),
+    "revision": Cell(lambda row: row["commit"]),
+    "rounds": Cell(lambda row: f"{row['rounds']:g}", "rounds"),
+    "calls": Cell(lambda row: f"{row['calls']:g}", "calls"),
+    "visits": _known("visits", "{:g}".format),
+    "process": _known("process_peak", units.bytes_),
+    "reserved": _known("peak_reserved", units.bytes_),
+    "floor": _known("memory_floor", units.bytes_),
+    "note": Cell(_note),
+    "stopped": Cell(lambda row: row["stopped"]),
+}
+"""Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
+
+OPTIONAL = {
+    "visits",
+    "process",
+    "reserved",
+    "floor",
+    "note",
+    "ideal, BN folded",
+    "ideal, eager",
+    "limited by",
+    "time beyond theory",
+    "top-1, paper",
+    "above the memory roof",
+    "launch",
+    "dispatch",
+    "allocator",
+    "p99",
+    *(f"in {label}" for label in EXCESS_OPERATORS.values()),
+    *(f"{label} time" for label in OPERATORS.values()),
+}
+"""Columns that a table does without where no row has them, such as those of a GPU."""
+
+_LEFT = {"block", "kind", "network", "precision", "stopped", "note", "limited by", "predictor", "against fp32", "run"}
+
+
+def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headers that are shown, and what each row writes below them."""
+    written = {column: [CELLS[column].text(row) for _, row in rows.iterrows()] for column in columns}
+    shown = tuple(column for column in columns if column not in OPTIONAL or any(written[column]))
+    return shown, list(zip(*(written[column] for column in shown), strict=True))
+
+
+def text_table(rows: pd.DataFrame, columns: tuple[str, ...], style: str = "pipe") -> str:
+    """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown); without empty optional columns."""
+    shown, cells = cells_of(rows, columns)
+    align = ["left" if column in _LEFT else "right" for column in shown]
+    return tabulate(cells, shown, tablefmt=style, colalign=align, disable_numparse=True)
+
+
+_LATEX = {"×": r"$\times$", "±": r"$\pm$", "α": r"$\alpha$", "µ": r"$\mu$", "→": r"$\to$", "ρ": r"$\rho$"}
+
+
+def latex_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
+    """Rows as a LaTeX tabular with the rules of the package booktabs; plain ASCII."""
+    table = text_table(rows, columns, "latex_booktabs")
+    for character, command in _LATEX.items():
+        table = table.replace(character, command)
+    return table
+
+
+def csv_table(rows: pd.DataFrame) -> str:
+    """Rows as CSV in SI units; columns in which nothing was measured are left out."""
+    return rows.dropna(axis="columns", how="all").to_csv(index=False, lineterminator="\n", float_format="%.9g")

@@ -1,0 +1,269 @@
+"""What the rows of a view say, in a sentence or two: derived from the data, for readers in a hurry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import exp, log
+
+import pandas as pd
+from scipy import stats
+
+from mnv1.report import units
+from mnv1.report.cells import EXCESS_OPERATORS
+
+Rows = pd.DataFrame
+Say = Callable[[Rows], str]
+
+
+def several(parts: list[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def verdict(rows: Rows) -> str:
+    """Theory, ideal, measurement and what limits it, one sentence for each precision."""
+    sentences = []
+    for precision, group in rows.groupby("precision", sort=False):
+        first = group.iloc[0]
+        sentence = (
+            f"In {precision}, MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px) needs "
+            f"{units.ratio(first['macs_ratio'])} fewer multiply-accumulates than its standard-convolution twin, and is "
+            f"{_faster_or_slower(group)}."
+        )
+        ideals = group["ideal_folded"].dropna() if "ideal_folded" in group else pd.Series(dtype=float)
+        if not ideals.empty:
+            span = " to ".join(dict.fromkeys(map(units.ratio, (ideals.min(), ideals.max()))))
+            sentence += f" This machine's ceilings would allow {span}."
+        sentences.append(sentence + _limits(group))
+    return " ".join(sentences)
+
+
+def _faster_or_slower(rows: Rows) -> str:
+    parts = []
+    for found, word in ((rows[rows["speedup"] >= 1], "faster by"), (rows[rows["speedup"] < 1], "slower:")):
+        ratios = [
+            f"{units.ratio_interval(*row[['speedup', 'speedup_low', 'speedup_high']])} at batch {row['batch_size']:g}"
+            for _, row in found.iterrows()
+        ]
+        parts += [f"{word} {several(ratios)}"] if ratios else []
+    return ", but ".join(parts)
+
+
+def _limits(rows: Rows) -> str:
+    known = rows[rows["limited_by"].notna()] if "limited_by" in rows else rows.iloc[:0]
+    if known.empty:
+        return ""
+    parts = []
+    for cause, group in known.groupby("limited_by", sort=False):
+        share = group.get(f"cause_{cause}")
+        batches = several([f"{size:g}" for size in group["batch_size"]])
+        how_much = "" if share is None else f", {_span(share)} of the time beyond theory"
+        parts.append(f"{LIMITS.get(str(cause), cause)} (batch {batches}{how_much})")
+    return f" What limits it is {several(parts)}."
+
+
+LIMITS = {
+    "compute": "the rate of operations alone",
+    "memory bandwidth": "memory bandwidth",
+    "launch": "launching kernels from the host",
+    "dispatch": "dispatching operators from Python",
+    "allocator": "the allocator, for which the system maps memory anew at every call",
+    "kernels": "kernels that reach less of the machine's ceilings than those of standard convolutions do",
+}
+"""The causes in words."""
+
+
+def _span(shares: pd.Series) -> str:
+    low, high = (f"{100 * value:.0f}" for value in (shares.min(), shares.max()))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def excess(rows: Rows) -> str:
+    """Which operators the time beyond theory is spent in."""
+    labels = {f"operator_{name}": label for name, label in EXCESS_OPERATORS.items() if f"operator_{name}" in rows}
+    parts = []
+    for _, row in rows.iterrows():
+        ranked = sorted(
+            ((float(row[name]), label) for name, label in labels.items() if pd.notna(row[name])), reverse=True
+        )
+        named = several([f"{label} ({100 * share:.0f} %)" for share, label in ranked[:3]])
+        parts.append(f"{row['precision']}, batch {row['batch_size']:g}: {named}")
+    return "Most of the time beyond theory is spent in, by operator: " + "; ".join(parts) + "."
+
+
+def operators(rows: Rows) -> str:
+    """The paper's statement about 1x1 convolutions beside what was measured."""
+    separable = rows[rows["kind"] == "separable"]
+    if separable.empty:
+        return ""
+    counted = separable.iloc[0].get("macs_pointwise")
+    parts = [
+        f"{100 * row['time_pointwise']:.0f} % [{100 * row['time_pointwise_low']:.0f}, "
+        f"{100 * row['time_pointwise_high']:.0f}] ({row['precision']}, batch {row['batch_size']:g})"
+        for _, row in separable.iterrows()
+    ]
+    holds = (separable["time_pointwise_high"] >= 0.95).any()
+    return (
+        f"The paper says that MobileNet spends 95 % of its computation time in 1×1 convolutions, which is their share "
+        f"of the MACs ({units.percent(counted)}). Of the time they take {several(parts)} here: the statement "
+        f"{'holds for some of these' if holds else 'does not hold on this machine'}."
+    )
+
+
+def heat_map(rows: Rows) -> str:
+    """Where separable blocks win and lose."""
+    worst, best = rows.loc[rows["speedup"].idxmin()], rows.loc[rows["speedup"].idxmax()]
+    slower = int((rows["speedup_high"] < 1).sum())
+    named = [
+        f"{units.ratio(row['speedup'])} ({row['shape']}, {row['precision']}, batch {row['batch_size']:g})"
+        for row in (worst, best)
+    ]
+    losing = f"; {slower} of {len(rows)} are slower than the standard convolution" if slower else ""
+    return f"From {named[0]} to {named[1]}{losing}."
+
+
+def roofline(rows: Rows) -> str:
+    """How near the kinds come to the roof, and which points are above the memory roof and why."""
+    near = [f"{kind} {units.percent(group['of_roof'].median())}" for kind, group in rows.groupby("kind", sort=False)]
+    text = f"Of the roof that holds beyond the cache, the median layer reaches: {several(near)}."
+    above = rows[rows["above"]]
+    if above.empty:
+        return text + " No point lies above the memory roof."
+    largest = units.bytes_(above["min_bytes"].max())
+    cache = rows["cache_size"].iloc[0]
+    size = f" of {units.bytes_(cache)}" if pd.notna(cache) and cache > 0 else ""
+    return (
+        f"{text} {len(above)} of {len(rows)} points lie above the memory roof: a layer in a loop finds its data (at "
+        f"most {largest} here) in the last-level cache{size}, whose own roof is drawn too."
+    )
+
+
+def sweep(axis: str) -> Say:
+    """How much of a reduction of MACs becomes time, for separable networks from the largest to the smallest."""
+
+    def say(rows: Rows) -> str:
+        parts = []
+        for (precision, size), curve in rows[rows["kind"] == "separable"].groupby(
+            ["precision", "batch_size"], sort=False
+        ):
+            curve = curve.sort_values("macs")
+            small, large = curve.iloc[0], curve.iloc[-1]
+            slope = log(large["latency_p50"] / small["latency_p50"]) / log(large["macs"] / small["macs"])
+            parts.append(
+                f"{units.ratio(large['macs'] / small['macs'])} fewer MACs are "
+                f"{units.ratio(large['latency_p50'] / small['latency_p50'])} less time in {precision} at batch "
+                f"{size:g} (slope {slope:.2f})"
+            )
+        ends = {"alpha": "smallest α", "resolution": "lowest resolution"}[axis]
+        return f"From the largest to the {ends}: {'; '.join(parts)}." if parts else ""
+
+    return say
+
+
+def _rank_correlation(one: pd.Series, other: pd.Series) -> float:
+    """Spearman's ρ; not a number where one side does not vary."""
+    if one.nunique() < 2 or other.nunique() < 2:
+        return math.nan
+    return float(stats.spearmanr(one, other).statistic)
+
+
+def pareto(rows: Rows) -> str:
+    """How the order by latency differs from the order by MACs."""
+    rho = _rank_correlation(rows["macs"], rows["latency_p50"])
+    first = rows.iloc[0]
+    swapped = [
+        (fast, slow)
+        for place, (_, fast) in enumerate(rows.iterrows())
+        for _, slow in rows.iloc[place + 1 :].iterrows()
+        if fast["macs"] > slow["macs"] and fast["latency_high"] < slow["latency_low"]
+    ]
+    text = (
+        f"{len(rows)} variants in {first['precision']} at batch {first['batch_size']:g}: Spearman's ρ between MACs and "
+        f"measured latency is {rho:.3f}. "
+    )
+    if not swapped:
+        return text + "No two variants swap places with intervals apart, so MACs rank them as the clock does."
+    fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
+    return (
+        f"{text}{len(swapped)} pairs swap places with intervals apart, most of all {_name(fast)} with "
+        f"{units.macs(fast['macs'])} MACs, which is faster than {_name(slow)} with {units.macs(slow['macs'])}."
+    )
+
+
+def _name(row: pd.Series) -> str:
+    return f"α {row['alpha']:g} at {row['resolution']:g} px"
+
+
+def predictor_errors(rows: Rows) -> Rows:
+    """How far each predictor is off, by precision: factors, and the rank correlation with the measured time."""
+    found = []
+    for (precision, predictor), group in rows.groupby(["precision", "predictor"], sort=False):
+        off = (group["latency_p50"] / group["predicted"]).astype(float).map(log).abs()
+        rho = _rank_correlation(group["predicted"], group["latency_p50"])
+        found.append(
+            {
+                "precision": precision,
+                "predictor": predictor,
+                "cases": len(group),
+                "typical": exp(off.median()),
+                "largest": exp(off.max()),
+                "spearman": rho,
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def predictors(rows: Rows) -> str:
+    """Which predictor is nearest, by precision."""
+    parts = []
+    for precision, group in predictor_errors(rows).groupby("precision", sort=False):
+        ranked = group.sort_values("typical")
+        named = [f"{row['predictor']} {row['typical']:.2f}×" for _, row in ranked.iterrows()]
+        parts.append(f"{precision}: {', '.join(named)}")
+    return f"Typical error (half of the layers are off by less than this factor), best first. {'; '.join(parts)}."
+
+
+def precisions(rows: Rows) -> str:
+    """Where autocast or TF32 helps and where it does not."""
+    parts = []
+    for precision, group in rows[rows["against_fp32"] != ""].groupby("precision", sort=False):
+        counts = group["against_fp32"].value_counts()
+        parts.append(f"{precision} is " + several([f"{word} in {number}" for word, number in counts.items()]))
+        slower = group[group["against_fp32"] == "slower"]
+        if not slower.empty:
+            named = [f"{row['kind']} {_name(row)} batch {row['batch_size']:g}" for _, row in slower.iterrows()]
+            parts[-1] += f" (slower: {', '.join(named[:6])}{', …' if len(named) > 6 else ''})"
+    return f"Against fp32, {'; '.join(parts)} of the networks, by intervals that are apart." if parts else ""
+
+
+def memory(rows: Rows) -> str:
+    """What the separable network needs beside its twin."""
+    parts = []
+    for (precision, size), group in rows.groupby(["precision", "batch_size"], sort=False):
+        peaks = group.set_index("kind")["peak_memory"]
+        if {"standard", "separable"} <= set(peaks.index):
+            standard, separable = (units.bytes_(peaks[kind]) for kind in ("standard", "separable"))
+            parts.append(f"{precision} batch {size:g}: {separable} instead of {standard}")
+    return f"The separable network's peak beside its twin's: {'; '.join(parts)}." if parts else ""
+
+
+def batch_scaling(rows: Rows) -> str:
+    """How much throughput a larger batch gives."""
+    parts = []
+    for (kind, precision), curve in rows.groupby(["kind", "precision"], sort=False):
+        curve = curve.sort_values("batch_size")
+        best = curve.loc[curve["throughput"].idxmax()]
+        gain = units.ratio(best["throughput"] / curve.iloc[0]["throughput"])
+        parts.append(f"{kind} {precision} {gain} at batch {best['batch_size']:g}")
+    return f"Most throughput, against that of the smallest batch: {'; '.join(parts)}."
+
+
+def distribution(rows: Rows) -> str:
+    """How far the slow calls are from the median."""
+    known = rows[rows["rounds"] >= 10]
+    if known.empty:
+        return ""
+    tails = known["latency_p90"] / known["latency_p50"]
+    typical, most = units.ratio(tails.median()), units.ratio(tails.max())
+    return f"The 90th percentile is {typical} the median or less for half of these cases, and at most {most}."

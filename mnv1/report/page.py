@@ -1,0 +1,104 @@
+"""The report as one page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mnv1.report.sections import HtmlCell, Section, html_rows
+from mnv1.report.summary import disturbed_note
+from mnv1.report.views import BY_NAME
+from mnv1.results import Results
+
+
+@dataclass(frozen=True)
+class EnvironmentRow:
+    """One fact about the machine; with a second run beside it, that of the other, and whether they differ."""
+
+    name: str
+    here: str
+    there: str
+    differs: bool
+
+
+def page(
+    results: Results,
+    sections: Sequence[Section],
+    provenance: str,
+    images: Mapping[str, bytes],
+    links: str,
+    beside: Results | None = None,
+) -> str:
+    """The page's HTML. `images` are the sections' SVGs by stem; `links` is where the CSV files are, seen from the page.
+
+    Everything that comes from stored runs is escaped.
+    """
+    templates = Environment(
+        loader=PackageLoader("mnv1.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    verdicts = [section for section in sections if section.view.name == "verdict"]
+    return templates.get_template("page.html.j2").render(
+        machine=results.cases["machine"].iloc[0],
+        there=None if beside is None else _name(beside),
+        here=_name(results),
+        provenance=provenance,
+        note=disturbed_note(results),
+        verdicts=[(section, *html_rows(section.table, section.view.columns)) for section in verdicts],
+        sections=[(section, *html_rows(section.table, section.view.columns)) for section in sections],
+        image=lambda section: _data_uri(images[section.stem]),
+        links=links,
+        environment=environment_rows(results.environment, None if beside is None else beside.environment),
+        beside=[] if beside is None else _speedups(results, beside),
+        css=_asset("page.css"),
+        script=_asset("page.js"),
+    )
+
+
+def environment_rows(here: Mapping[str, object], there: Mapping[str, object] | None) -> list[EnvironmentRow]:
+    """What is known of one machine or two, by name; what only one run knows differs too."""
+    if there is None:
+        return [EnvironmentRow(name, _text(value), "", False) for name, value in here.items()]
+    names = dict.fromkeys((*here, *there))
+    rows = [(name, _text(here.get(name, "")), _text(there.get(name, ""))) for name in names]
+    return [EnvironmentRow(name, one, other, one != other) for name, one, other in rows]
+
+
+def _speedups(here: Results, there: Results) -> list[tuple[str, tuple[str, ...], list[list[HtmlCell]]]]:
+    """The verdict of each of two runs: side by side, never divided by each other."""
+    tables = []
+    for results in (here, there):
+        for device in sorted(results.cases["device"].unique()):
+            view = BY_NAME["verdict"]
+            rows = view.select(results.of_device(device))
+            if not rows.empty:
+                tables.append((f"{_name(results)}, {device}", *html_rows(rows, view.columns)))
+    return tables
+
+
+def _name(results: Results) -> str:
+    newest = results.cases.sort_values("time").iloc[-1]
+    return f"{newest['machine']} ({newest['time']:%Y-%m-%d %H:%M})"
+
+
+def _text(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _data_uri(svg: bytes) -> Markup:
+    return Markup("data:image/svg+xml;base64,") + base64.b64encode(svg).decode("ascii")
+
+
+@cache
+def _asset(name: str) -> Markup:
+    """A stylesheet or script of this package, which goes into the page as it is."""
+    return Markup((files("mnv1.report") / "templates" / name).read_text(encoding="utf8"))

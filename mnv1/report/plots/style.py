@@ -1,0 +1,151 @@
+"""What all plots share: colours, panels, whiskers, legends and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+Rows = pd.DataFrame
+
+# Okabe and Ito's palette (2008), which stays distinct for the common kinds of colour blindness.
+COLOURS = {
+    "standard": "#D55E00",
+    "separable": "#0072B2",
+    "depthwise": "#56B4E9",
+    "pointwise": "#009E73",
+    "shallow": "#CC79A7",
+    "fp32": "#0072B2",
+    "tf32": "#009E73",
+    "amp": "#E69F00",
+}
+PART_COLOURS = {
+    # Operators; a convolution has the colour of its kind.
+    "pointwise": "#009E73",
+    "depthwise": "#56B4E9",
+    "standard": "#D55E00",
+    "linear": "#CC79A7",
+    "batch_norm": "#F0E442",
+    "activation": "#E69F00",
+    "cast": "#0072B2",
+    "other": "#BBBBBB",
+    "between": "#666666",
+    "convolution": "#009E73",
+    # Causes.
+    "compute": "#0072B2",
+    "memory bandwidth": "#E69F00",
+    "launch": "#CC79A7",
+    "dispatch": "#666666",
+    "allocator": "#D55E00",
+    "kernels": "#009E73",
+}
+MARKERS = ("o", "s", "^", "D", "v", "P")
+BLOCK_AXIS = "block: input channels → output channels, stride, input side in pixels"
+LINES = {"fp32": "-", "tf32": "-.", "amp": "--"}
+DARK, GREY = "#333333", "#999999"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.hashsalt": "mnv1",  # the same rows give the same file
+    "svg.fonttype": "path",  # the same picture with whatever fonts the reader has
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look that all plots share."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def new_figure(panels: int, width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels; `width` of all of them and `height` of one in inches."""
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width, height * rows + 0.8), layout="constrained")
+    axes = [figure.add_subplot(rows, columns, number + 1) for number in range(panels)]
+    return figure, axes
+
+
+def panels_of(rows: Rows, by: list[str]) -> list[tuple[tuple[object, ...], Rows]]:
+    """Groups in the order of the rows."""
+    return [(key if isinstance(key, tuple) else (key,), group) for key, group in rows.groupby(by, sort=False)]
+
+
+def whiskers(rows: Rows, value: str, low: str, high: str, scale: float = 1) -> np.ndarray[Any, Any]:
+    """Intervals as matplotlib takes them: distances below and above, never negative."""
+    below, above = rows[value] - rows[low], rows[high] - rows[value]
+    return np.array([below, above], dtype=float).clip(0) * scale
+
+
+def batch(size: object) -> str:
+    """`batch 8`."""
+    return f"batch {size:g}"
+
+
+def block_labels(rows: Rows) -> list[str]:
+    """Blocks in two lines each."""
+    return [
+        f"{row.in_channels:.0f}→{row.out_channels:.0f}\ns{row.stride:.0f}, {row.side:.0f} px"
+        for row in rows[["in_channels", "out_channels", "stride", "side"]].itertuples()
+    ]
+
+
+def network_labels(rows: Rows) -> list[str]:
+    """Networks in two lines each."""
+    return [f"α {row.alpha:g}\n{row.resolution:.0f} px" for row in rows[["alpha", "resolution"]].itertuples()]
+
+
+def marks_of_disturbed(rows: Rows) -> list[str]:
+    """A hatch for each row that could only be measured on a disturbed machine; none where that is most of them."""
+    disturbed = rows["stopped"] == "disturbed"
+    return ["///" if one and disturbed.mean() <= 0.5 else "" for one in disturbed]
+
+
+def with_legend(figure: Figure, axes: Axes, columns: int = 4) -> Figure:
+    """The figure with one legend below all panels, from the labels of one of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    # A series' first bar may be marked as disturbed; its legend is not.
+    handles = [Patch(facecolor=h[0].get_facecolor()) if isinstance(h, BarContainer) else h for h in handles]
+    if any(patch.get_hatch() for one in figure.axes for patch in one.patches):
+        handles.append(Patch(facecolor="#888888", edgecolor="white", hatch="///", linewidth=0))
+        labels.append("on a disturbed machine")
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    return figure
+
+
+def log_axes(axes: Axes, x: str, y: str) -> None:
+    """Two logarithmic axes with plain numbers."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(True, which="major", axis="both")
+    axes.margins(x=0.08)
+    plain_log(axes.xaxis)
+    plain_log(axes.yaxis)
+
+
+def plain_log(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers."""
+    axis.set_major_locator(LogLocator(base=10, subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())

@@ -1,0 +1,76 @@
+"""The verdict in few lines: at the end of a sweep, and for the page of a CI job."""
+
+from __future__ import annotations
+
+from mnv1.report import findings
+from mnv1.report.cells import text_table
+from mnv1.report.views import BY_NAME, View
+from mnv1.results import Results
+
+MAX_LINES = 60
+"""Lines of a Markdown summary, fewer than this."""
+
+DISTURBED = (
+    "The machine was hardly ever undisturbed during this run, so disturbed rounds had to count: the intervals contain "
+    "what that does."
+)
+
+
+def verdict_text(results: Results) -> str:
+    """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired."""
+    sections = []
+    for device in results.cases["device"].unique():
+        part = results.of_device(device)
+        for view in (BY_NAME["verdict"], BY_NAME["layer_speedup"]):
+            rows = view.select(part)
+            if not rows.empty:
+                first = rows.iloc[0]
+                about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if first["subject"] == "model" else ""
+                table = text_table(rows, view.columns, "simple")
+                sections.append(
+                    "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, view.finding(rows)]))
+                )
+                break
+    return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"
+
+
+def summary(results: Results, provenance: str) -> str:
+    """The run in Markdown, in fewer than `MAX_LINES` lines: verdict, slowest and fastest blocks, and what was said."""
+    lines = [f"## mnv1 on {results.cases['machine'].iloc[0]}", "", provenance, ""]
+    note = disturbed_note(results)
+    if note:
+        lines += [note, ""]
+    devices = results.cases["device"].unique()
+    room = (MAX_LINES - 4 - len(lines)) // len(devices)
+    for device in devices:
+        lines += _device_part(results.of_device(device), str(device))[:room]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _device_part(results: Results, device: str) -> list[str]:
+    lines = [f"### {device}", ""]
+    verdict = BY_NAME["verdict"].select(results)
+    if verdict.empty:
+        lines += ["No network was measured as a standard/separable pair.", ""]
+    else:
+        lines += [findings.verdict(verdict), "", *text_table(verdict, BY_NAME["verdict"].columns).splitlines(), ""]
+    for name in ("heat_map", "operators", "predictors", "pareto", "precision", "batch_scaling"):
+        said = _said(BY_NAME[name], results)
+        if said:
+            lines += [f"- **{BY_NAME[name].title}** {said}"]
+    return [*lines, ""]
+
+
+def _said(view: View, results: Results) -> str:
+    rows = view.select(results)
+    return "" if rows.empty else view.finding(rows)
+
+
+def disturbed_note(results: Results) -> str:
+    """A sentence where most cases were measured on a disturbed machine; such cases need no mark of their own then."""
+    return DISTURBED if mostly_disturbed(results) else ""
+
+
+def mostly_disturbed(results: Results) -> bool:
+    """Whether most cases of a run could only be measured on a disturbed machine."""
+    return bool((results.cases["stopped"] == "disturbed").mean() > 0.5)

@@ -1,0 +1,287 @@
+"""Views of the results: each answers one question with a plot, a table, and a sentence on what they say.
+
+A view is a pure function of the results; its plot draws the same rows that its table shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mnv1.report import findings, selections
+from mnv1.report.cells import EXCESS_OPERATORS, OPERATORS
+from mnv1.results import Results
+
+Rows = pd.DataFrame
+
+
+def _nothing(_: Rows) -> str:
+    return ""
+
+
+def _same(rows: Rows) -> Rows:
+    return rows
+
+
+@dataclass(frozen=True)
+class View:
+    """One question, the rows that answer it, and how a table shows them."""
+
+    name: str
+    """File name without its ending."""
+    title: str
+    reading: str
+    """How to read it, in a sentence or two."""
+    needs: str
+    """What a run must hold for this view."""
+    select: Callable[[Results], Rows]
+    """The rows, in order; empty when the run lacks them."""
+    columns: tuple[str, ...]
+    """Columns of the table for people, by their names in `CELLS`."""
+    finding: Callable[[Rows], str] = _nothing
+    """What the rows say."""
+    table: Callable[[Rows], Rows] = _same
+    """The rows of the table for people, where they are a summary of the others."""
+
+
+SAMPLING = ("visits", "rounds", "stopped", "note")
+MODEL_COLUMNS = (
+    *(
+        "kind",
+        "α",
+        "px",
+        "precision",
+        "batch",
+        "MACs",
+        "latency",
+        "p90",
+        "p99",
+        "images/s",
+        "rounds",
+        "stopped",
+        "note",
+    ),
+)
+
+VIEWS: tuple[View, ...] = (
+    View(
+        "verdict",
+        "How much faster is MobileNetV1 than its standard-convolution twin?",
+        "Standard and separable run in alternating blocks in one process, in many short visits spread over the sweep. "
+        "The speedup is the geometric mean of all rounds, with a 95 % interval over the visits; the times are means of "
+        "the same rounds. The MAC ratio is what counting operations promises; the ideal is what is left of it on a "
+        "machine that reaches all ceilings measured with this run.",
+        "a standard/separable pair of a network",
+        selections.verdict,
+        (
+            *("precision", "batch", "standard", "separable", "MAC ratio", "ideal, BN folded"),
+            *("measured speedup [95 %]", "limited by", *SAMPLING),
+        ),
+        findings.verdict,
+    ),
+    View(
+        "why",
+        "From the ratio of operations to the measured speedup",
+        "Counting operations promises the first bar. A machine whose rate of matrix products and memory bandwidths are "
+        "those measured with this run could at best reach the second with BatchNorm folded and ReLU fused, and the "
+        "third with both as passes of their own, as PyTorch runs them. What is missing from there to the last is what "
+        "kernels, dispatch, launches and the allocator cost the separable network more than its twin. A number between "
+        "two bars is the factor that this step costs.",
+        "a standard/separable pair of a network, and ceilings",
+        selections.with_reasons,
+        (
+            *("precision", "batch", "MAC ratio", "ideal, BN folded", "ideal, eager", "measured speedup [95 %]"),
+            *("measured / eager ideal", *SAMPLING),
+        ),
+    ),
+    View(
+        "excess",
+        "What the time beyond theory goes into",
+        "Theory lets the separable network take its twin's time divided by the ratio of MACs; it takes longer. Each "
+        "part is its time in a cause (left) or an operator (right), less its twin's divided by that ratio, so that "
+        "the parts add up to 100 %; a negative part is one in which it does better than counting promises. Compute "
+        "and memory are the least times by the ceilings. Kernels are what these and the rest leave: convolutions that "
+        "reach less of the ceilings than those of the twin do.",
+        "a pair of a network, ceilings, and profiles of both sides",
+        selections.with_excess,
+        (
+            *("precision", "batch", "time beyond theory", "limited by"),
+            *("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels"),
+            *(f"in {label}" for label in EXCESS_OPERATORS.values()),
+        ),
+        findings.excess,
+    ),
+    View(
+        "heat_map",
+        "Speedup of each block by batch size",
+        "Colour and number are how many times faster the separable block is than the standard convolution of the same "
+        "shape, white is no difference; the last column is what counting operations promises. A thick line encloses "
+        "the blocks that are slower.",
+        "a standard/separable pair of a layer",
+        selections.layers("speedup"),
+        ("block", "precision", "batch", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+        findings.heat_map,
+    ),
+    View(
+        "layer_speedup",
+        "Measured speedup of each block, beside the ratio of operations",
+        "A bar is how many times faster the separable block is than the standard convolution of the same shape, its "
+        "whisker the 95 % interval; the dark mark above it is what counting operations promises. Below 1 it is slower.",
+        "a standard/separable pair of a layer",
+        selections.layers("speedup"),
+        ("block", "precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+    ),
+    View(
+        "model_speedup",
+        "Measured speedup of whole networks across width, resolution and batch size",
+        "As in the verdict, for every network that was measured as a pair.",
+        "a standard/separable pair of a network",
+        selections.model_speedups,
+        ("α", "px", "precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+    ),
+    View(
+        "operators",
+        "Where the time goes, beside where the operations are",
+        "For each network the share of its MACs (top bar) and of its time (bars below, by batch size) by type of "
+        "operator, from torch's profiler. Between: a call's time outside of operators, which is Python and dispatch. "
+        "The profiler slows short operators most, so small networks look worse than they are.",
+        "a profiled network",
+        selections.operators,
+        ("kind", "precision", "batch", *(f"{label} time" for label in OPERATORS.values()), "calls"),
+        findings.operators,
+    ),
+    View(
+        "roofline",
+        "Roofline: every layer against this machine's ceilings",
+        "A point is a layer: MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate that "
+        "it reaches, its size the share of the network's time. The lines are the measured ceilings: slanted the "
+        "memory beyond and within the last-level cache, level the rate of matrix products.",
+        "layers, and ceilings",
+        selections.roofline,
+        (
+            *("block", "kind", "precision", "batch", "MACs/byte", "MAC/s", "of its roof", "above the memory roof"),
+            *("share of time", "rounds", "stopped"),
+        ),
+        findings.roofline,
+    ),
+    View(
+        "predictors",
+        "What predicts a layer's time?",
+        "Each point is a layer; on the line the prediction is right. MACs and bytes are scaled to fit, the rooflines "
+        "are not: they are least times, so points lie above the line. An error of 2× is a time twice or half as long.",
+        "layers, and ceilings",
+        selections.predictors,
+        ("precision", "predictor", "cases", "typical error", "largest error", "Spearman's ρ"),
+        findings.predictors,
+        findings.predictor_errors,
+    ),
+    View(
+        "alpha_sweep",
+        "Width multiplier: latency and throughput against operations",
+        "On the dotted line time is proportional to MACs. A curve flatter than that gets less from a smaller α than "
+        "counting operations promises. The dashed grey lines are what ShuffleNetV2's authors published for "
+        "MobileNetV1 on a GPU and an ARM core of 2018 (arXiv 1807.11164, Table 8), moved to meet the curve at α 1: "
+        "only their slope is of interest.",
+        "networks of at least two values of alpha",
+        selections.along("alpha", "resolution"),
+        MODEL_COLUMNS,
+        findings.sweep("alpha"),
+    ),
+    View(
+        "resolution_sweep",
+        "Resolution: latency and throughput against operations",
+        "On the dotted line time is proportional to MACs, as the square of the input side is.",
+        "networks of at least two resolutions",
+        selections.along("resolution", "alpha"),
+        MODEL_COLUMNS,
+        findings.sweep("resolution"),
+    ),
+    View(
+        "pareto",
+        "Published accuracy against latency measured here",
+        "Each point is a published variant: its top-1 accuracy on ImageNet as TensorFlow published it with its "
+        "checkpoints of 2018 (crosses: the paper's own), against the latency measured here. The line is the front: no "
+        "other variant is both faster and more accurate. Accuracy is not measured by this suite.",
+        "at least three published variants of the separable network",
+        selections.pareto,
+        (
+            *("α", "px", "precision", "batch", "MACs", "latency", "top-1", "top-1, paper", "rank by MACs"),
+            *("rank by latency", "on the front", "rounds", "stopped"),
+        ),
+        findings.pareto,
+    ),
+    View(
+        "batch_scaling",
+        "Batch size: throughput and time an image",
+        "A flat curve means that the machine is busy already; a rising one that a single image does not fill it.",
+        "a network at two or more batch sizes",
+        selections.with_several("batch_size"),
+        MODEL_COLUMNS,
+        findings.batch_scaling,
+    ),
+    View(
+        "precision",
+        "Precision: fp32 beside autocast",
+        "Bars of one network and batch size side by side, whiskers are the 95 % interval of the median. They were "
+        "timed one after the other, not alternating, so no ratio is given.",
+        "a network in at least two precisions",
+        selections.precisions,
+        ("kind", "α", "px", "batch", "precision", "latency", "images/s", "against fp32", "rounds", "stopped", "note"),
+        findings.precisions,
+    ),
+    View(
+        "peak_memory",
+        "Peak memory of a call",
+        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how "
+        "much a fresh process grows in it, libraries' scratch memory included. Floor (dark mark): the largest layer's "
+        "input and output, which any evaluation layer by layer needs.",
+        "a network",
+        selections.memory,
+        ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "floor"),
+        findings.memory,
+    ),
+    View(
+        "distribution",
+        "How much do calls of one network differ?",
+        "The 90th percentile of the rounds as a multiple of their median, and the 99th where there are 100 rounds; a "
+        "round of a short call is a mean over some calls. Long tails are other work on the machine more often than "
+        "the network's.",
+        "networks with at least ten rounds",
+        lambda results: selections.models(results).query("rounds >= 10").reset_index(drop=True),
+        ("network", "precision", "batch", "p50", "p90", "p99", "rounds", "stopped"),
+        findings.distribution,
+    ),
+    View(
+        "layer_times",
+        "Time of each block: standard, separable, and the separable block's halves alone",
+        "A block reads input x output channels, stride, input side. Each module is timed in a hot loop of its own, so "
+        "the halves need not add up to the separable block. p90 needs 10 rounds, p99 needs 100.",
+        "layers",
+        selections.layers("latency"),
+        (
+            *("block", "kind", "precision", "batch", "MACs", "latency", "p90", "p99", "MAC/s", "peak memory"),
+            *("rounds", "stopped", "note"),
+        ),
+    ),
+    View(
+        "thread_scaling",
+        "Threads: throughput of one network",
+        "Runs of the same machine with different numbers of threads, the newest of each. On the dotted line every "
+        "thread adds as much as the first. Such runs are not compared by a ratio.",
+        "stored runs with at least two numbers of threads (--threads)",
+        selections.thread_scaling,
+        ("kind", "precision", "batch", "threads", "latency", "images/s", "rounds", "stopped"),
+    ),
+    View(
+        "history",
+        "Speedups of earlier runs in the same environment",
+        "Every stored run of this machine with the same software and settings, oldest first, with 95 % intervals.",
+        "at least two stored runs of this environment",
+        selections.history,
+        ("date", "revision", "precision", "batch", "measured speedup [95 %]", *SAMPLING),
+    ),
+)
+
+BY_NAME = {view.name: view for view in VIEWS}

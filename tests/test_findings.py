@@ -1,0 +1,139 @@
+"""What the views say: fixed facts in, golden sentences out."""
+
+import pandas as pd
+import pytest
+
+from mnv1.report import findings
+from mnv1.report.views import BY_NAME
+from mnv1.results import Results, frame
+from tests.conftest import every_view, latency_facts, profiled, results_of, speedup_facts
+
+
+def said(name, *facts, **machine):
+    rows = BY_NAME[name].select(results_of(facts, **machine))
+    return BY_NAME[name].finding(rows)
+
+
+@pytest.mark.parametrize("view", list(BY_NAME.values()), ids=lambda view: view.name)
+def test_every_finding_is_a_sentence_or_nothing(view):
+    text = view.finding(view.select(every_view()))
+    assert not text or (text[0].isupper() and text.endswith(".") and "nan" not in text and "  " not in text)
+
+
+def test_verdict_without_ceilings():
+    text = said("verdict", speedup_facts(speedup=4.8), speedup_facts(speedup=2.3, batch_size=32), ceilings=[])
+    assert text == (
+        "In fp32, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin, "
+        "and is faster by 4.80× [4.68, 4.92] at batch 1 and 2.30× [2.24, 2.36] at batch 32."
+    )
+
+
+def test_verdict_names_what_limits():
+    text = BY_NAME["verdict"].finding(BY_NAME["verdict"].select(every_view()))
+    assert "This machine's ceilings would allow " in text
+    assert " What limits it is " in text
+
+
+def test_a_slower_network_is_not_called_faster():
+    text = said("verdict", speedup_facts(speedup=0.8), ceilings=[])
+    assert "and is slower: 0.80× [0.78, 0.82] at batch 1." in text
+
+
+def test_heat_map_counts_blocks_that_are_slower():
+    layer = {"subject": "layer"}
+    facts = [
+        speedup_facts(speedup=0.5, shape="32x64-s1-d112", **layer),
+        speedup_facts(speedup=6, shape="512x512-s1-d14", **layer),
+    ]
+    assert said("heat_map", *facts) == (
+        "From 0.50× (32x64-s1-d112, fp32, batch 1) to 6.00× (512x512-s1-d14, fp32, batch 1); 1 of 2 are slower than "
+        "the standard convolution."
+    )
+
+
+def test_the_papers_share_of_time_is_tested():
+    some = latency_facts(operators=profiled(pointwise=0.6, depthwise=0.4))
+    text = said("operators", some)
+    assert "which is their share of the MACs (94.9 %)" in text
+    assert "60 % [54, 66] (fp32, batch 1)" in text
+    assert text.endswith("the statement does not hold on this machine.")
+    most = latency_facts(operators=profiled(pointwise=0.97, depthwise=0.03))
+    assert said("operators", most).endswith("the statement holds for some of these.")
+
+
+def test_points_above_the_memory_roof_are_explained():
+    layer = {"subject": "layer", "shape": "64x128-s2-d112"}
+    fast = latency_facts(**layer, macs_per_second=6e10, min_bytes=568_740_352)  # 1 MAC a byte: 22 G MACs/s
+    slow = latency_facts(**layer, kind="standard", macs_per_second=6e9, min_bytes=568_740_352)
+    text = said("roofline", fast, slow)
+    assert "1 of 2 points lie above the memory roof" in text
+    assert "in the last-level cache of 32.0 MiB" in text
+    assert said("roofline", slow).endswith("No point lies above the memory roof.")
+
+
+def test_pareto_counts_pairs_that_swap_places():
+    sizes = {(1.0, 128): (186_400_768, 0.004), (0.75, 192): (239_273_472, 0.002), (0.5, 224): (149_497_088, 0.001)}
+    facts = [
+        latency_facts(alpha=alpha, resolution=pixels, shape=f"a{alpha:.2f}-r{pixels}", macs=macs, latency=latency)
+        for (alpha, pixels), (macs, latency) in sizes.items()
+    ]
+    assert said("pareto", *facts) == (
+        "3 variants in fp32 at batch 1: Spearman's ρ between MACs and measured latency is 0.500. 1 pairs swap places "
+        "with intervals apart, most of all α 0.75 at 192 px with 239 M MACs, which is faster than α 1 at 128 px with 186 M."
+    )
+
+
+def test_slope_of_a_sweep():
+    facts = [
+        latency_facts(latency=0.010, macs=400_000_000),
+        latency_facts(latency=0.005, macs=100_000_000, alpha=0.5, shape="a0.50-r224"),
+    ]
+    assert said("alpha_sweep", *facts) == (
+        "From the largest to the smallest α: 4.00× fewer MACs are 2.00× less time in fp32 at batch 1 (slope 0.50)."
+    )
+
+
+def test_autocast_that_is_slower_is_said_to_be():
+    facts = [latency_facts(latency=0.010), latency_facts(latency=0.012, precision="amp")]
+    assert said("precision", *facts) == (
+        "Against fp32, amp is slower in 1 (slower: separable α 1 at 224 px batch 1) of the networks, by intervals that "
+        "are apart."
+    )
+    near = [latency_facts(latency=0.010), latency_facts(latency=0.0101, precision="amp")]
+    assert "not told apart in 1" in said("precision", *near)
+
+
+def test_errors_of_predictors():
+    rows = pd.DataFrame(
+        {
+            "precision": "fp32",
+            "predictor": "MACs",
+            "latency_p50": [1.0, 2.0, 8.0],
+            "predicted": [2.0, 2.0, 2.0 + 1e-9],
+        }
+    )
+    (row,) = findings.predictor_errors(rows).to_dict("records")
+    assert row["cases"] == 3
+    assert row["typical"] == pytest.approx(2.0)
+    assert row["largest"] == pytest.approx(4.0)
+
+
+def test_predictors_scaled_to_fit_are_right_on_average():
+    rows = BY_NAME["predictors"].select(every_view())
+    off = (rows["latency_p50"] / rows["predicted"]).groupby([rows["precision"], rows["predictor"]]).prod()
+    for precision in ("fp32", "amp"):
+        assert off[precision, "MACs"] == pytest.approx(1)
+        assert off[precision, "bytes"] == pytest.approx(1)
+
+
+def test_roofline_shares_of_a_network_add_up():
+    rows = BY_NAME["roofline"].select(every_view())
+    of_standard = rows[(rows["kind"] == "standard") & (rows["precision"] == "fp32") & (rows["batch_size"] == 1)]
+    assert of_standard["share"].sum() == pytest.approx(1)
+    many = of_standard.set_index("shape")["share"]
+    assert many["512x512-s1-d14"] == pytest.approx(5 * many["32x64-s1-d112"])  # the network has five of them
+
+
+def test_nothing_is_said_of_nothing():
+    empty = Results(frame([]))
+    assert all(view.select(empty).empty for view in BY_NAME.values())

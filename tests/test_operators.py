@@ -1,0 +1,88 @@
+"""Operators of a profiled call, by type: a profile made by hand, and a real one."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mnv1.blocks import conv_dw
+from mnv1.measure.operators import operator_times, summarise, times_of
+
+
+def event(name, microseconds, *children, shapes=(), device=0.0):
+    return SimpleNamespace(
+        name=name,
+        cpu_time_total=microseconds,
+        device_time_total=device,
+        cpu_children=list(children),
+        input_shapes=list(shapes),
+    )
+
+
+def conv(microseconds, weight, *children, device=0.0):
+    return event("aten::conv2d", microseconds, *children, shapes=[[1, 8, 4, 4], weight, []], device=device)
+
+
+CALL = event(
+    "mnv1 call",
+    100.0,
+    conv(40.0, [16, 8, 1, 1], event("aten::conv2d", 38.0, event("aten::to", 3.0)), event("aten::to", 5.0), device=7.0),
+    conv(20.0, [8, 1, 3, 3], device=5.0),
+    conv(10.0, [8, 8, 3, 3]),
+    event("aten::batch_norm", 6.0, device=1.0),
+    event("aten::relu_", 4.0),
+    event("aten::linear", 3.0),
+    event("aten::flatten", 1.0),
+    event("aten::to", 2.0),
+)
+
+
+def test_types_of_operators():
+    seconds = {name: (round(1e6 * time, 6), number) for name, (time, number) in times_of(CALL, on_cuda=False).items()}
+    assert seconds == {
+        "pointwise": (32.0, 1),
+        "depthwise": (20.0, 1),
+        "standard": (10.0, 1),
+        "batch_norm": (6.0, 1),
+        "activation": (4.0, 1),
+        "linear": (3.0, 1),
+        "other": (1.0, 1),
+        "cast": (10.0, 3),  # two within the pointwise convolution
+        "between": (14.0, 0),
+    }
+
+
+def test_on_cuda_the_kernels_count_and_nothing_is_between():
+    times = times_of(CALL, on_cuda=True)
+    assert times["pointwise"][0] == pytest.approx(7e-6)
+    assert times["depthwise"][0] == pytest.approx(5e-6)
+    assert "between" not in times
+
+
+def test_mean_over_calls_with_its_interval():
+    calls = [{"pointwise": (value, 13)} for value in (1.0, 2.0, 3.0)]
+    (fact,) = summarise(calls)
+    assert (fact["operator"], fact["count"], fact["calls"]) == ("pointwise", 13, 3)
+    assert fact["seconds"] == 2.0
+    assert fact["high"] == pytest.approx(2 + 4.302653 / 3**0.5)  # Student's t for two degrees of freedom
+    assert fact["low"] == 0.0  # a time is not negative
+
+
+def test_a_real_separable_block():
+    block = nn.Sequential(conv_dw(8, 16, 1)).eval()
+    images = torch.randn(1, 8, 8, 8)
+
+    def call():
+        with torch.inference_mode():
+            return block(images)
+
+    call()
+    found = {fact["operator"]: fact for fact in operator_times(call, "cpu", 1e-4)}
+    assert {name: fact["count"] for name, fact in found.items() if name in ("depthwise", "pointwise")} == {
+        "depthwise": 1,
+        "pointwise": 1,
+    }
+    assert found["batch_norm"]["count"] == found["activation"]["count"] == 2
+    assert all(fact["low"] <= fact["seconds"] <= fact["high"] for fact in found.values())
+    assert sum(fact["seconds"] for fact in found.values()) > 0

@@ -1,0 +1,108 @@
+"""The report page: what is in it, and that nothing from a result file is taken for markup."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mnv1.report.page import environment_rows
+from mnv1.report.render import render
+from mnv1.report.views import VIEWS
+from tests.conftest import every_view, results_of, speedup_facts
+
+
+class Page(HTMLParser):
+    """Tags, ids, links and text of a page; complains about tags that are not closed."""
+
+    VOID = frozenset({"meta", "img", "input", "link", "br"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.sources, self.open, self.text = [], [], [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+        self.sources += [found["src"]] if "src" in found else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
+    return (folder / "report.html").read_text()
+
+
+def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
+    page = Page(text)
+    assert [name for name in page.ids if name.endswith("-cpu")] == [f"{view.name}-cpu" for view in VIEWS]
+    assert page.tags.count("img") == len(VIEWS)
+    assert page.tags.count("details") == len(VIEWS)
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_verdict_comes_first(text):
+    assert re.search(r"<section[^>]*>", text)[0] == '<section id="verdict" class="verdict">'
+
+
+def test_nothing_is_loaded_from_elsewhere(text):
+    page = Page(text)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "default-src 'none'" in text
+    assert not re.findall(r"(?:https?:)?//[^\s\"'<>]+\.(?:js|css|png|svg|woff2?)", text)
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_links_lead_to_sections_or_to_csv_files(text):
+    page = Page(text)
+    for link in page.links:
+        assert (
+            link.removeprefix("#") in page.ids if link.startswith("#") else re.fullmatch(r"rendered/\w+-cpu\.csv", link)
+        )
+
+
+def test_what_comes_from_result_files_is_escaped(tmp_path):
+    evil = "<script>alert(1)</script>"
+    quote = '"><img src=x onerror=alert(2)>'
+    results = results_of([speedup_facts(shape=evil, subject="layer", stopped=quote), speedup_facts(stopped=evil)])
+    results.environment["cpu"] = evil
+    results.environment[quote] = evil
+    results.cases["machine"] = evil
+    results.cases["commit"] = quote
+    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html", beside=results)
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.tags.count("script") == 1  # the page's own
+    assert all(source.startswith("data:") for source in page.sources)
+    assert any(evil in text for text in page.text)
+
+
+def test_environments_side_by_side():
+    here, there = {"cpu": "A", "threads": 2, "gpu": "H100"}, {"cpu": "B", "threads": 2, "virtualised": True}
+    rows = {row.name: (row.here, row.there, row.differs) for row in environment_rows(here, there)}
+    assert rows == {
+        "cpu": ("A", "B", True),
+        "threads": ("2", "2", False),
+        "gpu": ("H100", "", True),
+        "virtualised": ("", "yes", True),
+    }
+    assert not any(row.differs for row in environment_rows(here, None))
+
+
+def test_a_page_without_pairs_says_so(tmp_path):
+    from tests.conftest import latency_facts
+
+    render(results_of([latency_facts()]), tmp_path / "rendered", ("svg",), tmp_path / "report.html")
+    assert "so there is no speedup to report" in (tmp_path / "report.html").read_text()
