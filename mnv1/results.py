@@ -79,7 +79,7 @@ def load_results(paths: Iterable[Path | str], others: Iterable[Path | str] = ())
     cases = combine([load([path]) for path in paths])
     history = [load(paths), *(table for table in map(_load_or_nothing, others) if table is not None)]
     machine = cases["machine"].iloc[0]
-    past = pd.concat(history, ignore_index=True).drop_duplicates(["time", "id"])
+    past = pd.concat(history, ignore_index=True).drop_duplicates(["run", "time", "id"])
     newest = max(paths, key=lambda path: str(read(Path(path))["datetime"]))
     return Results(
         cases, load_operators(paths), past[past["machine"] == machine].reset_index(drop=True), environment_of(newest)

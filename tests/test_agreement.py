@@ -22,3 +22,13 @@ def test_table():
         "1.000 [0.957, 1.043] | 21 | yes |",
         "| layer-x | torch.utils.benchmark | 11.0 ms | 10.0 ms | 1.100 [1.052, 1.148] | 21 | no |",
     ]
+
+
+def test_a_ratio_whose_interval_reaches_the_limit_is_no_verdict():
+    assert [comparison(ratio).verdict for ratio in (1.0, 1.03, 1.08, 0.97, 0.9)] == [
+        "yes",
+        "cannot tell",
+        "no",
+        "cannot tell",
+        "no",
+    ]

@@ -6,10 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv1.cases import Block, Case, Conditions, Network, Pair
-from mnv1.profiles import (
-    PROFILES,
-    CaseError,
-    Overrides,
+from mnv1.plugin.values import (
     parse_alphas,
     parse_batch_sizes,
     parse_devices,
@@ -17,6 +14,11 @@ from mnv1.profiles import (
     parse_precisions,
     parse_resolutions,
     parse_shard,
+)
+from mnv1.profiles import (
+    PROFILES,
+    CaseError,
+    Overrides,
     select,
     shard,
     why_unavailable,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mnv1.cases import Block, Case, Conditions, Network, Pair
-from mnv1.measure.facts import conclude, record
+from mnv1.columns import COLUMNS
+from mnv1.measure.facts import better_of, conclude, record
 from mnv1.measure.timing import Policy, Visit
-from mnv1.results import COLUMNS
 
 CPU = Conditions(1, "cpu", "fp32")
 CASE = Case(Network("separable", 1.0, 224), CPU)
@@ -131,7 +131,7 @@ def test_facts_of_a_speedup():
     assert facts["latency_low"] <= facts["latency_p50"] <= facts["latency_high"]
     assert facts["macs_ratio"] == facts["standard_macs"] / facts["macs"]
     assert len(facts["standard_samples"]) == facts["rounds"] == 12
-    assert set(facts) - {"standard_samples", "standard_calls_per_round"} <= set(COLUMNS)
+    assert set(facts) - {"standard_samples", "standard_calls_per_round", "visit_rounds"} <= set(COLUMNS)
 
 
 def test_a_layers_facts_name_its_shape():
@@ -155,3 +155,13 @@ def test_coverage_of_a_speedups_interval_with_the_stopping_rule(spread):
         facts = facts_of(PAIR, visits, stopped)
         hits += facts["speedup_low"] <= 4.0 <= facts["speedup_high"]
     assert 0.93 <= hits / 1000 <= 0.97
+
+
+def test_of_ceilings_that_were_measured_twice_the_higher_one_is_kept():
+    def one(name, value, precision="fp32"):
+        return {"ceiling": name, "device": "cpu", "precision": precision, "value": value}
+
+    before = [one("gemm", 5.0), one("gemm", 9.0, "amp"), one("copy beyond cache", 2.0, "")]
+    after = [one("gemm", 7.0), one("gemm", 8.0, "amp")]
+    assert better_of(before, after) == [one("gemm", 7.0), one("gemm", 9.0, "amp"), one("copy beyond cache", 2.0, "")]
+    assert better_of([], after) == after

@@ -39,6 +39,14 @@ def test_a_slower_network_is_not_called_faster():
     assert "and is slower: 0.80× [0.78, 0.82] at batch 1." in text
 
 
+def test_a_speedup_whose_interval_holds_one_is_not_called_faster():
+    text = said("verdict", speedup_facts(speedup=1.01), speedup_facts(speedup=3.0, batch_size=8), ceilings=[])
+    assert (
+        "and is faster by 3.00× [2.92, 3.07] at batch 8, but not told apart from it: 1.01× [0.98, 1.04] at batch 1."
+        in text
+    )
+
+
 def test_heat_map_counts_blocks_that_are_slower():
     layer = {"subject": "layer"}
     facts = [
@@ -78,8 +86,9 @@ def test_pareto_counts_pairs_that_swap_places():
         for (alpha, pixels), (macs, latency) in sizes.items()
     ]
     assert said("pareto", *facts) == (
-        "3 variants in fp32 at batch 1: Spearman's ρ between MACs and measured latency is 0.500. 1 pairs swap places "
-        "with intervals apart, most of all α 0.75 at 192 px with 239 M MACs, which is faster than α 1 at 128 px with 186 M."
+        "Among 3 variants in fp32 at batch 1, Spearman's ρ between MACs and measured latency is 0.500. 1 pairs swap places "
+        "with intervals apart, most of all α 0.75 at 192 px with 239 M MACs, which is faster than α 1 at 128 px with "
+        "186 M."
     )
 
 

@@ -78,10 +78,14 @@ def test_verdict_table():
         """\
         How much faster is MobileNetV1 than its standard-convolution twin? (α 1 at 224 px, cpu)
 
-        precision      batch    standard    separable    measured speedup [95 %]    MAC ratio    rounds  stopped
-        -----------  -------  ----------  -----------  -------------------------  -----------  --------  -----------
-        fp32               1     85.4 ms      17.8 ms         4.80× [4.68, 4.92]        8.56×        50  precise
-        amp               32      690 ms       300 ms         2.30× [2.24, 2.36]        8.56×         6  time budget"""
+        precision      batch    standard    separable    MAC ratio    measured speedup [95 %]    rounds  stopped
+        -----------  -------  ----------  -----------  -----------  -------------------------  --------  -----------
+        fp32               1     85.4 ms      17.8 ms        8.56×         4.80× [4.68, 4.92]        50  precise
+        amp               32      690 ms       300 ms        8.56×         2.30× [2.24, 2.36]         6  time budget
+
+        In fp32, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin,
+        and is faster by 4.80× [4.68, 4.92] at batch 1. In amp, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-
+        accumulates than its standard-convolution twin, and is faster by 2.30× [2.24, 2.36] at batch 32."""
     )
 
 
@@ -152,13 +156,19 @@ def test_every_view_of_a_run_that_lacks_it_is_empty(view):
     assert view.select(of(latency_facts(kind="shallow", subject="none", rounds=5))).empty
 
 
+def _shown(axis):
+    """Labels of the ticks that are within the view."""
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
     figure = plots.plot(view.name, view.select(RESULTS), view.title)
     figure.draw_without_rendering()
     page = figure.bbox
     for axes in figure.axes:
-        texts = (*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.texts)
+        texts = (*_shown(axes.xaxis), *_shown(axes.yaxis), *axes.texts)
         boxes = [t.get_window_extent() for t in texts if t.get_text() and t.get_visible()]
         for number, box in enumerate(boxes):
             assert page.x0 <= box.x0

@@ -5,19 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnv1.columns import CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
 from mnv1.results import (
-    CEILING_COLUMNS,
-    COLUMNS,
-    TIME_COLUMNS,
     ResultError,
     combine,
     find_runs,
+    from_facts,
     load,
     load_ceilings,
+    load_operators,
+    load_results,
     load_times,
     ratio,
 )
-from tests.conftest import ceiling, document, latency_facts, speedup_facts
+from tests.conftest import ceiling, described, document, latency_facts, profiled, speedup_facts
 
 
 def test_table_is_tidy(store):
@@ -264,3 +265,61 @@ def test_loader_survives_any_value_in_any_place(fuzzed, place, value, removed):
     else:
         parent[place[-1]] = value
     loads_or_says_why(fuzzed, json.dumps(damaged).encode())
+
+
+def test_operators_are_a_table_of_their_own(store):
+    facts = [latency_facts(operators=profiled(pointwise=0.006, depthwise=0.004)), latency_facts(batch_size=8)]
+    table = load_operators([store(facts)])
+    assert list(table.columns) == list(OPERATOR_COLUMNS)
+    assert list(table["operator"]) == ["pointwise", "depthwise"]
+    assert set(table["id"]) == {latency_facts()["id"]}
+    assert load_operators([store([latency_facts()])]).empty
+    for damaged in ({}, [1], [{"operator": "pointwise"}], [profiled(pointwise=1.0)[0] | {"seconds": "1"}]):
+        with pytest.raises(ResultError, match="has operators that are no list of facts"):
+            load_operators([store([latency_facts(operators=damaged)])])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kind", "<script>"), ("precision", "fp8"), ("device", "tpu"), ("subject", "none"), ("measures", "luck")],
+)
+def test_an_unknown_choice_is_damage(store, name, value):
+    with pytest.raises(ResultError, match=f"has no valid {name}"):
+        load([store([latency_facts() | {name: value}])])
+
+
+def test_cases_know_the_peak_rate_and_the_cache_of_their_run(store):
+    ceilings = [
+        ceiling("gemm", 7e10, precision="fp32"),
+        ceiling("convolution", 9e10, precision="fp32"),
+        ceiling("gemm", 2e11, precision="amp"),
+        ceiling("copy within cache", 1e11, size=2**23),
+    ]
+    plain, amp = (load([store([latency_facts(precision=one)], ceilings=ceilings)]).iloc[0] for one in ("fp32", "amp"))
+    assert (plain["peak_rate"], amp["peak_rate"]) == (9e10, 2e11)
+    assert (plain["cache_rate"], plain["cache_size"]) == (1e11, 2**25)  # the copy moves a quarter of the cache
+    assert pd.isna(plain["copy_rate"])
+    assert plain["threads"] == 2
+
+
+def test_history_is_of_the_same_machine_and_leaves_damaged_runs_out(store):
+    here = store([speedup_facts()])
+    earlier = store([speedup_facts()], name="0002_b.json", time="2025-01-01T00:00:00+00:00", threads=1)
+    elsewhere = store([speedup_facts()], name="0003_c.json", machine="other")
+    broken = store([speedup_facts()], name="0004_d.json")
+    broken.write_text("{")
+    results = load_results([here], others=[here, earlier, elsewhere, broken])
+    assert sorted(results.history["run"]) == ["0001_a", "0002_b"]
+    assert list(results.cases["run"]) == ["0001_a"]
+    assert results.environment["packages: torch"] == "2.15.0"
+    assert "ceilings" not in results.environment
+
+
+def test_facts_that_are_not_stored_yet_give_the_same_results(store):
+    facts = [latency_facts(operators=profiled(pointwise=0.01)), speedup_facts()]
+    stored, fresh = load_results([store(facts)]), from_facts(facts, described())
+    about_run = ["run", "time", "machine", "environment", "commit"]
+    pd.testing.assert_frame_equal(
+        stored.cases.drop(columns=about_run), fresh.cases.drop(columns=about_run), check_dtype=False
+    )
+    assert list(stored.operators["seconds"]) == list(fresh.operators["seconds"])

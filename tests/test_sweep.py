@@ -42,7 +42,7 @@ def test_the_first_of_many_visits_is_told(stored):
 def test_the_run_holds_ceilings_and_what_the_time_was_spent_on(stored):
     (path,) = find_runs(stored[0])
     ceilings = load_ceilings([path])
-    assert list(ceilings["ceiling"]) == ["gemm", "copy beyond cache", "copy within cache"]
+    assert list(ceilings["ceiling"]) == ["gemm", "convolution", "copy beyond cache", "copy within cache"]
     assert (ceilings["low"] <= ceilings["value"]).all()
     assert (ceilings["value"] <= ceilings["high"]).all()
     about = json.loads(path.read_text())["mnv1"]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mnv1.measure.clock import CpuClock, CudaClock, Elapsed
-from mnv1.measure.statistics import grouped_mean, half_width, median_interval, percentiles
+from mnv1.measure.statistics import grouped_mean, half_width, median_interval, percentiles, quantile
 from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
 
 
@@ -254,3 +255,18 @@ def test_cuda_clock_on_a_device():
     matrix = torch.randn(2048, 2048, device="cuda")
     elapsed = CudaClock().time(lambda: matrix @ matrix, 20)
     assert 0 < elapsed.device <= elapsed.wall
+
+
+def test_the_fastest_tenth_has_an_interval_of_order_statistics():
+    value, low, high = quantile(list(range(1, 201)), 0.1)
+    assert value == pytest.approx(20.9)
+    below = stats.binom(200, 0.1)  # how many samples are below the true quantile
+    assert below.cdf(high - 1) - below.cdf(low - 1) >= 0.95
+    assert (low, high) == (12, 30)
+
+
+def test_with_few_samples_the_interval_of_a_quantile_ends_at_the_smallest():
+    value, low, high = quantile([3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 0.1)
+    assert value == 3.5
+    assert low == 3.0
+    assert value <= high <= 8.0

@@ -59,7 +59,9 @@ def test_excess_adds_up_and_names_the_cause():
     assert excess.total == pytest.approx(beyond)
     assert sum(excess.operators.values()) == pytest.approx(beyond)
     assert excess.causes["dispatch"] == pytest.approx(0.5 * 0.010 - 0.1 * 0.020 / RATIO)
-    assert excess.operators["standard"] == pytest.approx(-0.9 * 0.020 / RATIO)
+    # The twin's 3x3 convolutions are what the 1x1 convolutions are there for.
+    assert excess.operators["convolution"] == pytest.approx(0.3 * 0.010 - 0.9 * 0.020 / RATIO)
+    assert excess.operators["depthwise"] == pytest.approx(0.2 * 0.010)
     assert limiting_factor(pair, excess) == "dispatch"
     (row,) = with_limits(results.cases.iloc[[2]], results).to_dict("records")
     assert row["limited_by"] == "dispatch"

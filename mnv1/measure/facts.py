@@ -143,8 +143,19 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
         "calls_per_round": visits[0].calls[1],
         "standard_calls_per_round": visits[0].calls[0],
         "standard_samples": _stored(standard_samples),
+        "visit_rounds": [_as_stored(visit) for visit in visits],
     }
     return Record(_stored(separable_samples), visits[0].calls[1], facts)
+
+
+def _as_stored(visit: Visit) -> Facts:
+    """Every round of a visit to a speedup, those that do not count included, and how slow controls were meanwhile."""
+    return {
+        "standard": _stored(visit.sides[0]),
+        "separable": _stored(visit.sides[1]),
+        "disturbed": visit.disturbed,
+        "slowness": visit.extras.get("slowness", []),
+    }
 
 
 def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Stopped) -> Facts:
@@ -152,6 +163,7 @@ def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Sto
     extras: Facts = {}
     for visit in reversed(visits):
         extras |= {name: value for name, value in visit.extras.items() if value or name not in extras}
+    extras.pop("slowness", None)  # kept with each visit
     return extras | {
         "visits": len(visits),
         "rounds": rounds,

@@ -32,6 +32,9 @@ class Watch(Protocol):
     def quiet(self) -> bool:
         """Whether the machine is undisturbed right now."""
 
+    def slowness(self) -> list[float]:
+        """How slow the machine was at each look since this was asked last, 1 for its best."""
+
 
 class NoWatch:
     """Takes every round as it comes."""
@@ -39,6 +42,10 @@ class NoWatch:
     def quiet(self) -> bool:
         """Always."""
         return True
+
+    def slowness(self) -> list[float]:
+        """Nobody looked."""
+        return []
 
 
 class ControlWatch:
@@ -50,6 +57,7 @@ class ControlWatch:
     def __init__(self, controls: Sequence[Control], baseline: Baseline = ()) -> None:
         self._controls = controls
         self._batch: list[tuple[float, ...]] = []
+        self._slowness: list[float] = []
         self.baseline: Baseline = baseline or (math.inf,) * len(controls)
         """Of each control, in seconds: the lowest of all batches' best deciles; infinite before the first is full."""
 
@@ -67,7 +75,14 @@ class ControlWatch:
             best = np.percentile(self._batch, 10, axis=0)
             self.baseline = tuple(map(min, self.baseline, best.tolist()))
             self._batch.clear()
-        return all(value <= TOLERANCE * usual for value, usual in zip(reading, self.baseline, strict=True))
+        slowness = max(value / usual for value, usual in zip(reading, self.baseline, strict=True))
+        self._slowness.append(slowness)
+        return slowness <= TOLERANCE
+
+    def slowness(self) -> list[float]:
+        """How many times its baseline the slower control took, for each look since this was asked last."""
+        seen, self._slowness = self._slowness, []
+        return seen
 
 
 def cpu_controls() -> tuple[Control, Control]:

@@ -62,8 +62,11 @@ class Runner:
             policy = replace(policy, round_time=max(policy.round_time, CUDA_ROUND_TIME))
         if isinstance(case, Pair):
             standard, separable = self._both(case)
+            if watch:
+                watch.slowness()  # what was seen before belongs to other cases
             visited = visit_pair(standard.call, separable.call, clock, policy, watch, earlier)
-            return replace(visited, extras=throttling() if on_cuda else {})
+            seen: Facts = {"slowness": watch.slowness()} if watch else {}
+            return replace(visited, extras=throttling() if on_cuda else seen)
         prepared = prepare(case)
         visited = visit(prepared.call, clock, policy, watch, earlier)
         extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over

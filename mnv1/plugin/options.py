@@ -11,11 +11,7 @@ import pytest
 
 from mnv1.journal import Journal
 from mnv1.measure.state import STATES
-from mnv1.profiles import (
-    PROFILES,
-    CaseError,
-    Cases,
-    Overrides,
+from mnv1.plugin.values import (
     parse_alphas,
     parse_batch_sizes,
     parse_devices,
@@ -23,8 +19,8 @@ from mnv1.profiles import (
     parse_precisions,
     parse_resolutions,
     parse_shard,
-    select,
 )
+from mnv1.profiles import PROFILES, CaseError, Cases, Overrides, select
 
 Number = TypeVar("Number", int, float)
 

@@ -35,6 +35,14 @@ class Comparison:
         """Whether the ratio is within the limit of 1."""
         return abs(self.ratio[0] - 1) <= LIMIT
 
+    @property
+    def verdict(self) -> str:
+        """`yes`, `no`, or `cannot tell` where the ratio is beyond the limit and its interval is not."""
+        if self.agrees:
+            return "yes"
+        _, low, high = self.ratio
+        return "no" if low > 1 + LIMIT or high < 1 - LIMIT else "cannot tell"
+
 
 def agreement_table(comparisons: Sequence[Comparison]) -> str:
     """One row a case, in Markdown."""
@@ -47,6 +55,6 @@ def agreement_table(comparisons: Sequence[Comparison]) -> str:
         ours, theirs = (median(pair[side] for pair in one.pairs) for side in (0, 1))
         lines.append(
             f"| {one.case} | {one.other} | {units.seconds(ours)} | {units.seconds(theirs)} | "
-            f"{ratio:.3f} [{low:.3f}, {high:.3f}] | {len(one.pairs)} | {'yes' if one.agrees else 'no'} |"
+            f"{ratio:.3f} [{low:.3f}, {high:.3f}] | {len(one.pairs)} | {one.verdict} |"
         )
     return "\n".join(lines)

@@ -43,11 +43,11 @@ def _share(operator: str) -> Cell:
     """An operator's share of the time with its interval, and of the MACs where it has any."""
 
     def text(row: Row) -> str:
-        time, low, high = (row.get(f"time_{operator}{end}") for end in ("", "_low", "_high"))
-        if pd.isna(time):
+        if f"time_{operator}" not in row or pd.isna(row[f"time_{operator}"]):
             return ""
-        macs = row.get(f"macs_{operator}")
-        counted = f", MACs {units.percent(macs)}" if pd.notna(macs) and macs > 0 else ""
+        time, low, high = (float(row[f"time_{operator}{end}"]) for end in ("", "_low", "_high"))
+        macs = float(row.get(f"macs_{operator}", 0.0))
+        counted = f", MACs {units.percent(macs)}" if macs > 0 else ""
         return f"{100 * time:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{counted}"
 
     return Cell(text, f"time_{operator}")
@@ -149,7 +149,6 @@ OPTIONAL = {
     "launch",
     "dispatch",
     "allocator",
-    "p99",
     *(f"in {label}" for label in EXCESS_OPERATORS.values()),
     *(f"{label} time" for label in OPERATORS.values()),
 }

@@ -41,7 +41,10 @@ def verdict(rows: Rows) -> str:
 
 def _faster_or_slower(rows: Rows) -> str:
     parts = []
-    for found, word in ((rows[rows["speedup"] >= 1], "faster by"), (rows[rows["speedup"] < 1], "slower:")):
+    faster, slower = rows["speedup_low"] > 1, rows["speedup_high"] < 1
+    words = ((faster, "faster by"), (~(faster | slower), "not told apart from it:"), (slower, "slower:"))
+    for chosen, word in words:
+        found = rows[chosen]
         ratios = [
             f"{units.ratio_interval(*row[['speedup', 'speedup_low', 'speedup_high']])} at batch {row['batch_size']:g}"
             for _, row in found.iterrows()
@@ -97,7 +100,7 @@ def operators(rows: Rows) -> str:
     separable = rows[rows["kind"] == "separable"]
     if separable.empty:
         return ""
-    counted = separable.iloc[0].get("macs_pointwise")
+    counted = separable.iloc[0]["macs_pointwise"]
     parts = [
         f"{100 * row['time_pointwise']:.0f} % [{100 * row['time_pointwise_low']:.0f}, "
         f"{100 * row['time_pointwise_high']:.0f}] ({row['precision']}, batch {row['batch_size']:g})"
@@ -113,7 +116,8 @@ def operators(rows: Rows) -> str:
 
 def heat_map(rows: Rows) -> str:
     """Where separable blocks win and lose."""
-    worst, best = rows.loc[rows["speedup"].idxmin()], rows.loc[rows["speedup"].idxmax()]
+    ranked = rows.sort_values("speedup")
+    worst, best = ranked.iloc[0], ranked.iloc[-1]
     slower = int((rows["speedup_high"] < 1).sum())
     named = [
         f"{units.ratio(row['speedup'])} ({row['shape']}, {row['precision']}, batch {row['batch_size']:g})"
@@ -179,7 +183,7 @@ def pareto(rows: Rows) -> str:
         if fast["macs"] > slow["macs"] and fast["latency_high"] < slow["latency_low"]
     ]
     text = (
-        f"{len(rows)} variants in {first['precision']} at batch {first['batch_size']:g}: Spearman's ρ between MACs and "
+        f"Among {len(rows)} variants in {first['precision']} at batch {first['batch_size']:g}, Spearman's ρ between MACs and "
         f"measured latency is {rho:.3f}. "
     )
     if not swapped:
@@ -253,7 +257,7 @@ def batch_scaling(rows: Rows) -> str:
     parts = []
     for (kind, precision), curve in rows.groupby(["kind", "precision"], sort=False):
         curve = curve.sort_values("batch_size")
-        best = curve.loc[curve["throughput"].idxmax()]
+        best = curve.sort_values("throughput").iloc[-1]
         gain = units.ratio(best["throughput"] / curve.iloc[0]["throughput"])
         parts.append(f"{kind} {precision} {gain} at batch {best['batch_size']:g}")
     return f"Most throughput, against that of the smallest batch: {'; '.join(parts)}."

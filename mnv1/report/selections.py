@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from mnv1.architecture import network_layers
+from mnv1.cases import ELEMENT_SIZE
 from mnv1.complexity import layer_macs
 from mnv1.published import accuracy
 from mnv1.report import why
@@ -129,17 +131,16 @@ def precisions(results: Results) -> Rows:
     same = ["kind", "shape", "batch_size"]
     several = rows.groupby(same)["precision"].transform("nunique") >= 2
     rows = ordered(rows[several])
-    plain = rows[rows["precision"] == "fp32"].set_index(same)[["latency_low", "latency_high"]]
-    return rows.assign(against_fp32=[_against(row, plain, tuple(row[same])) for _, row in rows.iterrows()])
+    plain = {tuple(row[same]): row for _, row in rows.iterrows() if row["precision"] == "fp32"}
+    return rows.assign(against_fp32=[_against(row, plain.get(tuple(row[same]))) for _, row in rows.iterrows()])
 
 
-def _against(row: pd.Series, plain: Rows, key: tuple[object, ...]) -> str:
-    if row["precision"] == "fp32" or key not in plain.index:
+def _against(row: pd.Series, plain: pd.Series | None) -> str:
+    if row["precision"] == "fp32" or plain is None:
         return ""
-    low, high = plain.loc[key]
-    if row["latency_low"] > high:
+    if row["latency_low"] > plain["latency_high"]:
         return "slower"
-    return "faster" if row["latency_high"] < low else "not told apart"
+    return "faster" if row["latency_high"] < plain["latency_low"] else "not told apart"
 
 
 def memory(results: Results) -> Rows:
@@ -209,11 +210,12 @@ def pareto(results: Results) -> Rows:
     rows = rows[rows["kind"] == "separable"]
     published = accuracy()
     tensorflow, paper = (
-        published[published["source"] == source].set_index(["alpha", "resolution"])["top1"]
+        published[published["source"] == source].set_index(["alpha", "resolution"])["top1"].to_dict()
         for source in ("tensorflow", "paper")
     )
     sizes = [(float(alpha), int(pixels)) for alpha, pixels in zip(rows["alpha"], rows["resolution"], strict=True)]
-    rows = rows.assign(top1=[tensorflow.get(size) for size in sizes], paper=[paper.get(size) for size in sizes])
+    top1, at_paper = ([float(found.get(size, np.nan)) for size in sizes] for found in (tensorflow, paper))
+    rows = rows.assign(top1=top1, paper=at_paper)
     rows = ordered(rows[rows["top1"].notna()])
     groups = [group for _, group in rows.groupby(["precision", "batch_size"], sort=False)]
     if not groups or max(map(len, groups)) < 3:
@@ -251,13 +253,13 @@ def predictors(results: Results) -> Rows:
 
 def _scaled(predictor: pd.Series, measured: pd.Series) -> pd.Series:
     """The predictor times the factor that makes it right on geometric mean."""
-    from numpy import exp, log
-
-    return predictor * exp((log(measured.astype(float)) - log(predictor.astype(float))).mean())
+    logs = (np.log(measured.astype(float)) - np.log(predictor.astype(float))).mean()
+    scaled: pd.Series = predictor * np.exp(logs)
+    return scaled
 
 
 def _least(row: pd.Series) -> tuple[float, float]:
-    element_size = why.ELEMENT_SIZE[row["precision"]]
+    element_size = ELEMENT_SIZE[row["precision"]]
     least = least_times(why.workload_of(row).layers, why.ceilings_of(row), int(row["batch_size"]), element_size)
     return sum(one.total(False) for one in least), sum(one.total(True) for one in least)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from mnv1.report import findings
 from mnv1.report.cells import text_table
 from mnv1.report.views import BY_NAME, View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -134,21 +134,22 @@ def why(rows: Rows) -> Figure:
 
 def excess(rows: Rows) -> Figure:
     """Shares of the time beyond theory: by cause, and by operator."""
-    figure, all_axes = new_figure(2, 10, 0.42 * len(rows) + 1.9, 2)
+    figure, all_axes = new_figure(2, 10, 0.42 * len(rows) + 1.6, 2)
     labels = [f"{row.precision}, {batch(row.batch_size)}" for row in rows.itertuples()]
     names = (
         {f"cause_{name}": name for name in CAUSES},
         {f"operator_{name}": label for name, label in EXCESS_OPERATORS.items()},
     )
-    for axes, parts, title in zip(all_axes, names, ("by cause", "by operator"), strict=True):
+    for axes, parts, title, side in zip(all_axes, names, ("cause", "operator"), ("left", "right"), strict=True):
         shown = {column: label for column, label in parts.items() if column in rows and rows[column].notna().any()}
         _stacked(axes, rows, shown, labels)
         axes.axvline(0, color=DARK, linewidth=1)
-        axes.set_title(title, loc="left")
+        axes.set_title(f"by {title}", loc="left")
         axes.set_xlabel("share of the time beyond theory (%)")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42 if len(rows) < 4 else -0.28), ncols=3, fontsize=8)
+        handles: list[Any] = axes.get_legend_handles_labels()[0]
+        figure.legend(handles=handles, loc=f"outside lower {side}", ncols=4, fontsize=8)
     all_axes[0].set_ylabel("precision, batch size")
-    all_axes[1].set_ylabel(" ")
+    all_axes[1].set_yticklabels([])
     return figure
 
 

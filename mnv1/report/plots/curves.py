@@ -224,9 +224,9 @@ def history(rows: Rows) -> Figure:
                 linewidth=1.2,
                 capsize=3,
             )
-        locator = AutoDateLocator(maxticks=7)
+        locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.set_title(str(precision), loc="left")
         axes.set_ylabel("speedup (×)")
         axes.set_ylim(0)
@@ -257,7 +257,7 @@ def distribution(rows: Rows) -> Figure:
         axes.axvline(1, color=DARK, linewidth=1)
         axes.set_xlabel("latency / median (×)")
         axes.set_title(str(precision), loc="left")
-        axes.set_ylabel(" ")
+    all_axes[0].set_ylabel("network, batch size")
     most = int(np.argmax([(group["rounds"] >= 100).any() for _, group in panels]))
     return with_legend(figure, all_axes[most])
 

@@ -73,7 +73,7 @@ def heat_map(rows: Rows) -> Figure:
 
 def _contour(axes: Axes, slower: np.ndarray[Any, Any]) -> None:
     """A line between cells in which the separable block is slower and those in which it is not."""
-    look = {"color": "black", "linewidth": 2.5}
+    look: dict[str, Any] = {"color": "black", "linewidth": 2.5}
     for (row, column), here in np.ndenumerate(slower):
         if column + 1 < slower.shape[1] and here != slower[row, column + 1]:
             axes.plot([column + 0.5] * 2, [row - 0.5, row + 0.5], **look)
