@@ -86,9 +86,9 @@ def test_pareto_counts_pairs_that_swap_places():
         for (alpha, pixels), (macs, latency) in sizes.items()
     ]
     assert said("pareto", *facts) == (
-        "Among 3 variants in fp32 at batch 1, Spearman's ρ between MACs and measured latency is 0.500. 1 pairs swap places "
-        "with intervals apart, most of all α 0.75 at 192 px with 239 M MACs, which is faster than α 1 at 128 px with "
-        "186 M."
+        "Among 3 variants in fp32 at batch 1, Spearman's ρ between MACs and measured latency is 0.500. 1 pairs swap "
+        "places with intervals apart, most of all α 0.75 at 192 px with 239 M MACs, which is faster than α 1 at "
+        "128 px with 186 M."
     )
 
 

@@ -315,6 +315,16 @@ def test_the_kernels_work_is_that_of_fresh_pages():
     assert nothing["page_faults"] < 1
 
 
+def test_what_only_the_first_call_maps_is_not_the_kernels_work_for_a_call():
+    kept = []
+
+    def grows_once():
+        if not kept:
+            kept.append(torch.empty(2**26, dtype=torch.uint8).zero_())
+
+    assert kernel_work(grows_once, 1.0)["page_faults"] < 0.001 * 2**26 / resource.getpagesize()
+
+
 def test_tf32_is_on_within_its_context_only():
     def settings():
         return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision

@@ -183,8 +183,8 @@ def pareto(rows: Rows) -> str:
         if fast["macs"] > slow["macs"] and fast["latency_high"] < slow["latency_low"]
     ]
     text = (
-        f"Among {len(rows)} variants in {first['precision']} at batch {first['batch_size']:g}, Spearman's ρ between MACs and "
-        f"measured latency is {rho:.3f}. "
+        f"Among {len(rows)} variants in {first['precision']} at batch {first['batch_size']:g}, Spearman's ρ between "
+        f"MACs and measured latency is {rho:.3f}. "
     )
     if not swapped:
         return text + "No two variants swap places with intervals apart, so MACs rank them as the clock does."

@@ -30,7 +30,7 @@ def verdict_text(results: Results) -> str:
                 about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if first["subject"] == "model" else ""
                 table = text_table(rows, view.columns, "simple")
                 sections.append(
-                    "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, view.finding(rows)]))
+                    "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, fill(view.finding(rows), 110)]))
                 )
                 break
     return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"

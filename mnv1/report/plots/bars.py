@@ -147,7 +147,7 @@ def excess(rows: Rows) -> Figure:
         axes.set_title(f"by {title}", loc="left")
         axes.set_xlabel("share of the time beyond theory (%)")
         handles: list[Any] = axes.get_legend_handles_labels()[0]
-        figure.legend(handles=handles, loc=f"outside lower {side}", ncols=4, fontsize=8)
+        figure.legend(handles=handles, loc=f"outside lower {side}", ncols=4, fontsize=8)  # type: ignore[call-overload]
     all_axes[0].set_ylabel("precision, batch size")
     all_axes[1].set_yticklabels([])
     return figure
