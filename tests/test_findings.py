@@ -23,8 +23,8 @@ def test_every_finding_is_a_sentence_or_nothing(view):
 def test_verdict_without_ceilings():
     text = said("verdict", speedup_facts(speedup=4.8), speedup_facts(speedup=2.3, batch_size=32), ceilings=[])
     assert text == (
-        "In fp32, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin, "
-        "and is faster by 4.80× [4.68, 4.92] at batch 1 and 2.30× [2.24, 2.36] at batch 32."
+        "MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin.\n\n"
+        "In fp32 it is faster by 4.80× [4.68, 4.92] at batch 1 and 2.30× [2.24, 2.36] at batch 32."
     )
 
 
@@ -36,13 +36,13 @@ def test_verdict_names_what_limits():
 
 def test_a_slower_network_is_not_called_faster():
     text = said("verdict", speedup_facts(speedup=0.8), ceilings=[])
-    assert "and is slower: 0.80× [0.78, 0.82] at batch 1." in text
+    assert "In fp32 it is slower: 0.80× [0.78, 0.82] at batch 1." in text
 
 
 def test_a_speedup_whose_interval_holds_one_is_not_called_faster():
     text = said("verdict", speedup_facts(speedup=1.01), speedup_facts(speedup=3.0, batch_size=8), ceilings=[])
     assert (
-        "and is faster by 3.00× [2.92, 3.07] at batch 8, but not told apart from it: 1.01× [0.98, 1.04] at batch 1."
+        "it is faster by 3.00× [2.92, 3.07] at batch 8, but not told apart from it: 1.01× [0.98, 1.04] at batch 1."
         in text
     )
 

@@ -83,9 +83,9 @@ def test_verdict_table():
         fp32               1     85.4 ms      17.8 ms        8.56×         4.80× [4.68, 4.92]        50  precise
         amp               32      690 ms       300 ms        8.56×         2.30× [2.24, 2.36]         6  time budget
 
-        In fp32, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin,
-        and is faster by 4.80× [4.68, 4.92] at batch 1. In amp, MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-
-        accumulates than its standard-convolution twin, and is faster by 2.30× [2.24, 2.36] at batch 32."""
+        MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin.
+        In fp32 it is faster by 4.80× [4.68, 4.92] at batch 1.
+        In amp it is faster by 2.30× [2.24, 2.36] at batch 32."""
     )
 
 

@@ -22,21 +22,20 @@ def several(parts: list[str]) -> str:
 
 
 def verdict(rows: Rows) -> str:
-    """Theory, ideal, measurement and what limits it, one sentence for each precision."""
-    sentences = []
+    """Theory in a paragraph, then ideal, measurement and what limits it in one for each precision."""
+    first = rows.iloc[0]
+    paragraphs = [
+        f"MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px) needs {units.ratio(first['macs_ratio'])} "
+        "fewer multiply-accumulates than its standard-convolution twin."
+    ]
     for precision, group in rows.groupby("precision", sort=False):
-        first = group.iloc[0]
-        sentence = (
-            f"In {precision}, MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px) needs "
-            f"{units.ratio(first['macs_ratio'])} fewer multiply-accumulates than its standard-convolution twin, and is "
-            f"{_faster_or_slower(group)}."
-        )
+        sentence = f"In {precision} it is {_faster_or_slower(group)}."
         ideals = group["ideal_folded"].dropna() if "ideal_folded" in group else pd.Series(dtype=float)
         if not ideals.empty:
             span = " to ".join(dict.fromkeys(map(units.ratio, (ideals.min(), ideals.max()))))
             sentence += f" This machine's ceilings would allow {span}."
-        sentences.append(sentence + _limits(group))
-    return " ".join(sentences)
+        paragraphs.append(sentence + _limits(group))
+    return "\n\n".join(paragraphs)
 
 
 def _faster_or_slower(rows: Rows) -> str:

@@ -29,9 +29,8 @@ def verdict_text(results: Results) -> str:
                 first = rows.iloc[0]
                 about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if first["subject"] == "model" else ""
                 table = text_table(rows, view.columns, "simple")
-                sections.append(
-                    "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, fill(view.finding(rows), 110)]))
-                )
+                wrapped = "\n".join(fill(part, 110) for part in view.finding(rows).split("\n\n"))
+                sections.append("\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, wrapped])))
                 break
     return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"
 
@@ -55,7 +54,12 @@ def _device_part(results: Results, device: str) -> list[str]:
     if verdict.empty:
         lines += ["No network was measured as a standard/separable pair.", ""]
     else:
-        lines += [findings.verdict(verdict), "", *text_table(verdict, BY_NAME["verdict"].columns).splitlines(), ""]
+        lines += [
+            *findings.verdict(verdict).splitlines(),
+            "",
+            *text_table(verdict, BY_NAME["verdict"].columns).splitlines(),
+            "",
+        ]
     for name in ("heat_map", "operators", "predictors", "pareto", "precision", "batch_scaling"):
         said = _said(BY_NAME[name], results)
         if said:

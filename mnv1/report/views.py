@@ -155,9 +155,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "roofline",
         "Roofline: every layer against this machine's ceilings",
-        "A point is a layer: MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate that "
-        "it reaches, its size the share of the network's time. The lines are the measured ceilings: slanted the "
-        "memory beyond and within the last-level cache, level the rate of matrix products.",
+        "A point is a layer: MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate "
+        "that it reaches, its size the share of the network's time. The lines are the measured ceilings: slanted the "
+        "memory beyond and within the last-level cache, level the peak rate.",
         "layers, and ceilings",
         selections.roofline,
         (

@@ -187,14 +187,16 @@ def _powers_of_two(axes: Axes, values: Any, label: str) -> None:
 
 def thread_scaling(rows: Rows) -> Figure:
     """Throughput by number of threads, a panel for each precision and batch size."""
-    panels = panels_of(rows.sort_values("batch_size", kind="stable"), ["precision", "batch_size"])
-    columns = min(3, len(panels))
+    rows = rows.assign(order=rows["precision"].map(list(LINES).index))
+    panels = panels_of(rows.sort_values(["order", "batch_size"], kind="stable"), ["precision", "batch_size"])
+    columns = min(3, rows["batch_size"].nunique())
     figure, all_axes = new_figure(len(panels), max(5, 3.2 * columns), 2.8, columns)
     for axes, ((precision, size), group) in zip(all_axes, panels, strict=True):
         for (kind,), curve in panels_of(_with_throughput_interval(group), ["kind"]):
             curve = curve.sort_values("threads")
             error = whiskers(curve, "throughput", "throughput_low", "throughput_high")
-            axes.errorbar(curve["threads"], curve["throughput"], yerr=error, **_look(str(kind), str(precision)))
+            look = _look(str(kind), str(precision)) | {"label": str(kind)}
+            axes.errorbar(curve["threads"], curve["throughput"], yerr=error, **look)
             ideal = curve["throughput"].iloc[0] / curve["threads"].iloc[0] * curve["threads"]
             label = "as many times as threads" if kind == panels[0][1]["kind"].iloc[0] else None
             axes.plot(curve["threads"], ideal, color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.2, label=label)

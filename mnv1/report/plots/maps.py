@@ -107,7 +107,7 @@ def roofline(rows: Rows) -> Figure:
                 linewidth=0.6,
             )
         log_axes(axes, "MACs per byte of compulsory traffic", "rate (G MACs/s)")
-        axes.set_title(f"{precision}, matrix products at {first['peak_rate'] / 1e9:.0f} G MACs/s", loc="left")
+        axes.set_title(f"{precision}, peak rate {first['peak_rate'] / 1e9:.0f} G MACs/s", loc="left")
         axes.legend(loc="lower right", fontsize=8)
     marks: list[Any] = [Line2D([], [], marker="o", linestyle="none", color=COLOURS[kind], label=kind) for kind in kinds]
     marks += [
@@ -139,13 +139,14 @@ def pareto(rows: Rows) -> Figure:
             label=f"α {alpha:g}, TensorFlow's",
         )
         for _, row in points.iterrows():
+            best = row["top1"] == rows["top1"].max()  # the next best is often right below it
             axes.annotate(
                 f"{row['resolution']:g}",
                 (row["latency_p50"] * 1e3, row["top1"]),
-                xytext=(0, -7),
+                xytext=(3, 3 if best else -3),
                 textcoords="offset points",
-                ha="center",
-                va="top",
+                ha="left",
+                va="bottom" if best else "top",
                 fontsize=7,
                 color="#444444",
             )
@@ -153,7 +154,8 @@ def pareto(rows: Rows) -> Figure:
     if len(paper):
         axes.plot(paper["latency_p50"] * 1e3, paper["paper"], "x", color="black", markersize=5, label="the paper's")
     axes.set_xscale("log")
-    plain_log(axes.xaxis)
+    plain_log(axes.xaxis, (1, 1.5, 2, 3, 5, 7))
+    axes.margins(x=0.08, y=0.08)
     first = rows.iloc[0]
     axes.set_xlabel(f"latency (ms a call, {first['precision']}, {batch(first['batch_size'])}); numbers are pixels")
     axes.set_ylabel("published top-1 (%)")
