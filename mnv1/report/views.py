@@ -84,11 +84,11 @@ VIEWS: tuple[View, ...] = (
     View(
         "why",
         "From the ratio of operations to the measured speedup",
-        "Counting operations promises the first bar. A machine whose rate of matrix products and memory bandwidths are "
-        "those measured with this run could at best reach the second with BatchNorm folded and ReLU fused, and the "
-        "third with both as passes of their own, as PyTorch runs them. What is missing from there to the last is what "
-        "kernels, dispatch, launches and the allocator cost the separable network more than its twin. A number between "
-        "two bars is the factor that this step costs.",
+        "The grey bar is what counting operations promises, the blue one what was measured. Each step between them "
+        "divides what is left by the number above it. Memory: the best speedup of a machine with the peak rate and "
+        "the memory bandwidths that were measured with this run, BatchNorm folded and ReLU fused. BN, ReLU passes: "
+        "the same with both as passes of their own, as PyTorch runs them. All else: what kernels, dispatch, "
+        "launches and the allocator cost the separable network more than its twin.",
         "a standard/separable pair of a network, and ceilings",
         selections.with_reasons,
         (
