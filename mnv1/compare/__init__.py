@@ -1,0 +1,1 @@
+"""Two revisions, or two interpreters, side by side: is one slower?"""

@@ -1,0 +1,120 @@
+"""The two sides of a comparison: which code, which interpreter, and proof that a process runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNDER_TEST = ("mnv1/__init__.py", "mnv1/architecture.py", "mnv1/blocks.py", "mnv1/model.py")
+"""What a process under test loads; a revision must have it."""
+
+WORKING_TREE = "working tree"
+
+
+class SideError(Exception):
+    """A side cannot be made, or is not what it claims; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: a copy of its code, and the interpreter that runs it."""
+
+    name: str
+    """`base` or `head`."""
+    revision: str
+    """Full hash, or `working tree`."""
+    root: Path
+    """Holds the folder `mnv1`."""
+    python: str
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each of its files under test."""
+        return {name: hashlib.sha256((self.root / name).read_bytes()).hexdigest() for name in UNDER_TEST}
+
+
+def make_side(name: str, revision: str | None, repository: Path, folder: Path, python: str = sys.executable) -> Side:
+    """Copy a revision's code (None: the working tree as it is) below `folder`.
+
+    A copy is all that is needed: unlike a worktree it leaves nothing in the repository, and later edits of the working
+    tree do not reach it. Raises `SideError` for a revision that does not exist or has no such code, and for an
+    interpreter that does not run.
+    """
+    root = folder / name
+    root.mkdir(parents=True)
+    if revision is None:
+        shutil.copytree(repository / "mnv1", root / "mnv1", ignore=shutil.ignore_patterns("__pycache__"))
+        found = WORKING_TREE
+    else:
+        found = resolve(revision, repository)
+        try:
+            archive = _git(repository, "archive", "--format=tar", found, "mnv1")
+        except SideError:
+            raise SideError(f"revision {revision}: has no folder mnv1, so there is nothing to compare") from None
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(root, filter="data")
+    missing = [one for one in UNDER_TEST if not (root / one).is_file()]
+    if missing:
+        raise SideError(f"{name} ({revision or found}): lacks {', '.join(missing)}, so it cannot be compared")
+    _check_interpreter(name, python)
+    return Side(name, found, root, python)
+
+
+def resolve(revision: str, repository: Path) -> str:
+    """The full hash of a revision. Raises `SideError` when there is none."""
+    try:
+        return (
+            _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+            .decode()
+            .strip()
+        )
+    except SideError:
+        raise SideError(f"revision {revision!r} does not exist here; see `git log --all --oneline`") from None
+
+
+def merge_base(repository: Path, main: str = "main") -> str:
+    """Where the working tree's history left that of `main`. Raises `SideError` when there is no such branch."""
+    try:
+        return _git(repository, "merge-base", main, "HEAD").decode().strip()
+    except SideError:
+        raise SideError(
+            f"there is no branch {main!r} to find the base on; name it: compare_revisions.py BASE"
+        ) from None
+
+
+def what_is_wrong(side: Side, proof: Mapping[str, Any]) -> str | None:
+    """Why a process is not the side that it should be, or None when it is."""
+    loaded = {name: (Path(file), digest) for name, (file, digest) in proof.get("files", {}).items()}
+    for name, (file, digest) in loaded.items():
+        if side.root.resolve() not in file.resolve().parents:
+            return f"{side.name}: {name} was loaded from {file}, not from {side.root}"
+        relative = file.resolve().relative_to(side.root.resolve()).as_posix()
+        if side.hashes.get(relative, digest) != digest:
+            return f"{side.name}: {relative} changed while it was measured"
+    if not {"mnv1.model", "mnv1.blocks"} <= set(loaded):
+        return f"{side.name}: the code under test was not loaded"
+    return None
+
+
+def _check_interpreter(name: str, python: str) -> None:
+    try:
+        subprocess.run([python, "-c", "import torch"], capture_output=True, check=True, timeout=300)
+    except (OSError, subprocess.SubprocessError):
+        raise SideError(f"{name}: {python} does not run, or has no torch; install it there first") from None
+
+
+def _git(repository: Path, *arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=True).stdout
+    except FileNotFoundError:
+        raise SideError("git is not installed, so revisions cannot be found") from None
+    except subprocess.CalledProcessError as error:
+        raise SideError(error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed") from None
