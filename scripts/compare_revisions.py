@@ -21,7 +21,7 @@ from mnv1.compare.pairs import Pairs, WorkerError, WrongCodeError
 from mnv1.compare.plan import QUICK, Plan, described, regression_cases
 from mnv1.compare.report import summary, text_report, title_of
 from mnv1.compare.sides import Side, SideError, make_side, merge_base
-from mnv1.compare.stored import StoredError, append, document, read, to_confirm, write
+from mnv1.compare.stored import StoredError, append_line, document, read, to_confirm, write
 from mnv1.compare.verdicts import Rules
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 
@@ -183,7 +183,7 @@ def _store(args: argparse.Namespace, found: Comparison, content: dict[str, Any],
     if args.json:
         write(args.json, content)
     if args.ledger:
-        append(args.ledger, content)
+        append_line(args.ledger, content)
     if args.summary:
         try:
             with args.summary.open("a", encoding="utf8") as file:

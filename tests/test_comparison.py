@@ -3,54 +3,14 @@
 import math
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 from mnv1.compare.comparison import compare, output_difference
-from mnv1.compare.plan import Plan
+from mnv1.compare.pairs import WorkerDiedError, WorkerError
 from mnv1.compare.verdicts import Rules
+from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
-CASES = {f"case-{n}": {"precision": "fp32", "device": "cpu"} for n in range(24)}
-FACTS = {"macs": 100, "params": 10, "peak_memory": 1000, "operators": 5, "output": [1.0, 2.0]}
-PLAN = Plan(blocks=4)
-
-
-class Simulated:
-    """A pair of processes whose times have noise of their own, a drift, and perhaps a slower head."""
-
-    def __init__(self, seed, slower=None, spread=0.015, head_facts=None, broken=()):
-        self.rng = np.random.default_rng(seed)
-        self.slower, self.head_facts, self.broken = slower or {}, head_facts or {}, broken
-        self.process = {side: self.rng.normal(0, spread) for side in ("base", "head")}
-        self.asked, self.moment = [], 0
-
-    def ask(self, side, **request):
-        self.asked.append((side, request))
-        case = request["case"]
-        if request["do"] == "prepare":
-            if (side, case) in self.broken:
-                return {"error": "ValueError: no such block"}
-            if not request.get("count"):
-                return {}
-            return FACTS | (self.head_facts if side == "head" else {})
-        self.moment += 1
-        slower = 1 + (self.slower.get(case, 0.0) if side == "head" else 0.0)
-        slower *= 1 + (request.get("extra", 0.0))
-        drift = 1 + 0.001 * self.moment  # a machine that becomes slower and slower
-        noise = math.exp(self.process[side] / 2 + self.rng.normal(0, 0.01))
-        return {"seconds": 0.001 * request["calls"] * slower * drift * noise}
-
-
-def run(seed=0, **how):
-    pairs = []
-
-    @contextmanager
-    def open_pair(number):
-        pairs.append(Simulated(10_000 * seed + number, **how))
-        yield pairs[-1]
-
-    extra = how.pop("extra", {})
-    return compare(CASES, open_pair, PLAN, Rules(), extra, now=lambda: 0.0), pairs
+RUNS = 60
 
 
 def test_identical_sides_pass():
@@ -64,7 +24,7 @@ def test_identical_sides_pass():
 def test_a_slowdown_is_confirmed_by_new_processes():
     found, pairs = run(slower={"case-3": 0.05})
     assert found.exit_status == 1
-    assert found.verdicts["case-3"].word == "SLOWER"
+    assert found.regressions() == ["case-3"]
     assert found.verdicts["case-3"].effect.value == pytest.approx(0.05, abs=0.02)
     assert len(pairs) == PLAN.first_pairs + PLAN.second_pairs
 
@@ -74,10 +34,13 @@ def test_injected_work_is_found():
     assert found.verdicts["case-7"].word == "SLOWER"
 
 
-def test_a_slowdown_of_everything_is_found():
-    found, _ = run(slower=dict.fromkeys(CASES, 0.03), spread=0.005)
+def test_a_slowdown_of_everything_is_found_where_no_case_shows_it():
+    found, pairs = run(slower=dict.fromkeys(CASES, 0.02), spread=0.005)
+    assert found.words()["SLOWER"] == 0
     assert found.suite_slower
     assert found.exit_status == 1
+    assert set(found.second) == set(CASES), "all cases are needed to confirm it"
+    assert len(pairs) == PLAN.first_pairs + PLAN.second_pairs
 
 
 def test_both_sides_get_the_same_calls_in_alternating_order():
@@ -89,6 +52,15 @@ def test_both_sides_get_the_same_calls_in_alternating_order():
     ]
 
 
+def test_calls_are_found_on_base_once():
+    found, pairs = run()
+    assert found.calls["case-0"] == round(PLAN.sample_time / 0.001) or found.calls["case-0"] > 1
+    single = [side for pair in pairs for side, one in pair.asked if one.get("calls") == 1]
+    assert single
+    assert set(single) == {"base"}
+    assert not any(one.get("calls") == 1 for pair in pairs[1:] for _, one in pair.asked)
+
+
 def test_what_is_deterministic_is_compared_exactly():
     found, _ = run(head_facts={"peak_memory": 2000})
     assert found.exact["case-0"] == {"peak_memory": (1000, 2000)}
@@ -96,6 +68,15 @@ def test_what_is_deterministic_is_compared_exactly():
     less, _ = run(head_facts={"operators": 4})
     assert less.exact["case-0"] == {"operators": (5, 4)}
     assert less.exit_status == 0
+    little, _ = run(head_facts={"peak_memory": 1005})
+    assert little.exact["case-0"] == {"peak_memory": (1000, 1005)}, "a small change is shown all the same"
+    assert little.exit_status == 0
+
+
+def test_more_memory_counts_even_where_times_cannot_be_trusted():
+    found, _ = run(head_facts={"peak_memory": 2000}, slower={"gemm": 0.05})
+    assert found.unusable
+    assert found.exit_status == 1
 
 
 def test_outputs_that_differ_are_no_comparison():
@@ -119,10 +100,82 @@ def test_controls_that_differ_make_it_inconclusive():
     assert found.exit_status == 3
 
 
+def test_a_machine_that_is_too_noisy_makes_it_inconclusive():
+    found, _ = run(spread=0.2)
+    assert found.exit_status == 3
+    assert found.words()["SLOWER"] == 0
+
+
 def test_nothing_to_compare():
     found, _ = run(broken={("head", name) for name in CASES})
     assert found.exit_status == 4
 
 
+def test_another_machine_confirms_or_clears():
+    first, _ = run(1, slower={"case-3": 0.05})
+    cases = {"case-3": CASES["case-3"]}
+    confirmed, pairs = run(2, slower={"case-3": 0.05}, earlier=first.first, cases=cases)
+    assert confirmed.verdicts["case-3"].word == "SLOWER"
+    assert confirmed.exit_status == 1
+    assert len(pairs) == PLAN.second_pairs
+    cleared, _ = run(3, earlier=first.first, cases=cases)
+    assert cleared.verdicts["case-3"].word != "SLOWER"
+    assert cleared.exit_status == 0
+
+
 def test_false_alarms_of_whole_simulated_runs():
-    assert sum(run(seed)[0].exit_status == 1 for seed in range(40)) <= 1
+    assert sum(run(seed)[0].exit_status == 1 for seed in range(RUNS)) == 0
+
+
+def test_one_slow_process_is_no_alarm():
+    assert sum(run(seed, slow_pair=3)[0].exit_status == 1 for seed in range(20)) == 0
+
+
+def test_processes_of_two_kinds_are_no_alarm():
+    """A layout that costs 4 % hits each process with a chance of one half."""
+    assert sum(run(seed, modes=0.04)[0].exit_status == 1 for seed in range(20)) == 0
+
+
+def test_power_of_whole_simulated_runs():
+    found = [run(seed, slower={"case-3": 0.05, "case-9": 0.10})[0].verdicts for seed in range(RUNS)]
+    assert sum(one["case-3"].word == "SLOWER" for one in found) >= 0.95 * RUNS
+    assert sum(one["case-9"].word == "SLOWER" for one in found) >= 0.99 * RUNS
+
+
+class Dying(Simulated):
+    """Dies at its so many-th sample."""
+
+    def __init__(self, seed, at):
+        super().__init__(seed)
+        self.at = at
+
+    def ask(self, side, **request):
+        answer = super().ask(side, **request)
+        if self.moment == self.at:
+            raise WorkerDiedError("head: its process died of SIGKILL at: sample case-3")
+        return answer
+
+
+def run_with_deaths(*dying):
+    opened = []
+
+    @contextmanager
+    def open_pair(number):
+        opened.append(number)
+        yield Dying(number, at=50 if len(opened) - 1 in dying else -1)
+
+    told = []
+    return compare(CASES, open_pair, PLAN, Rules(), tell=told.append, now=lambda: 0.0), opened, told
+
+
+def test_a_pair_that_dies_is_measured_again_and_counts_whole():
+    found, opened, told = run_with_deaths(2)
+    assert opened[:5] == [1000, 1001, 1002, 1002, 1003]
+    assert told[2] == "head: its process died of SIGKILL at: sample case-3; this pair is measured again"
+    assert {len(ratios) for ratios in found.first.values()} == {PLAN.first_pairs}
+    assert found.exit_status == 0
+
+
+def test_processes_that_die_again_end_it():
+    with pytest.raises(WorkerError, match="SIGKILL at: sample case-3"):
+        run_with_deaths(2, 3)

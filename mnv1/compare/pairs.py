@@ -46,23 +46,29 @@ class Pair(Protocol):
 
 
 class Process:
-    """A worker of one side."""
+    """A worker of one side. Raises `WorkerError` when it cannot be started."""
 
     def __init__(self, side: Side, threads: int, seed: int, timeout: float = TIMEOUT, worker: Path = WORKER) -> None:
         ours, theirs = socket.socketpair()
         self._side, self._timeout, self._asked = side, timeout, ""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        self._process = subprocess.Popen(
-            # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
-            [side.python, "-s", "-P", str(worker), str(theirs.fileno()), str(side.root), str(threads)],
-            pass_fds=[theirs.fileno()],
-            env=environment(threads, seed),
-            stdin=subprocess.DEVNULL,
-            stdout=self._errors,
-            stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is for the process that compares; it ends this one
-        )
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
+                [side.python, "-s", "-P", str(worker), str(theirs.fileno()), str(side.root), str(threads)],
+                pass_fds=[theirs.fileno()],
+                env=environment(threads, seed),
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                start_new_session=True,  # Ctrl-C is for the process that compares; it ends this one
+            )
+        except OSError as error:
+            ours.close()
+            self._errors.close()
+            raise WorkerError(f"{side.name}: {side.python} cannot be started: {error.strerror}") from None
+        finally:
+            theirs.close()
         ours.settimeout(timeout)
         self._socket = ours
         self._lines = ours.makefile("rw", encoding="utf8", errors="replace")

@@ -18,6 +18,9 @@ UNDER_TEST = ("mnv1/__init__.py", "mnv1/architecture.py", "mnv1/blocks.py", "mnv
 
 WORKING_TREE = "working tree"
 
+_NEEDED = "import torch"
+"""What an interpreter must be able to do."""
+
 
 class SideError(Exception):
     """A side cannot be made, or is not what it claims; the message is one line for the user."""
@@ -49,23 +52,29 @@ def make_side(name: str, revision: str | None, repository: Path, folder: Path, p
     interpreter that does not run.
     """
     root = folder / name
-    root.mkdir(parents=True)
-    if revision is None:
-        shutil.copytree(repository / "mnv1", root / "mnv1", ignore=shutil.ignore_patterns("__pycache__"))
-        found = WORKING_TREE
-    else:
-        found = resolve(revision, repository)
-        try:
-            archive = _git(repository, "archive", "--format=tar", found, "mnv1")
-        except SideError:
-            raise SideError(f"revision {revision}: has no folder mnv1, so there is nothing to compare") from None
-        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-            files.extractall(root, filter="data")
+    found = WORKING_TREE if revision is None else resolve(revision, repository)
+    try:
+        root.mkdir(parents=True)
+        if revision is None:
+            shutil.copytree(repository / "mnv1", root / "mnv1", ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            with tarfile.open(fileobj=io.BytesIO(_archive(revision, found, repository))) as files:
+                files.extractall(root, filter="data")
+    except (OSError, shutil.Error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SideError(f"{name}: its code cannot be copied to {root}: {why}") from None
     missing = [one for one in UNDER_TEST if not (root / one).is_file()]
     if missing:
         raise SideError(f"{name} ({revision or found}): lacks {', '.join(missing)}, so it cannot be compared")
     _check_interpreter(name, python)
     return Side(name, found, root, python)
+
+
+def _archive(revision: str, found: str, repository: Path) -> bytes:
+    try:
+        return _git(repository, "archive", "--format=tar", found, "mnv1")
+    except SideError:
+        raise SideError(f"revision {revision}: has no folder mnv1, so there is nothing to compare") from None
 
 
 def resolve(revision: str, repository: Path) -> str:
@@ -81,13 +90,16 @@ def resolve(revision: str, repository: Path) -> str:
 
 
 def merge_base(repository: Path, main: str = "main") -> str:
-    """Where the working tree's history left that of `main`. Raises `SideError` when there is no such branch."""
-    try:
-        return _git(repository, "merge-base", main, "HEAD").decode().strip()
-    except SideError:
-        raise SideError(
-            f"there is no branch {main!r} to find the base on; name it: compare_revisions.py BASE"
-        ) from None
+    """Where the working tree's history left that of `main`, here or at the origin.
+
+    Raises `SideError` when there is no such branch.
+    """
+    for branch in (main, f"origin/{main}"):
+        try:
+            return _git(repository, "merge-base", branch, "HEAD").decode().strip()
+        except SideError:  # a clone of another branch has main only at its origin
+            continue
+    raise SideError(f"there is no branch {main!r} to find the base on; name it: compare_revisions.py BASE")
 
 
 def what_is_wrong(side: Side, proof: Mapping[str, Any]) -> str | None:
@@ -106,7 +118,7 @@ def what_is_wrong(side: Side, proof: Mapping[str, Any]) -> str | None:
 
 def _check_interpreter(name: str, python: str) -> None:
     try:
-        subprocess.run([python, "-c", "import torch"], capture_output=True, check=True, timeout=300)
+        subprocess.run([python, "-c", _NEEDED], capture_output=True, check=True, timeout=300)
     except (OSError, subprocess.SubprocessError):
         raise SideError(f"{name}: {python} does not run, or has no torch; install it there first") from None
 

@@ -57,8 +57,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         raise StoredError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def append(path: Path, content: Mapping[str, Any]) -> None:
-    """Add one comparison to a ledger, a line each. Raises `StoredError`."""
+def append_line(path: Path, content: Mapping[str, Any]) -> None:
+    """Add a line of JSON to a ledger: one comparison. Raises `StoredError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf8") as file:

@@ -12,6 +12,7 @@ import gc
 import hashlib
 import importlib
 import json
+import math
 import os
 import socket
 import sys
@@ -114,10 +115,23 @@ class Side:
         wait()
         return {"seconds": time.perf_counter() - start}
 
+    def slowed(self, case: str, extra: float) -> Call:
+        """A case's call with a share of more work after each call, for timers that call one thing again and again."""
+        call, device = self.calls[case]
+        if not extra:
+            return call
+        copies, (source, target) = self._copies(case, extra), self._traffic(device)
+
+        def more() -> None:
+            call()
+            for _ in range(copies):
+                target.copy_(source)
+
+        return more
+
     def _wait(self, device: str) -> Callable[[], None]:
         """Waits until the device has done what it was given."""
-        wait: Callable[[], None] = self.torch.cuda.synchronize if device == "cuda" else lambda: None
-        return wait
+        return self.torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def _traffic(self, device: str) -> tuple[Any, Any]:
         if device not in self.traffic:
@@ -129,11 +143,12 @@ class Side:
         """How many copies take about as long as a share of a call."""
         call, device = self.calls[case]
         source, target = self._traffic(device)
-        wait = self._wait(device)
-        best = [float("inf")] * 2
+        wait: Callable[[], None] = self._wait(device)
+        works: tuple[Call, Call] = (call, lambda: target.copy_(source))
+        best = [math.inf] * 2
         for _ in range(5):
             # In turns: the call leaves the caches to the copy as it will find them.
-            for place, work in enumerate((call, lambda: target.copy_(source))):
+            for place, work in enumerate(works):
                 wait()
                 start = time.perf_counter()
                 work()

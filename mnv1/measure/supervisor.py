@@ -54,6 +54,8 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        """What the measuring process may write to: it is ended by force, and cannot tidy up."""
         self._watching = False
         self._baseline: Baseline = ()
 
@@ -91,6 +93,9 @@ class Supervisor:
             if end is not None:
                 end.close()
         self._connection = self._errors = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _ask(self, request: str, *arguments: object, timeout: float | None = None) -> object:
         timeout = timeout or self._case_timeout
@@ -119,11 +124,12 @@ class Supervisor:
     def _start(self) -> None:
         ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        self._folder = tempfile.TemporaryDirectory(prefix="mnv1-", ignore_cleanup_errors=True)
         path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             [*self._command, str(theirs.fileno()), str(os.getpid()), *self._arguments],
             pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path, "TMPDIR": self._folder.name},
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,

@@ -1,0 +1,38 @@
+"""What a ledger of self-tests shows: `python scripts/false_alarms.py LEDGER [--out FILE]`
+
+Lines are added by `python scripts/compare_revisions.py --self-test --ledger LEDGER`, with and without `--inject`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnv1.compare.stored import StoredError, read_ledger
+from mnv1.report.self_tests import self_test_tables
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: Markdown on standard output. Returns 1 when there is nothing to show."""
+    parser = argparse.ArgumentParser(description="False alarms and power of comparisons, from a ledger of self-tests.")
+    parser.add_argument("ledger", type=Path, help="file that compare_revisions.py --ledger wrote")
+    parser.add_argument("--out", type=Path, help="also write it to this file")
+    args = parser.parse_args(argv)
+    try:
+        text = self_test_tables(read_ledger(args.ledger))
+    except StoredError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"error: {args.ledger}: {error}", file=sys.stderr)
+        return 1
+    print(text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n", encoding="utf8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""What other tools say of the same cases: `python scripts/other_tools.py --ledger FILE [--tools asv] [--runs 4]`
+
+In a scratch repository with three commits (a base, identical code, code slowed by real extra work) it runs, as their
+documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, and `asv continuous`
+(which compares two commits itself). Threads and allocator are as they come. Needs `pip install asv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mnv1.compare.plan import described, regression_cases
+from mnv1.compare.stored import StoredError, append_line, read_ledger
+from mnv1.report.other_tools import other_tools_table
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ("pytest-benchmark", "asv")
+
+# What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
+CASES = """\
+import json
+from pathlib import Path
+
+from mnv1.compare.worker import Side
+
+ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text())
+EXTRA = {extra}
+
+
+def callable_of(case):
+    import torch
+
+    side = Side(torch.get_num_threads())
+    side.do_prepare(case, ABOUT[case])
+    return side.slowed(case, EXTRA)
+"""
+PYTEST = """\
+import pytest
+from .cases import ABOUT, callable_of
+
+
+@pytest.mark.parametrize("case", ABOUT)
+def test_case(benchmark, case):
+    benchmark(callable_of(case))
+"""
+ASV = """\
+from .cases import ABOUT, callable_of
+
+
+class Case:
+    params = list(ABOUT)
+
+    def setup(self, case):
+        self.call = callable_of(case)
+
+    def time_case(self, case):
+        self.call()
+"""
+ASV_CONFIG = {
+    "version": 1,
+    "project": "cases",
+    "repo": ".",
+    "branches": ["main"],
+    "environment_type": "virtualenv",
+    "pythons": [f"{sys.version_info.major}.{sys.version_info.minor}"],
+    "benchmark_dir": "benchmarks",
+    # Nothing to build: what is timed is in the benchmarks' folder, and torch comes from this interpreter's packages.
+    "build_command": [],
+    "install_command": [],
+    "uninstall_command": [],
+    "matrix": {},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool said of one comparison."""
+
+    red: bool
+    flagged: int
+    cases: int
+
+
+class ToolError(Exception):
+    """A tool did not run; the message is one line for the user."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line. Returns 2 when a tool cannot be run."""
+    parser = argparse.ArgumentParser(description="What other tools say of identical code and of code that is slower.")
+    parser.add_argument("--ledger", type=Path, required=True, help="append a line of JSON for each comparison")
+    parser.add_argument("--tools", default=",".join(TOOLS), help=f"comma-separated (default: {','.join(TOOLS)})")
+    parser.add_argument("--runs", type=int, default=1, help="comparisons of each kind, 0: only render (default: 1)")
+    parser.add_argument("--self-tests", type=Path, help="ledger of this suite's own comparisons, for the table")
+    parser.add_argument("--out", type=Path, help="write a table of all lines of the ledger to this file")
+    parser.add_argument("--slowdown", type=float, default=0.05, help="share of more work (default: 0.05)")
+    parser.add_argument("--precisions", default="fp32,amp", help="comma-separated (default: fp32,amp)")
+    args = parser.parse_args(argv)
+    tools = args.tools.split(",")
+    if set(tools) - set(TOOLS):
+        parser.error(f"--tools: unknown value in {args.tools!r}; valid values: {', '.join(TOOLS)}")
+    if "asv" in tools and find_spec("asv") is None:
+        parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
+    cases = {case.id: described(case) for case in regression_cases("cpu", tuple(args.precisions.split(",")))}
+    try:
+        with tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder:
+            scratch = Scratch(Path(folder), cases, args.slowdown)
+            for tool in tools:
+                for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:
+                    start = time.monotonic()
+                    answer = (pytest_benchmark if tool == "pytest-benchmark" else asv)(scratch, code)
+                    slowdown = args.slowdown if code == "slower" else 0.0
+                    line = {"tool": tool, "code": code, "slowdown": slowdown, **vars(answer)}
+                    line["wall_time"] = round(time.monotonic() - start, 1)
+                    append_line(args.ledger, line)
+                    print(line, flush=True)
+        answers = [json.loads(line) for line in args.ledger.read_text(encoding="utf8").splitlines()]
+        table = other_tools_table(answers, read_ledger(args.self_tests) if args.self_tests else [])
+    except OSError as error:
+        print(f"error: {args.ledger}: cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    except (ToolError, StoredError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(table + "\n", encoding="utf8")
+    return 0
+
+
+class Scratch:
+    """A repository with a commit `base`, the same code as `identical`, and `slower`."""
+
+    def __init__(self, root: Path, cases: Mapping[str, object], slowdown: float) -> None:
+        self.root, self.cases = root, len(cases)
+        benchmarks = root / "benchmarks"
+        benchmarks.mkdir()
+        for name, text in (
+            ("benchmarks/__init__.py", ""),
+            ("benchmarks/cases.json", json.dumps(cases)),
+            ("benchmarks/asv_cases.py", ASV),
+            ("benchmarks/test_cases.py", PYTEST),
+            ("asv.conf.json", json.dumps(ASV_CONFIG)),
+            (".gitignore", ".asv/\n.benchmarks/\n__pycache__/\n"),
+        ):
+            (root / name).write_text(text)
+        self.run("git", "init", "-q", "-b", "main")
+        for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
+            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra))
+            self.run("git", "add", "-A")
+            who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
+            self.run("git", *who, "commit", "-q", "-m", code)
+            self.run("git", "tag", code)
+
+    def run(self, *command: str, allowed: tuple[int, ...] = (0,)) -> tuple[int, str]:
+        """Exit status and output of a command in the repository. Raises `ToolError` for any other exit status."""
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "ASV_PYTHONPATH": os.pathsep.join(_packages())}
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        if done.returncode not in allowed:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
+            raise ToolError(f"{' '.join(command[:4])} …: exit status {done.returncode}: {last[0]}")
+        return done.returncode, done.stdout + done.stderr
+
+
+def _packages() -> Iterator[str]:
+    """Where this package and torch are, for interpreters that asv makes."""
+    yield str(ROOT)
+    yield from (path for path in sys.path if path.endswith("site-packages"))
+
+
+def pytest_benchmark(scratch: Scratch, code: str) -> Answer:
+    """A saved run of the base, then one of the other code that fails when a median is 5 % above it."""
+    here = ("-q", "-c", "/dev/null", "--rootdir", ".", "benchmarks/test_cases.py")
+    command = (sys.executable, "-m", "pytest", *here, "--benchmark-autosave")
+    scratch.run("git", "checkout", "-q", "base")
+    scratch.run(*command)
+    scratch.run("git", "checkout", "-q", code)
+    status, output = scratch.run(*command, "--benchmark-compare", "--benchmark-compare-fail=median:5%", allowed=(0, 1))
+    flagged = len(re.findall(r"Field 'median' has failed PercentageRegressionCheck", output))
+    if status and not flagged:
+        raise ToolError("pytest-benchmark failed and named no case: run it by hand")
+    return Answer(bool(status), flagged, scratch.cases)
+
+
+def asv(scratch: Scratch, code: str) -> Answer:
+    """`asv continuous` of the base and the other code, at a factor of 1.05."""
+    scratch.run("git", "checkout", "-q", "main")
+    scratch.run(sys.executable, "-m", "asv", "machine", "--yes")
+    command = (sys.executable, "-m", "asv", "continuous", "--factor", "1.05", "--show-stderr", "base", code)
+    status, output = scratch.run(*command, allowed=(0, 1))
+    if "failed" in output and "Case.time_case" not in output:
+        raise ToolError("asv measured nothing: run it by hand")
+    return Answer(bool(status), len(re.findall(r"^\|?\s*\+\s", output, re.MULTILINE)), scratch.cases)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

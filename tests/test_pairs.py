@@ -1,0 +1,120 @@
+"""Pairs of real processes that misbehave; none of them imports torch."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv1.compare.pairs import Pairs, WorkerDiedError, WorkerError, WrongCodeError, log_ratio, shuffled
+from mnv1.compare.sides import UNDER_TEST, Side
+
+WORKER = Path(__file__).parent / "faulty_side.py"
+
+
+@pytest.fixture
+def pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(Side, "hashes", {})  # these workers load no code
+
+    def made(head="", timeout=20.0):
+        sides = []
+        for name, fault in (("base", ""), ("head", head)):
+            root = tmp_path / name
+            (root / "mnv1").mkdir(parents=True)
+            for file in UNDER_TEST:
+                (root / file).write_text("")
+            (root / "fault").write_text(fault)
+            sides.append(Side(name, "0" * 40, root, sys.executable))
+        return Pairs(sides, threads=1, timeout=timeout, worker=WORKER)
+
+    yield made
+    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_both_sides_answer_with_the_same_hash_seed_and_end(pairs):
+    opened = pairs()
+    with opened(7) as pair:
+        answers = [pair.ask(side, do="sample", case="x") for side in ("base", "head")]
+        assert all(psutil.pid_exists(one["pid"]) for one in answers)
+    assert [one["seed"] for one in answers] == ["7", "7"]
+    assert not any(psutil.pid_exists(one["pid"]) for one in answers)
+    assert opened.proofs == {"base": {"torch": "1"}, "head": {"torch": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("dies", WorkerDiedError, r"^head: its process died of SIGSEGV at: sample x"),
+        ("exits", WorkerDiedError, r"^head: its process ended with status 3 at: sample x: a library says: goodbye$"),
+        ("hangs", WorkerError, r"^head: no answer within 1 s to: sample x$"),
+        ("garbage", WorkerError, r"^head: its process wrote 'Segmentation fault\\n' and not a JSON object$"),
+        ("list", WorkerError, r"^head: its process wrote '\[1, 2\]\\n' and not a JSON object$"),
+        ("raises", WorkerError, r"^head: x: RuntimeError: no kernel$"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_leaves_no_process(pairs, fault, error, message):
+    opened = pairs(fault, timeout=1.0 if fault == "hangs" else 20.0)
+    with pytest.raises(error, match=message), opened(0) as pair:
+        pair.ask("head", do="sample", case="x")
+
+
+def test_what_a_case_raises_while_it_is_prepared_is_an_answer(pairs):
+    with pairs("raises")(0) as pair:
+        assert pair.ask("head", do="prepare", case="x") == {"error": "RuntimeError: no kernel"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("elsewhere", r"^head: mnv1.model was loaded from /usr/lib/mnv1/model.py, not from "),
+        ("nothing", r"^head: the code under test was not loaded$"),
+        ("unloadable", r"^head: its code cannot be loaded: ImportError: no$"),
+    ],
+)
+def test_a_side_that_runs_other_code_is_refused(pairs, fault, message):
+    with pytest.raises(WrongCodeError, match=message), pairs(fault)(0):
+        pass
+
+
+def test_a_torch_that_changes_on_the_way_is_refused(pairs):
+    opened = pairs("fickle")
+    with opened(0):
+        pass
+    with (
+        pytest.raises(WrongCodeError, match=r"^head: its interpreter or torch changed while it was measured$"),
+        opened(1),
+    ):
+        pass
+
+
+def test_an_interpreter_that_vanished(pairs):
+    base, head = pairs()._sides
+    gone = replace(head, python="/nonexistent/python")
+    message = r"^head: /nonexistent/python cannot be started: No such file or directory$"
+    with pytest.raises(WorkerError, match=message), Pairs((base, gone), 1, worker=WORKER)(0):
+        pass
+
+
+times = st.lists(st.floats(1e-6, 10.0), min_size=2, max_size=2)
+
+
+@given(st.lists(st.fixed_dictionaries({"base": times, "head": times}), min_size=2, max_size=8))
+def test_exchanging_the_sides_turns_the_ratio_around(blocks):
+    exchanged = [{"base": one["head"], "head": one["base"]} for one in blocks]
+    assert log_ratio(exchanged) == pytest.approx(-log_ratio(blocks), abs=2e-6)
+
+
+def test_a_disturbed_block_does_not_count():
+    steady = {"base": [1.0, 1.0], "head": [1.05, 1.05]}
+    disturbed = {"base": [1.0, 1.0], "head": [9.0, 9.0]}
+    assert log_ratio([steady] * 5 + [disturbed]) == log_ratio([steady] * 6)
+
+
+def test_orders_differ_between_pairs_but_not_between_sides():
+    cases = [f"case-{n}" for n in range(20)]
+    assert shuffled(cases, 3) == shuffled(cases, 3)
+    assert shuffled(cases, 3) != shuffled(cases, 4)
+    assert sorted(shuffled(cases, 3)) == sorted(cases)

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mnv1.compare.stored import StoredError, append_line, read, read_ledger, to_confirm, write
+from tests.simulated_pairs import CASES, entry
+
+
+def test_a_comparison_comes_back_as_it_was_stored(tmp_path):
+    content = entry(tmp_path)
+    path = tmp_path / "new" / "one.json"
+    write(path, content)
+    assert read(path) == json.loads(json.dumps(content))
+    assert not list(path.parent.glob("*.part"))
+    for seed in (1, 2):
+        append_line(tmp_path / "ledger.jsonl", entry(tmp_path, seed))
+    assert [one["first"] for one in read_ledger(tmp_path / "ledger.jsonl")] == [
+        entry(tmp_path, seed)["first"] for seed in (1, 2)
+    ]
+
+
+def test_raw_samples_give_the_stored_ratios(tmp_path):
+    from mnv1.compare.pairs import log_ratio
+
+    content = entry(tmp_path)
+    raw = [one for one in content["raw"] if one["case"] == "case-0" and one["stage"] == 1]
+    assert [log_ratio(one["blocks"]) for one in raw] == content["first"]["case-0"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"is damaged, no JSON: restore it, or make it anew$"),
+        ("[]", r"is no comparison of schema 1: make it with compare_revisions.py$"),
+        ('{"schema": 99, "verdicts": {}}', r"is no comparison of schema 1"),
+    ],
+)
+def test_damaged_files(tmp_path, content, message):
+    path = tmp_path / "one.json"
+    path.write_text(content)
+    with pytest.raises(StoredError, match=rf"^{path}: {message}"):
+        read(path)
+
+
+def test_a_damaged_line_of_a_ledger_is_named(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    append_line(path, entry(tmp_path))
+    with path.open("a") as file:
+        file.write('{"schema": 1, "verd')
+    with pytest.raises(StoredError, match=r"ledger.jsonl, line 2: is damaged"):
+        read_ledger(path)
+
+
+def test_missing_empty_binary_and_unwritable(tmp_path):
+    with pytest.raises(StoredError, match="cannot be read: No such file"):
+        read(tmp_path / "none.json")
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(StoredError, match="the ledger is empty: add runs with"):
+        read_ledger(tmp_path / "empty")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StoredError, match="is not a text file"):
+        read(tmp_path / "binary")
+    for store in (write, append_line):
+        with pytest.raises(StoredError, match=r"cannot be written: (Not a directory|File exists)"):
+            store(tmp_path / "empty" / "one.json", {})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_nothing_but_one_error_comes_of_garbage(tmp_path, content):
+    path = tmp_path / "garbage"
+    path.write_bytes(content)
+    for reader in (read, read_ledger):
+        with pytest.raises(StoredError):
+            reader(path)
+
+
+def test_what_another_machine_should_confirm(tmp_path):
+    assert to_confirm(entry(tmp_path)) == {}
+    slower = entry(tmp_path, slower={"case-3": 0.05}, head_facts={"peak_memory": 1000})
+    assert list(to_confirm(slower)) == ["case-3"]
+    assert to_confirm(slower)["case-3"] == slower["first"]["case-3"]
+    assert set(to_confirm(entry(tmp_path, head_facts={"peak_memory": 2000}))) == set(CASES)
+    uniform = entry(tmp_path, slower=dict.fromkeys(CASES, 0.02), spread=0.005)
+    assert set(to_confirm(uniform)) == set(CASES)
