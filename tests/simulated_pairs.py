@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -61,12 +62,9 @@ def run(seed=0, extra=None, earlier=None, plan=PLAN, cases=CASES, slow_pair=None
     return compare(cases, open_pair, plan, Rules(), extra, earlier, now=lambda: 0.0), pairs
 
 
-def entry(folder, seed=0, extra=None, quick=False, wall_time=250.0, **how):
-    """A simulated self-test as a ledger holds it; `folder` gets a copy of its code."""
-    for name in UNDER_TEST:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("")
+def entry(seed=0, extra=None, quick=False, wall_time=250.0, **how):
+    """A simulated self-test as a ledger holds it."""
     found, _ = run(seed, extra, **how)
     found.wall_time = wall_time
-    sides = [Side(name, "0" * 40, folder, "python") for name in ("base", "head")]
+    sides = [Side(name, "0" * 40, Path(name), "python", dict.fromkeys(UNDER_TEST, "0")) for name in ("base", "head")]
     return document(found, sides, {}, {"self_test": True, "quick": quick, "injected": extra or {}})

@@ -16,9 +16,7 @@ WORKER = Path(__file__).parent / "faulty_side.py"
 
 
 @pytest.fixture
-def pairs(tmp_path, monkeypatch):
-    monkeypatch.setattr(Side, "hashes", {})  # these workers load no code
-
+def pairs(tmp_path):
     def made(head="", timeout=20.0):
         sides = []
         for name, fault in (("base", ""), ("head", head)):
@@ -27,7 +25,7 @@ def pairs(tmp_path, monkeypatch):
             for file in UNDER_TEST:
                 (root / file).write_text("")
             (root / "fault").write_text(fault)
-            sides.append(Side(name, "0" * 40, root, sys.executable))
+            sides.append(Side(name, "0" * 40, root, sys.executable, dict.fromkeys(UNDER_TEST, "0")))
         return Pairs(sides, threads=1, timeout=timeout, worker=WORKER)
 
     yield made

@@ -16,13 +16,12 @@ SIZES = (8, 10)
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("code")
+def ledger():
     slowed = dict.fromkeys(list(CASES)[:12], 0.05)
     return [
-        *(entry(folder, seed, wall_time=200.0 + 10 * seed) for seed in range(4)),
-        *(entry(folder, 10 + seed, extra=slowed, wall_time=400.0) for seed in range(2)),
-        entry(folder, 20, quick=True, wall_time=100.0),
+        *(entry(seed, wall_time=200.0 + 10 * seed) for seed in range(4)),
+        *(entry(10 + seed, extra=slowed, wall_time=400.0) for seed in range(2)),
+        entry(20, quick=True, wall_time=100.0),
     ]
 
 
@@ -44,9 +43,9 @@ def test_resampled_identical_code_gives_hardly_any_alarm(ledger, by_run):
     assert found.flagged <= 0.001 * found.verdicts
 
 
-def test_resampling_sees_an_alarm_where_there_is_one(tmp_path):
+def test_resampling_sees_an_alarm_where_there_is_one():
     """Pairs that are all slow in one case, unless the sides are exchanged at random: which is what `by_run` leaves."""
-    biased = [entry(tmp_path, seed, slower={"case-3": 0.06}) for seed in range(2)]
+    biased = [entry(seed, slower={"case-3": 0.06}) for seed in range(2)]
     assert alarms(pool_of(biased), SIZES, 50, RULES, seed=1, by_run=True).alarmed >= 45
     assert alarms(pool_of(biased), SIZES, 50, RULES, seed=1, by_run=False).alarmed <= 2
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mnv1.compare.sides import UNDER_TEST, Side, SideError, make_side, merge_base, resolve, what_is_wrong
+from mnv1.compare.sides import UNDER_TEST, Side, SideError, hashes_of, make_side, merge_base, resolve, what_is_wrong
 from tests.conftest import ROOT
 
 
@@ -105,4 +105,8 @@ def test_the_code_that_is_loaded_is_checked(repository, tmp_path):
     assert what_is_wrong(side, changed) == "head: mnv1/model.py changed while it was measured"
     elsewhere = {"files": right["files"] | {"mnv1.model": [str(ROOT / "mnv1/model.py"), "other"]}}
     assert "was loaded from" in what_is_wrong(side, elsewhere)
+    (side.root / "mnv1/model.py").write_text("# edited in the copy")
+    now = hashes_of(side.root)["mnv1/model.py"]
+    edited = {"files": right["files"] | {"mnv1.model": [str(side.root / "mnv1/model.py"), now]}}
+    assert what_is_wrong(side, edited) == "head: mnv1/model.py changed while it was measured"
     assert what_is_wrong(Side("head", "", side.root, ""), {}) == "head: the code under test was not loaded"

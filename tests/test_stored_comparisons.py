@@ -9,22 +9,20 @@ from tests.simulated_pairs import CASES, entry
 
 
 def test_a_comparison_comes_back_as_it_was_stored(tmp_path):
-    content = entry(tmp_path)
+    content = entry()
     path = tmp_path / "new" / "one.json"
     write(path, content)
     assert read(path) == json.loads(json.dumps(content))
     assert not list(path.parent.glob("*.part"))
     for seed in (1, 2):
-        append_line(tmp_path / "ledger.jsonl", entry(tmp_path, seed))
-    assert [one["first"] for one in read_ledger(tmp_path / "ledger.jsonl")] == [
-        entry(tmp_path, seed)["first"] for seed in (1, 2)
-    ]
+        append_line(tmp_path / "ledger.jsonl", entry(seed))
+    assert [one["first"] for one in read_ledger(tmp_path / "ledger.jsonl")] == [entry(seed)["first"] for seed in (1, 2)]
 
 
-def test_raw_samples_give_the_stored_ratios(tmp_path):
+def test_raw_samples_give_the_stored_ratios():
     from mnv1.compare.pairs import log_ratio
 
-    content = entry(tmp_path)
+    content = entry()
     raw = [one for one in content["raw"] if one["case"] == "case-0" and one["stage"] == 1]
     assert [log_ratio(one["blocks"]) for one in raw] == content["first"]["case-0"]
 
@@ -46,7 +44,7 @@ def test_damaged_files(tmp_path, content, message):
 
 def test_a_damaged_line_of_a_ledger_is_named(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    append_line(path, entry(tmp_path))
+    append_line(path, entry())
     with path.open("a") as file:
         file.write('{"schema": 1, "verd')
     with pytest.raises(StoredError, match=r"ledger.jsonl, line 2: is damaged"):
@@ -77,11 +75,11 @@ def test_nothing_but_one_error_comes_of_garbage(tmp_path, content):
             reader(path)
 
 
-def test_what_another_machine_should_confirm(tmp_path):
-    assert to_confirm(entry(tmp_path)) == {}
-    slower = entry(tmp_path, slower={"case-3": 0.05}, head_facts={"peak_memory": 1000})
+def test_what_another_machine_should_confirm():
+    assert to_confirm(entry()) == {}
+    slower = entry(slower={"case-3": 0.05}, head_facts={"peak_memory": 1000})
     assert list(to_confirm(slower)) == ["case-3"]
     assert to_confirm(slower)["case-3"] == slower["first"]["case-3"]
-    assert set(to_confirm(entry(tmp_path, head_facts={"peak_memory": 2000}))) == set(CASES)
-    uniform = entry(tmp_path, slower=dict.fromkeys(CASES, 0.02), spread=0.005)
+    assert set(to_confirm(entry(head_facts={"peak_memory": 2000}))) == set(CASES)
+    uniform = entry(slower=dict.fromkeys(CASES, 0.02), spread=0.005)
     assert set(to_confirm(uniform)) == set(CASES)

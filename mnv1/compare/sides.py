@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,8 @@ class Side:
     root: Path
     """Holds the folder `mnv1`."""
     python: str
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of each of its files under test."""
-        return {name: hashlib.sha256((self.root / name).read_bytes()).hexdigest() for name in UNDER_TEST}
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file of the copy as it was made, by its path below `root`."""
 
 
 def make_side(name: str, revision: str | None, repository: Path, folder: Path, python: str = sys.executable) -> Side:
@@ -67,7 +64,13 @@ def make_side(name: str, revision: str | None, repository: Path, folder: Path, p
     if missing:
         raise SideError(f"{name} ({revision or found}): lacks {', '.join(missing)}, so it cannot be compared")
     _check_interpreter(name, python)
-    return Side(name, found, root, python)
+    return Side(name, found, root, python, hashes_of(root))
+
+
+def hashes_of(root: Path) -> dict[str, str]:
+    """SHA-256 of each Python file below a folder."""
+    files = sorted(root.rglob("*.py"))
+    return {file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _archive(revision: str, found: str, repository: Path) -> bytes:
@@ -109,7 +112,7 @@ def what_is_wrong(side: Side, proof: Mapping[str, Any]) -> str | None:
         if side.root.resolve() not in file.resolve().parents:
             return f"{side.name}: {name} was loaded from {file}, not from {side.root}"
         relative = file.resolve().relative_to(side.root.resolve()).as_posix()
-        if side.hashes.get(relative, digest) != digest:
+        if side.hashes.get(relative) != digest:
             return f"{side.name}: {relative} changed while it was measured"
     if not {"mnv1.model", "mnv1.blocks"} <= set(loaded):
         return f"{side.name}: the code under test was not loaded"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv1.compare.comparison import Comparison
-from mnv1.compare.sides import Side
+from mnv1.compare.sides import UNDER_TEST, Side
 
 SCHEMA = 1
 
@@ -26,7 +26,8 @@ def document(
         "schema": SCHEMA,
         "about": dict(about),
         "sides": {
-            side.name: {"revision": side.revision, "files": side.hashes, **proofs.get(side.name, {})} for side in sides
+            side.name: {"revision": side.revision, "files": _under_test(side), **proofs.get(side.name, {})}
+            for side in sides
         },
         "exit_status": found.exit_status,
         "wall_time": round(found.wall_time, 1),
@@ -90,6 +91,10 @@ def to_confirm(stored: Mapping[str, Any]) -> dict[str, list[float]]:
         return first
     chosen = [name for name, verdict in stored["verdicts"].items() if verdict["word"] == "SLOWER"]
     return {name: first[name] for name in first if name in {*chosen, *stored["more_memory"]}}
+
+
+def _under_test(side: Side) -> dict[str, str]:
+    return {name: side.hashes[name] for name in UNDER_TEST if name in side.hashes}
 
 
 def _text(path: Path) -> str:
