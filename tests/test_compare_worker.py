@@ -25,7 +25,7 @@ def log():
 def side(log):
     """Without `__init__`, which sets this process's threads and ends its garbage collection."""
     made = Side.__new__(Side)
-    made.torch, made.traffic = torch, {}
+    made.torch, made.traffic, made.copies = torch, {}, {}
     made.calls = {"case": (Counter(log), "cpu")}
     return made
 
@@ -53,8 +53,13 @@ def test_injected_work_below_a_call_is_memory_traffic(side, log, monkeypatch):
     assert bool((target == source).all()), "the copies were made"
 
 
-def test_copies_are_at_least_one(side):
-    assert side._copies("case", 0.001) >= 1
+def test_copies_take_as_long_as_the_share_of_a_call(side, monkeypatch):
+    """The first copy takes 3 ms and each further one 1 ms, a call 100 ms."""
+    monkeypatch.setattr(Side, "_typical", lambda _, case, copies: 0.002 + 0.001 * copies if copies else 0.1)
+    assert side._copies("case", 0.1) == pytest.approx(8, abs=1)
+    assert side._copies("case", 0.001) == 1, "never none"
+    monkeypatch.setattr(Side, "_typical", lambda *_: pytest.fail("it is found once for a case"))
+    assert side._copies("case", 0.001) == 1
 
 
 def test_slowed_calls_copy_after_each_call(side, log, monkeypatch):

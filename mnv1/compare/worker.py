@@ -12,13 +12,13 @@ import gc
 import hashlib
 import importlib
 import json
-import math
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 Request = dict[str, Any]
@@ -65,6 +65,8 @@ class Side:
         """By case: what is called, and the device that it runs on."""
         self.traffic: dict[str, tuple[Any, Any]] = {}
         """By device: what injected memory traffic copies, and where to."""
+        self.copies: dict[tuple[str, float], int] = {}
+        """By case and share of a call: how many copies take as long."""
         gc.collect()
         gc.disable()
 
@@ -140,21 +142,34 @@ class Side:
         return self.traffic[device]
 
     def _copies(self, case: str, share: float) -> int:
-        """How many copies take about as long as a share of a call."""
+        """How many copies take about as long as a share of a call; found once for a case."""
+        if (case, share) not in self.copies:
+            call_time = self._typical(case, 0)
+            number = 1
+            # The first copy after a call is slow, because its memory has left the caches: time as many as there will be.
+            for _ in range(3):
+                each = self._typical(case, number) / number
+                number = max(1, round(share * call_time / each))
+            self.copies[case, share] = number
+        return self.copies[case, share]
+
+    def _typical(self, case: str, copies: int) -> float:
+        """The median seconds of a call, or of so many copies right after a call."""
         call, device = self.calls[case]
         source, target = self._traffic(device)
         wait: Callable[[], None] = self._wait(device)
-        works: tuple[Call, Call] = (call, lambda: target.copy_(source))
-        best = [math.inf] * 2
-        for _ in range(5):
-            # In turns: the call leaves the caches to the copy as it will find them.
-            for place, work in enumerate(works):
-                wait()
-                start = time.perf_counter()
-                work()
-                wait()
-                best[place] = min(best[place], time.perf_counter() - start)
-        return max(1, round(share * best[0] / best[1]))
+        seconds = []
+        for _ in range(7):
+            call()
+            wait()
+            start = time.perf_counter()
+            if not copies:
+                call()
+            for _ in range(copies):
+                target.copy_(source)
+            wait()
+            seconds.append(time.perf_counter() - start)
+        return median(seconds)
 
     def _subject(self, about: Request) -> tuple[Call, Any]:
         """The call of a block or network under test, and its module."""
