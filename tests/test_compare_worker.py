@@ -55,7 +55,7 @@ def test_injected_work_below_a_call_is_memory_traffic(side, log, monkeypatch):
 
 def test_copies_take_as_long_as_the_share_of_a_call(side, monkeypatch):
     """The first copy takes 3 ms and each further one 1 ms, a call 100 ms."""
-    monkeypatch.setattr(Side, "_typical", lambda _, case, copies: 0.002 + 0.001 * copies if copies else 0.1)
+    monkeypatch.setattr(Side, "_typical", lambda _side, _case, copies: 0.002 + 0.001 * copies if copies else 0.1)
     assert side._copies("case", 0.1) == pytest.approx(8, abs=1)
     assert side._copies("case", 0.001) == 1, "never none"
     monkeypatch.setattr(Side, "_typical", lambda *_: pytest.fail("it is found once for a case"))

@@ -146,7 +146,7 @@ class Side:
         if (case, share) not in self.copies:
             call_time = self._typical(case, 0)
             number = 1
-            # The first copy after a call is slow, because its memory has left the caches: time as many as there will be.
+            # The first copy after a call is slow, its memory has left the caches: time as many as there will be.
             for _ in range(3):
                 each = self._typical(case, number) / number
                 number = max(1, round(share * call_time / each))
