@@ -33,7 +33,7 @@ layer-a  SAME       +0.0 % [-0.2 %, +0.2 %]    +0.4 %        8        90 % inter
 model-c: MORE MEMORY, peak memory 1.00 MiB → 2.00 MiB (exact)
 model-c: operators 1,083 → 1,084 (exact)
 layer-d: not compared, base: AttributeError: no conv_dw
-all cases together: +1.7 % [-1.1 %, +4.5 %]
+all cases together: +1.7 % [-1.4 %, +4.8 %]
 control gemm: +0.0 % [-0.2 %, +0.2 %]
 result: a confirmed regression (1 SLOWER, 1 SAME, 1 UNDECIDED; 3:41 min)"""
 
