@@ -280,7 +280,7 @@ def merge(tmp_path):
         git("init", "--quiet", cwd=folder)
         git("add", "--all", cwd=folder)
         git("commit", "--quiet", "-m", "base", cwd=folder)
-        (folder / changed).parent.mkdir(exist_ok=True)
+        (folder / changed).parent.mkdir(parents=True, exist_ok=True)
         (folder / changed).write_text("changed\n")
         git("add", "--all", cwd=folder)
         git("commit", "--quiet", "-m", "head", cwd=folder)
@@ -321,7 +321,8 @@ def test_each_side_gets_its_own_packages_where_these_changed(merge):
     assert base != head
 
 
-def test_what_a_comparison_does_not_run_is_not_compared(merge):
-    output, calls, _ = merge("docs/ci.md", 1)
+@pytest.mark.parametrize("changed", ["docs/ci.md", "mnv1/report/page.py"])
+def test_what_a_comparison_does_not_run_is_not_compared(merge, changed):
+    output, calls, _ = merge(changed, 1)
     assert output == "status=unchanged\n"
     assert calls == []

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from mnv1.history.changes import Change
 from mnv1.history.series import TOGETHER, Run
 
-
 _KINDS = {"standard": "standard", "separable": "separable", "depthwise": "separable", "pointwise": "separable"}
 """The kind of a comparison's cases that covers each kind."""
 
