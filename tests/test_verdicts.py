@@ -121,6 +121,10 @@ def test_controls_that_differ_or_scatter_make_a_run_unusable():
     ]
     (line,) = unusable({"copy": [0.1, -0.1, 0.08, -0.09, 0.1, -0.1, 0.05, -0.05]}, RULES)
     assert line.startswith("control copy scatters by ")
+    assert unusable({"python": [0.1, -0.1, 0.08, -0.09, 0.1, -0.1, 0.05, -0.05]}, RULES) == []
+    assert unusable({"python": [0.1, 0.12, 0.11, 0.1, 0.12, 0.11, 0.1, 0.12]}, RULES) == [
+        "control python differs between the sides by +11.6 %"
+    ]
 
 
 def test_too_few_pairs():
