@@ -18,8 +18,8 @@ from scipy import stats
 Word = Literal["SLOWER", "FASTER", "SAME", "UNDECIDED"]
 
 FICKLE = frozenset({"python"})
-"""Controls whose time depends on where a process happens to lie in memory: two processes of the same Python loop differed
-by up to 10 % where no case did. They must not differ between the sides, but may scatter."""
+"""Controls whose time depends on where a process happens to lie in memory: processes of the same Python loop differed by
+up to 10 % where no case did. They must not differ between the sides, but may scatter."""
 
 Ratios = Sequence[float]
 """Of one case: ln(head / base), one for each pair of processes."""
