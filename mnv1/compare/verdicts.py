@@ -18,7 +18,7 @@ from scipy import stats
 Word = Literal["SLOWER", "FASTER", "SAME", "UNDECIDED"]
 
 FICKLE = frozenset({"python"})
-"""Controls whose time depends on where a process happens to lie in memory: processes of the same Python loop differed by
+"""Controls whose time depends on where a process lies in memory: processes of the same Python loop differed by
 up to 10 % where no case did. They must not differ between the sides, but may scatter."""
 
 Ratios = Sequence[float]
