@@ -19,8 +19,8 @@ import pandas as pd
 SOURCES: dict[str, str] = {
     "paper": "Howard et al. 2017, MobileNets, arXiv 1704.04861, all of its tables, and the figures in its text",
     "tensorflow": "the table of checkpoints of 2018-02-22 in tensorflow/models, research/slim/nets/mobilenet_v1.md",
-    "article": "an article in Chinese that builds MobileNetV1 in PyTorch from scratch (“从零实现MobileNet V1”), every figure "
-    "that it states",
+    "article": "an article in Chinese that builds MobileNetV1 in PyTorch, “从零实现MobileNet V1”, every statement that can "
+    "be checked",
 }
 """Who states the claims: the file's name without its ending, and the source in words."""
 
@@ -65,7 +65,9 @@ def claims(folder: Path | None = None) -> tuple[Claim, ...]:
     for source in SOURCES:
         for claim in _read((folder or files(__package__)) / f"{source}.csv", source):
             if claim.id in found:
-                raise PublishedError(f"{source}.csv: the id {claim.id!r} occurs twice; give each claim an id of its own")
+                raise PublishedError(
+                    f"{source}.csv: the id {claim.id!r} occurs twice; give each claim an id of its own"
+                )
             found[claim.id] = claim
     return tuple(found.values())
 
@@ -107,7 +109,11 @@ def _claim(row: Mapping[str | None, str | list[str] | None], source: str) -> Cla
         if not valid:
             raise ValueError(f"{name} must be a positive number, not {text[name]!r}")
     return Claim(
-        *(text[name] for name in ("id", "source", "where", "quantity", "subject")),
+        id=text["id"],
+        source=source,
+        where=text["where"],
+        quantity=text["quantity"],
+        subject=text["subject"],
         alpha=float(text["alpha"] or 1),
         resolution=int(float(text["resolution"] or 224)),
         stated=text["stated"],
