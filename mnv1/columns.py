@@ -4,7 +4,7 @@ ABOUT_RUN = {"run", "environment"}
 """Columns that every table has: which run a row is of."""
 
 TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
-"""Values of `measures` for training steps (forward, backward, optimizer); they have the facts of latency and speedup."""
+"""Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""
 
 COLUMNS: dict[str, str] = {
     "run": "file name of the stored run, without its ending",

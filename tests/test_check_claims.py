@@ -57,8 +57,8 @@ def test_terminal_table():
         y        4,866 M MACs   4,867   differs     the fully connected layer left out
         z        under 1 times          needs       needs `weights`
 
-        Of 3 published figures 1 is reproduced, 1 differs, 0 were measured and 1 needs data, weights or a measurement that \
-are not here.
+        Of 3 published figures 1 is reproduced, 1 differs, 0 were measured and 1 needs data, weights or a measurement \
+that are not here.
         """
     )
 
@@ -66,15 +66,18 @@ are not here.
 def test_markdown_opens_with_the_counts_and_has_a_table_a_verdict():
     text = markdown(FEW)
     assert text.startswith("# Published figures, checked\n\nOf 3 published figures ")
-    assert dedent(
-        """\
+    assert (
+        dedent(
+            """\
         ## Differs (1)
 
         | claim | where | quantity | subject | stated | ours | why |
         | :-- | :-- | :-- | :-- | :-- | :-- | :-- |
         | y | Table 0 | MACs | MobileNetV1 (α 0.5) | 4,866 M MACs | 4,867 | the fully connected layer left out |
         """
-    ) in text
+        )
+        in text
+    )
     assert "## Measured" not in text
 
 

@@ -77,15 +77,15 @@ KNOWN = {
     "paper-t4-standard-macs": ("4867", "the fully connected layer left out"),
     "paper-t1-block13-depthwise-type": (
         "Conv dw / s1",
-        "with stride 2 there the network would have 533.8 M MACs, but the source's Tables 4, 6, 7, 8 state 569, which is "
-        "right with stride 1",
+        "with stride 2 there the network would have 533.8 M MACs, but the source's Tables 4, 6, 7, 8 state 569, which "
+        "is right with stride 1",
     ),
     "paper-t2-params-1x1": ("74.47", "BatchNorm and bias not counted"),
     "paper-t8-vgg16-macs": ("15470", "the fully connected layers left out"),
     "paper-t9-squeezenet-macs": ("833", "multiplications and additions counted apart"),
     "paper-t10-100-224-macs": ("568", "a classifier of 1000 classes counted"),
     "paper-planet-mobilenet-macs": ("577.72", "million written for billion"),
-    "paper-text-top1-alexnet": ("3", "the source's own figures in Table 9 give 60.2 - 57.2 = 3"),
+    "paper-text-top1-alexnet": ("3", "the source's own figures in Table 9 give 60.2 - 57.2 = 3.0"),
     "tensorflow-100-params": ("4.23", "three values for each channel of BatchNorm counted, not two"),
     **{
         f"tensorflow-075-{pixels}-macs": (ours, "the stem left out")
@@ -93,7 +93,8 @@ KNOWN = {
     },
     "tensorflow-025-192-macs": (
         "30",
-        "it does not fit its own row: 41 at 224 px scales to 30.2, 21 at 160 px scales to 30.1, 14 at 128 px scales to 31.2",
+        "it does not fit its own row: 41 at 224 px scales to 30.2, 21 at 160 px scales to 30.1, 14 at 128 px scales to "
+        "31.2",
     ),
     "article-stem-params": ("928", "BatchNorm not counted"),
     "article-block1-params": ("2528", "BatchNorm not counted, a bias in the depthwise convolution"),
@@ -122,12 +123,9 @@ def test_figures_for_which_several_reasons_fit_name_all():
 
 
 def test_a_block_that_nothing_explains_says_what_was_tried():
-    one = JUDGED["article-block13-params"]
-    assert one.why == (
-        f"{NONE} (BatchNorm not counted: 1,057,792; BatchNorm not counted, a bias in the depthwise convolution: 1,058,816; "
-        "BatchNorm not counted, a bias in both convolutions: 1,059,840; one standard convolution 1024→1024, BatchNorm not "
-        "counted: 9,437,184)"
-    )
+    why = JUDGED["article-block13-params"].why
+    assert why.startswith(f"{NONE} (BatchNorm not counted: 1,057,792; ")
+    assert why.endswith("; one standard convolution 1024→1024, BatchNorm not counted: 9,437,184)")
 
 
 @given(st.integers(min_value=1, max_value=3_000_000))
@@ -142,7 +140,13 @@ def test_a_reason_that_counts_gives_the_stated_figure_itself(number):
 
 def test_right_figures_stay_right():
     """The same sources are right more often than not, so that no rule may be loose or strict as a whole."""
-    for name in ("paper-t3-macs-rho", "paper-t6-050-macs", "paper-cost-ratio", "paper-layers", "article-classifier-params"):
+    for name in (
+        "paper-t3-macs-rho",
+        "paper-t6-050-macs",
+        "paper-cost-ratio",
+        "paper-layers",
+        "article-classifier-params",
+    ):
         assert JUDGED[name].verdict == "reproduced", name
     assert counts(JUDGED.values())["reproduced"] > counts(JUDGED.values())["differs"]
 
@@ -197,13 +201,34 @@ def test_a_source_that_contradicts_itself_is_told_so():
         ("AlexNet", 724_406_816, 60_965_224),
         ("VGG16", 15_470_264_320, 138_357_544),
         ("GoogLeNet", 1_582_671_872, 6_998_552),
-        ("SqueezeNet", 832_658_192, 1_248_424),
+        ("SqueezeNet", 832_667_936, 1_248_424),
     ],
 )
 def test_other_networks_are_counted(name, macs, params):
     layers = OTHERS[name]
     assert sum(layer.macs for layer in layers) == macs
     assert sum(layer.params for layer in layers) == params
+
+
+def test_other_networks_have_torchvisions_layers():
+    """All but AlexNet, which torchvision has in a later form; its GoogLeNet has 3x3 kernels where the paper has 5x5."""
+    torch = pytest.importorskip("torch")
+    models = pytest.importorskip("torchvision.models")
+    more = {"GoogLeNet": {"aux_logits": False, "init_weights": False}}
+    for name, build in {
+        "VGG16": models.vgg16,
+        "GoogLeNet": models.googlenet,
+        "SqueezeNet": models.squeezenet1_0,
+    }.items():
+        with torch.device("meta"):
+            network = build(weights=None, **more.get(name, {}))
+        theirs = [tuple(weight.shape) for weight in network.parameters() if weight.dim() > 1]
+        kernels = [3 if layer.kernel == 5 else layer.kernel for layer in OTHERS[name]]
+        ours = [
+            (layer.out_channels, layer.in_channels, *(() if layer.linear else (kernel, kernel)))
+            for layer, kernel in zip(OTHERS[name], kernels, strict=True)
+        ]
+        assert ours == theirs, name
 
 
 # What is measured
@@ -214,7 +239,11 @@ def one_of(name, *runs):
 
 
 def training(facts, **more):
-    return facts | {"measures": facts["measures"].replace("latency", "training").replace("speedup", "training speedup")} | more
+    return (
+        facts
+        | {"measures": facts["measures"].replace("latency", "training").replace("speedup", "training speedup")}
+        | more
+    )
 
 
 def profile_of(pointwise):
@@ -289,4 +318,4 @@ def test_stored_runs_come_newest_first_and_damaged_ones_are_named(store):
     runs, complaints = measured.stored_runs([old, new, bad])
     assert [run.cases["run"].iloc[0] for run in runs] == ["0002_new", "0001_old"]
     assert complaints[0].startswith(f"{bad}: damaged or truncated JSON")
-    assert one_of("article-epoch", *runs).why == "cannot be told from this: the intervals are too wide; by `0002_new`"
+    assert one_of("article-epoch", *runs).why == "holds; by `0002_new`"

@@ -55,16 +55,19 @@ def test_every_checkpoint_has_its_six_figures():
         (f"{{head}}\n{ROW},more", "damaged: line 2: it needs 10 cells"),
         ("{head}\npaper-x,paper,Table 1", "damaged: line 2: it needs 10 cells"),
         (f"{{head}}\n{ROW.replace('569', '')}", "damaged: line 2: stated is empty"),
-        (f"{{head}}\n{ROW.replace(',paper,', ',elsewhere,')}", "damaged: line 2: its source must be paper, not 'elsewhere'"),
+        (
+            f"{{head}}\n{ROW.replace(',paper,', ',elsewhere,')}",
+            "damaged: line 2: its source must be paper, not 'elsewhere'",
+        ),
         (f"{{head}}\n{ROW.replace('1.0', 'wide')}", "damaged: line 2: alpha must be a positive number, not 'wide'"),
         (f"{{head}}\n{ROW.replace('224', '-1')}", "damaged: line 2: resolution must be a positive number, not '-1'"),
-        (f'{{head}}\n"{ROW}', "damaged: line 2: unexpected end of data"),
+        (f'{{head}}\n"{ROW}', "damaged after line 1: unexpected end of data"),
         (f"{{head}}\n{ROW}\n{ROW}", "the id 'paper-x' occurs twice"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, text, message):
     (tmp_path / "paper.csv").write_text(text.format(head=",".join(COLUMNS)) + "\n")
-    with pytest.raises(PublishedError, match="paper.csv: ") as caught:
+    with pytest.raises(PublishedError, match=r"paper\.csv: ") as caught:
         claims(tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

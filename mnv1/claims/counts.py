@@ -156,7 +156,7 @@ def params(claim: Claim, published: Published) -> Fraction:
 
 
 def bias(claim: Claim) -> int:
-    """Elements of the bias that the article's `StandardConv` has in its convolution; this project's blocks have none."""
+    """Elements of the bias that the article's `StandardConv` has in its convolution; blocks here have none."""
     return layers_of(claim)[0].out_channels if claim.subject == STANDARD_CONV else 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Plain:
 
 
 def _linear(*sizes: int) -> list[Plain]:
-    return [Plain(size, following, 1, 1, linear=True) for size, following in zip(sizes, sizes[1:], strict=False)]
+    return [Plain(size, following, 1, 1, linear=True) for size, following in pairwise(sizes)]
 
 
 def _fire(side: int, in_channels: int, squeeze: int, expand: int) -> list[Plain]:

@@ -178,11 +178,12 @@ def _times_fewer(claim: Claim, published: Published) -> Iterator[Reading]:
 
 def _stated_by_source(claim: Claim, quantity: str, published: Published) -> Fraction | None:
     """What the same source states for another quantity of the claim's subject."""
-    size = (claim.alpha, claim.resolution)
+    same = (claim.source, quantity, claim.subject)
+    sizeless = claim.subject in (*OTHERS, STANDARD_CONV, CONV_DW)
     for one in published.values():
-        if (one.source, one.quantity, one.subject) == (claim.source, quantity, claim.subject):
-            if claim.subject in (*OTHERS, STANDARD_CONV, CONV_DW) or (one.alpha, one.resolution) == size:
-                return stated(one)
+        sized = sizeless or (one.alpha, one.resolution) == (claim.alpha, claim.resolution)
+        if sized and (one.source, one.quantity, one.subject) == same:
+            return stated(one)
     return None
 
 

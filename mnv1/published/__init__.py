@@ -19,8 +19,8 @@ import pandas as pd
 SOURCES: dict[str, str] = {
     "paper": "Howard et al. 2017, MobileNets, arXiv 1704.04861, all of its tables, and the figures in its text",
     "tensorflow": "the table of checkpoints of 2018-02-22 in tensorflow/models, research/slim/nets/mobilenet_v1.md",
-    "article": "an article in Chinese that builds MobileNetV1 in PyTorch, “从零实现MobileNet V1”, every statement that can "
-    "be checked",
+    "article": "an article in Chinese that builds MobileNetV1 in PyTorch, “从零实现MobileNet V1”, every statement "
+    "that can be checked",
 }
 """Who states the claims: the file's name without its ending, and the source in words."""
 
@@ -88,7 +88,7 @@ def _read(path: Path | Traversable, source: str) -> Iterator[Claim]:
             except ValueError as error:
                 raise PublishedError(f"{path}: damaged: line {reader.line_num}: {error}") from None
     except csv.Error as error:
-        raise PublishedError(f"{path}: damaged: line {reader.line_num}: {error}") from None
+        raise PublishedError(f"{path}: damaged after line {reader.line_num}: {error}") from None
 
 
 def _claim(row: Mapping[str | None, str | list[str] | None], source: str) -> Claim:
