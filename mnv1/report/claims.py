@@ -30,11 +30,11 @@ INTRODUCTION = (
     "at its rounding: the arithmetic fits, and whether the source counted so, only the source knows. Counts have their "
     "conventions in `mnv1/complexity.py`.\n\n"
     "A claim about time or memory is held against the newest run in `results/` that has the facts: it holds where the "
-    "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim says "
-    "is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's favour, as "
-    "lower at all and more than half.\n\n"
-    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The claims "
-    "are data, in `mnv1/published/`."
+    "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim "
+    "says is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's "
+    "favour, as lower at all and more than half.\n\n"
+    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The "
+    "claims are data, in `mnv1/published/`."
 )
 
 
