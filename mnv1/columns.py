@@ -3,6 +3,9 @@
 ABOUT_RUN = {"run", "environment"}
 """Columns that every table has: which run a row is of."""
 
+TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
+"""Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""
+
 COLUMNS: dict[str, str] = {
     "run": "file name of the stored run, without its ending",
     "time": "when the run was stored (UTC)",
@@ -11,7 +14,7 @@ COLUMNS: dict[str, str] = {
     "threads": "threads that torch computed with",
     "commit": "git revision, with + where the working tree had changes",
     "id": "the case's stable id",
-    "measures": "latency or speedup",
+    "measures": "latency or speedup of a forward pass, or training or training speedup of a training step",
     "subject": "layer or model",
     "kind": "standard, separable, depthwise, pointwise or shallow",
     "shape": "the workload's size without its kind",

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mnv1.cases import DEVICES, KINDS, PRECISIONS
-from mnv1.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS
+from mnv1.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TRAINING, TRAINING_SPEEDUP
 
 SCHEMA = 1
 """Version of the facts' layout, stored with every run; a reader refuses a newer one."""
@@ -18,7 +18,7 @@ SCHEMA = 1
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
 _TRUTH = {"launch_bound"}
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "measures": ("latency", "speedup"),
+    "measures": ("latency", "speedup", TRAINING, TRAINING_SPEEDUP),
     "subject": ("layer", "model"),
     "kind": KINDS,
     "device": DEVICES,
@@ -120,7 +120,7 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
     """The first fact that is missing, or not of its column's type."""
     needed = {"subject", "kind", "shape", "batch_size", "device", "precision", "macs", "rounds", "stopped"}
     needed |= {"measures", "latency_p50", "latency_low", "latency_high"}
-    if facts.get("measures") == "speedup":
+    if facts.get("measures") in ("speedup", TRAINING_SPEEDUP):
         needed |= {"speedup", "speedup_low", "speedup_high", "macs_ratio", "standard_latency_p50"}
     else:
         needed |= {"throughput", "peak_memory", "latency_p90", "latency_p99"}

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mnv1.published import claims
 from mnv1.report.page import environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS
@@ -49,8 +50,15 @@ def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
     page = Page(text)
     assert [name for name in page.ids if name.endswith("-cpu")] == [f"{view.name}-cpu" for view in VIEWS]
     assert page.tags.count("img") == len(VIEWS)
-    assert page.tags.count("details") == len(VIEWS)
+    assert page.tags.count("details") == len(VIEWS) + 1  # the claims
     assert len(set(page.ids)) == len(page.ids)
+
+
+def test_page_has_every_published_claim_with_its_verdict(text):
+    page = Page(text)
+    assert "claims" in page.ids
+    assert {claim.id for claim in claims()} <= set(page.text)
+    assert any(words.startswith(f"Of {len(claims())} published figures") for words in page.text)
 
 
 def test_verdict_comes_first(text):

@@ -11,6 +11,9 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mnv1.claims.judge import judge
+from mnv1.published import claims
+from mnv1.report import claims as judged_claims
 from mnv1.report.sections import HtmlCell, Section, html_rows
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
@@ -46,6 +49,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    judged = judge(claims(), [results])
     verdicts = [section for section in sections if section.view.name == "verdict"]
     return templates.get_template("page.html.j2").render(
         machine=results.cases["machine"].iloc[0],
@@ -57,6 +61,7 @@ def page(
         sections=[(section, *html_rows(section.table, section.view.columns)) for section in sections],
         image=lambda section: _data_uri(images[section.stem]),
         links=links,
+        claims=(judged_claims.sentence(judged), judged_claims.HEADER, judged_claims.html_rows(judged)),
         environment=environment_rows(results.environment, None if beside is None else beside.environment),
         beside=[] if beside is None else _speedups(results, beside),
         css=_asset("page.css"),

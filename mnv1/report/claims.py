@@ -1,0 +1,149 @@
+"""Judged claims as a table in a terminal, Markdown, CSV, and rows of the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from textwrap import fill
+
+from tabulate import tabulate
+
+from mnv1.claims.judge import MEANING, VERDICTS, Judgement, Verdict, counts
+from mnv1.published import SOURCES, Claim
+from mnv1.report.findings import several
+from mnv1.report.sections import HtmlCell
+
+FORMATS = ("table", "markdown", "csv")
+
+TITLES = {
+    "differs": "Differs",
+    "measured": "Measured",
+    "needs": "Needs what is not here",
+    "reproduced": "Reproduced",
+}
+
+INTRODUCTION = (
+    "A figure is reproduced when the exact count, rounded as the source rounds, is the stated one. Where it is not, "
+    "other ways of counting are tried (BatchNorm or a bias left out or added, a layer left out, a standard "
+    "convolution, two digits swapped, digits cut off), and a reason is given where one of them gives the stated figure "
+    "at its rounding: the arithmetic fits, and whether the source counted so, only the source knows. Counts have their "
+    "conventions in `mnv1/complexity.py`.\n\n"
+    "A claim about time or memory is held against the newest run in `results/` that has the facts: it holds where the "
+    "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim "
+    "says is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's "
+    "favour, as lower at all and more than half.\n\n"
+    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The "
+    "claims are data, in `mnv1/published/`."
+)
+
+
+def sentence(judged: Sequence[Judgement]) -> str:
+    """How many claims have each verdict."""
+    found = counts(judged)
+
+    def said(verdict: Verdict, one: str, more: str) -> str:
+        return f"{found[verdict]} {one if found[verdict] == 1 else more}"
+
+    parts = [
+        said("reproduced", "is reproduced", "are reproduced"),
+        said("differs", "differs", "differ"),
+        said("measured", "was measured", "were measured"),
+        said("needs", "needs", "need") + " data, weights or a measurement that are not here",
+    ]
+    return f"Of {len(judged)} published figures {several(parts)}."
+
+
+def subject(claim: Claim) -> str:
+    """What a figure is of, with its width and resolution where they are not 1 and 224."""
+    size = [f"α {claim.alpha:g}"] if claim.alpha != 1 else []
+    size += [f"{claim.resolution} px"] if claim.resolution != 224 else []
+    return f"{claim.subject} ({', '.join(size)})" if size and size[-1] not in claim.subject else claim.subject
+
+
+def figure_text(text: str, unit: str = "") -> str:
+    """A figure with separators between thousands, bounds in words, and its unit."""
+    for sign, word in ((">", "over "), ("<", "under ")):
+        text = text.replace(sign, word)
+    shown = f"{int(text):,}" if text.isdecimal() else text
+    return f"{shown} {unit}".strip()
+
+
+def render(judged: Sequence[Judgement], style: str) -> str:
+    """All judgements in one of `FORMATS`, ending with a newline."""
+    return {"table": _terminal, "markdown": markdown, "csv": _csv}[style](judged)
+
+
+def _terminal(judged: Sequence[Judgement]) -> str:
+    header = ("claim", "stated", "ours", "verdict", "why")
+    rows = [
+        (
+            one.claim.id,
+            fill(figure_text(one.claim.stated, one.claim.unit), 26),
+            fill(figure_text(one.ours), 30),
+            one.verdict,
+            fill(one.why, 60),
+        )
+        for one in judged
+    ]
+    return f"{tabulate(rows, header, 'simple', disable_numparse=True)}\n\n{sentence(judged)}\n"
+
+
+def _csv(judged: Sequence[Judgement]) -> str:
+    header = ("id", "source", "where", "quantity", "subject", "alpha", "resolution", "stated", "unit")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow((*header, "ours", "verdict", "why"))
+    for one in judged:
+        writer.writerow((*(getattr(one.claim, name) for name in header), one.ours, one.verdict, one.why))
+    return buffer.getvalue()
+
+
+def markdown(judged: Sequence[Judgement]) -> str:
+    """A page of its own: counts, how it is judged, and every claim by verdict."""
+    found = counts(judged)
+    overview = tabulate(
+        [(verdict, found[verdict], MEANING[verdict]) for verdict in VERDICTS],
+        ("verdict", "claims", "meaning"),
+        "pipe",
+    )
+    sources = "\n".join(f"- `{name}`: {text}" for name, text in SOURCES.items())
+    parts = ["# Published figures, checked", sentence(judged), overview, INTRODUCTION, f"Sources:\n\n{sources}"]
+    for verdict in VERDICTS:
+        rows = [one for one in judged if one.verdict == verdict]
+        if rows:
+            parts += [f"## {TITLES[verdict]} ({len(rows)})", _markdown_table(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(judged: Sequence[Judgement]) -> str:
+    """Without padding, so that a new claim changes one line."""
+    rows = [cells(one) for one in judged]
+    shown = [at for at, name in enumerate(HEADER) if name != "verdict" and any(row[at] for row in rows)]
+    lines = [[HEADER[at] for at in shown], [":--" for _ in shown], *([row[at] for at in shown] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+HEADER = ("verdict", "claim", "where", "quantity", "subject", "stated", "ours", "why")
+
+
+def cells(one: Judgement) -> tuple[str, ...]:
+    """A judgement's row below `HEADER`."""
+    claim = one.claim
+    stated = figure_text(claim.stated, claim.unit)
+    return (
+        one.verdict,
+        claim.id,
+        claim.where,
+        claim.quantity,
+        subject(claim),
+        stated,
+        figure_text(one.ours),
+        one.why,
+    )
+
+
+def html_rows(judged: Sequence[Judgement]) -> list[list[HtmlCell]]:
+    """Rows of the page's table, those that differ first."""
+    ranked = sorted(judged, key=lambda one: VERDICTS.index(one.verdict))
+    return [[HtmlCell(text.replace("`", ""), "") for text in cells(one)] for one in ranked]

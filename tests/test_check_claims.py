@@ -1,0 +1,151 @@
+"""`python scripts/check_claims.py` as a user runs it, and what is rendered from the claims."""
+
+import csv
+import importlib.util
+import io
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from mnv1.claims.judge import Judgement, judge
+from mnv1.claims.measured import stored_runs
+from mnv1.published import claims
+from mnv1.report.claims import HEADER, html_rows, markdown, render
+from mnv1.results import find_runs
+from tests.conftest import ROOT, latency_facts, profiled
+from tests.test_claims import claim
+
+
+def _script():
+    spec = importlib.util.spec_from_file_location("check_claims", ROOT / "scripts" / "check_claims.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+main = _script()
+
+FEW = [
+    Judgement(claim("4.2"), "reproduced", "4.2", ""),
+    Judgement(claim("4866", id="y", alpha=0.5), "differs", "4867", "the fully connected layer left out"),
+    Judgement(claim("<1", id="z", unit="times"), "needs", "", "needs `weights`"),
+]
+
+
+@pytest.fixture
+def run(store):
+    return store([latency_facts(operators=profiled(pointwise=0.5, depthwise=0.5))])
+
+
+def test_documentation_has_the_verdicts_of_the_committed_runs():
+    """A claim that changes its verdict changes docs/claims.md: `python scripts/refresh_docs.py` writes it."""
+    runs, complaints = stored_runs(find_runs(ROOT / "results"))
+    assert not complaints
+    text = (ROOT / "docs" / "claims.md").read_text()
+    assert text == markdown(judge(claims(), runs))
+    assert text.splitlines()[2].startswith(f"Of {len(claims())} published figures ")
+
+
+def test_terminal_table():
+    assert render(FEW, "table") == dedent(
+        """\
+        claim    stated         ours    verdict     why
+        -------  -------------  ------  ----------  ----------------------------------
+        x        4.2 M MACs     4.2     reproduced
+        y        4,866 M MACs   4,867   differs     the fully connected layer left out
+        z        under 1 times          needs       needs `weights`
+
+        Of 3 published figures 1 is reproduced, 1 differs, 0 were measured and 1 needs data, weights or a measurement \
+that are not here.
+        """
+    )
+
+
+def test_markdown_opens_with_the_counts_and_has_a_table_a_verdict():
+    text = markdown(FEW)
+    assert text.startswith("# Published figures, checked\n\nOf 3 published figures ")
+    assert (
+        dedent(
+            """\
+        ## Differs (1)
+
+        | claim | where | quantity | subject | stated | ours | why |
+        | :-- | :-- | :-- | :-- | :-- | :-- | :-- |
+        | y | Table 0 | MACs | MobileNetV1 (α 0.5) | 4,866 M MACs | 4,867 | the fully connected layer left out |
+        """
+        )
+        in text
+    )
+    assert "## Measured" not in text
+
+
+def test_csv_has_every_claim(run, capsys):
+    assert main([str(run), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["id"] for row in rows] == [one.id for one in claims()]
+    (row,) = [row for row in rows if row["id"] == "paper-time-1x1"]
+    assert (row["verdict"], row["ours"]) == ("measured", "50 % [45, 55] (cpu, fp32, batch 1)")
+
+
+def test_page_rows_have_those_that_differ_first():
+    rows = html_rows(FEW)
+    assert [row[0].text for row in rows] == ["differs", "needs", "reproduced"]
+    assert all(len(row) == len(HEADER) for row in rows)
+    assert rows[1][-1].text == "needs weights"
+
+
+def test_choice_of_claims_and_file(run, tmp_path, capsys):
+    out = tmp_path / "claims.md"
+    chosen = ["--source", "article", "--verdict", "measured", "--verdict", "differs", "--format", "markdown"]
+    assert main([str(run), *chosen, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    text = out.read_text()
+    assert "| article-saved |" in text
+    assert "paper-" not in text
+    assert "article-classifier-params" not in text
+
+
+def test_a_run_that_is_missing(capsys):
+    assert main(["nowhere.json"]) == 1
+    assert capsys.readouterr().err == "error: nowhere.json: no such file\n"
+
+
+def test_no_stored_run(tmp_path, capsys):
+    assert main(["--results", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"error: {tmp_path}: no stored runs here; measure first: pytest benchmarks --benchmark-autosave\n"
+    )
+
+
+def test_a_damaged_run_is_named_and_the_others_judge(run, store, capsys):
+    bad = store([latency_facts()], name="0002_bad.json")
+    bad.write_text("")
+    assert main([str(run), str(bad), "--verdict", "measured"]) == 1
+    captured = capsys.readouterr()
+    assert "paper-time-1x1" in captured.out
+    assert captured.err == f"error: {bad}: the file is empty; the run that wrote it was cut off, measure again\n"
+
+
+def test_a_damaged_file_of_claims(run, tmp_path, capsys):
+    assert main([str(run), "--published", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path / 'paper.csv'}: cannot be read: No such file or directory\n"
+
+
+def test_output_that_cannot_be_written(run, tmp_path, capsys):
+    assert main([str(run), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: cannot be written: ")
+
+
+def test_wrong_usage(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--verdict", "maybe"])
+    assert "invalid choice: 'maybe'" in capsys.readouterr().err
+
+
+def test_judging_never_imports_torch():
+    script = "import sys; import mnv1.report.claims, mnv1.claims.measured; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
