@@ -24,7 +24,7 @@ from mnv1.plugin.options import (
 )
 from mnv1.plugin.run import Run
 from mnv1.plugin.storage import StorageError, WholeFiles, try_to_write
-from mnv1.profiles import PROFILES, CaseError, shard, why_unavailable
+from mnv1.profiles import PROFILES, CaseError, shard, why_not_installed, why_unavailable
 from mnv1.sweep import place_again
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -76,8 +76,9 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if run.case_of(item)]
     items.sort(key=lambda item: not run.is_pair(item))  # the headline first: stable otherwise
     for item in items:
-        conditions = run.case_of(item).conditions
-        reason = why_unavailable(conditions, run.environment, chosen=options.precisions is not None)
+        case = run.case_of(item)
+        chosen = options.precisions is not None
+        reason = why_unavailable(case.conditions, run.environment, chosen) or why_not_installed(case)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
         item.add_marker(pytest.mark.benchmark(timer=run.replay))

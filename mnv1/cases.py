@@ -1,8 +1,8 @@
 """What is measured: cases as data, and their stable ids.
 
-A `Case` is a workload (one block, or one whole network) under conditions (batch size, device, precision). A `Pair` is
-the standard and the separable workload of one shape under the same conditions, for a measured speedup. Ids key the
-stored results, so they never change for the same content; a test pins them.
+A `Case` is a workload (one block, one whole network, or a network of another package) under conditions (batch size,
+device, precision). A `Pair` is the standard and the separable workload of one shape under the same conditions, for a
+measured speedup. Ids key the stored results, so they never change for the same content; a test pins them.
 
 Needs no torch.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mnv1.architecture import IMAGE_CHANNELS, BlockKind, Layer, NetworkKind, block_layers, network_layers
+from mnv1.references import PUBLISHED_SIDE, REFERENCE_KINDS, REFERENCES, ReferenceKind
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "tf32", "amp"]
@@ -21,7 +22,10 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
-KINDS: tuple[str, ...] = tuple(dict.fromkeys((*BLOCK_KINDS, *NETWORK_KINDS)))
+OWN_KINDS: tuple[str, ...] = tuple(dict.fromkeys((*BLOCK_KINDS, *NETWORK_KINDS)))
+"""What the profiles are made of."""
+KINDS: tuple[str, ...] = (*OWN_KINDS, *REFERENCE_KINDS)
+"""What can be measured."""
 NUM_CLASSES = 1000
 
 ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
@@ -59,6 +63,11 @@ class Block:
         first = self.layers[0]
         return (first.in_channels, first.side, first.side)
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Output shape without the batch dimension."""
+        return self.layers[-1].output_shape
+
 
 @dataclass(frozen=True)
 class Network:
@@ -71,8 +80,7 @@ class Network:
     @property
     def shape_id(self) -> str:
         """The network's size without its kind, such as `a0.50-r160`."""
-        alpha = f"{self.alpha:.2f}" if round(self.alpha, 2) == self.alpha else repr(self.alpha)
-        return f"a{alpha}-r{self.resolution}"
+        return f"{_alpha_id(self.alpha)}-r{self.resolution}"
 
     @property
     def id(self) -> str:
@@ -89,8 +97,56 @@ class Network:
         """Input shape without the batch dimension."""
         return (IMAGE_CHANNELS, self.resolution, self.resolution)
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Output shape without the batch dimension."""
+        return (NUM_CLASSES,)
 
-Workload = Block | Network
+
+@dataclass(frozen=True)
+class Reference:
+    """A network of another package: `resolution` is the input side in pixels, `alpha` None where it has one width.
+
+    Its layers are not described here, so its counts are taken from the module when it is measured.
+    """
+
+    kind: ReferenceKind
+    resolution: int
+    alpha: float | None = None
+
+    @property
+    def shape_id(self) -> str:
+        """The network's size without its kind, such as `r224`, or `a0.50-r160` where it has widths."""
+        size = f"r{self.resolution}"
+        return size if self.alpha is None else f"{_alpha_id(self.alpha)}-{size}"
+
+    @property
+    def id(self) -> str:
+        """The network's id, such as `model-resnet18-r224`."""
+        return f"model-{self.kind}-{self.shape_id}"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Input shape without the batch dimension."""
+        return (IMAGE_CHANNELS, self.resolution, self.resolution)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Output shape without the batch dimension."""
+        return (NUM_CLASSES,)
+
+    @property
+    def expected_macs(self) -> float:
+        """About how many multiply-accumulates an image needs, from what is published: for planning alone."""
+        return REFERENCES[self.kind].macs * (self.resolution / PUBLISHED_SIDE) ** 2 * (self.alpha or 1.0) ** 2
+
+
+def _alpha_id(alpha: float) -> str:
+    return f"a{alpha:.2f}" if round(alpha, 2) == alpha else f"a{alpha!r}"
+
+
+OwnWorkload = Block | Network
+Workload = OwnWorkload | Reference
 
 
 @dataclass(frozen=True)
@@ -127,7 +183,7 @@ class Case:
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Output shape with the batch dimension."""
-        return (self.conditions.batch_size, *self.workload.layers[-1].output_shape)
+        return (self.conditions.batch_size, *self.workload.output_shape)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from mnv1.architecture import IMAGE_CHANNELS, STEM_CHANNELS, STEM_STRIDE, rows_of, scale_channels
 from mnv1.blocks import Block, conv_bn, conv_dw
+from mnv1.semantics import PAPER, Semantics, apply_semantics
 
 
 class MobileNetV1(nn.Module):
@@ -17,13 +20,20 @@ class MobileNetV1(nn.Module):
     `alpha` is the width multiplier, any positive number (channels follow `scale_channels`). `block` builds each of the
     blocks: `conv_dw` gives MobileNetV1, `conv_standard` its standard-convolution twin, and any function with the
     signature `(in_channels, out_channels, stride)` something new. `shallow` leaves out the five stride-1 blocks of 512
-    channels (the paper's Table 5).
+    channels (the paper's Table 5). `semantics` says what weights from elsewhere mean: padding, activation and eps of
+    BatchNorm.
 
     Raises `ValueError` when `alpha` is not a positive number or `num_classes` is below 1.
     """
 
     def __init__(
-        self, num_classes: int = 1000, alpha: float = 1.0, block: Block = conv_dw, *, shallow: bool = False
+        self,
+        num_classes: int = 1000,
+        alpha: float = 1.0,
+        block: Block = conv_dw,
+        *,
+        shallow: bool = False,
+        semantics: Semantics = PAPER,
     ) -> None:
         super().__init__()
         if num_classes < 1:
@@ -37,7 +47,23 @@ class MobileNetV1(nn.Module):
         self.features = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, num_classes)
+        self.semantics = semantics
         initialise(self)
+        apply_semantics(self, semantics)
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_name: str | Path, semantics: Semantics | None = None, drop_background: bool = False
+    ) -> MobileNetV1:
+        """A network in evaluation mode with the weights of a file, or of a model on the Hugging Face hub.
+
+        The file (safetensors, torch, HDF5 or npz) may be of this project, timm, transformers or Keras: its keys tell
+        which, and that implies what the weights mean. `drop_background` leaves class 0 of 1001 out. Raises
+        `mnv1.pretrained.PretrainedError`, whose message is one line.
+        """
+        from mnv1.pretrained import load  # which needs this module
+
+        return load(path_or_name, semantics, drop_background)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images `(N, 3, D, D)` to logits `(N, num_classes)`."""

@@ -9,14 +9,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from mnv1.architecture import network_layers
 from mnv1.cases import (
     BLOCK_KINDS,
     DEVICES,
-    KINDS,
     NETWORK_KINDS,
+    OWN_KINDS,
     Block,
     Case,
     Conditions,
@@ -24,10 +25,12 @@ from mnv1.cases import (
     Network,
     Pair,
     Precision,
+    Reference,
     Workload,
 )
 from mnv1.complexity import count
 from mnv1.measure.timing import Policy
+from mnv1.references import REFERENCE_KINDS, REFERENCES
 
 PAIR_VISIT_TIME = 0.08
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
@@ -71,11 +74,15 @@ class Grid:
                     if kind in self.kinds and (not self.shapes or block.shape_id in self.shapes):
                         yield block
 
-    def networks(self) -> Iterator[Network]:
-        """Networks of every kind, width and resolution."""
+    def networks(self) -> Iterator[Network | Reference]:
+        """Networks of every kind, width and resolution; those of other packages have a width only where it exists."""
         for alpha, resolution, kind in itertools.product(self.alphas, self.resolutions, NETWORK_KINDS):
             if kind in self.kinds:
                 yield Network(kind, alpha, resolution)
+        for resolution, reference in itertools.product(self.resolutions, REFERENCE_KINDS):
+            if reference in self.kinds:
+                for width in self.alphas if REFERENCES[reference].has_alpha else (None,):
+                    yield Reference(reference, resolution, width)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,9 @@ class Profile:
         return expected | {name: expected[name] * min(1.0, left / of_pairs) for name in pairs}
 
 
-def _macs(case: Case) -> int:
+def _macs(case: Case) -> float:
+    if isinstance(case.workload, Reference):
+        return case.conditions.batch_size * case.workload.expected_macs
     return count(case.workload.layers, case.conditions.batch_size).macs
 
 
@@ -176,7 +185,7 @@ _AMP_ON_CUDA = tuple(_amp(grid, "cuda") for grid in _SWEEPS)
 # An early block, where activations are most of the traffic, and a late one, where weights are.
 _SMOKE_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
-_EVERYTHING = Grid(KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
+_EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
@@ -301,6 +310,16 @@ def shard(cases: Iterable[Case | Pair], number: int, shards: int, profile: Profi
         if cheapest == number:
             chosen.add(case.id)
     return frozenset(chosen)
+
+
+def why_not_installed(case: Case | Pair) -> str | None:
+    """Why a case of another package's network is not measured where that package is missing, or None."""
+    if isinstance(case, Pair) or not isinstance(case.workload, Reference):
+        return None
+    model = REFERENCES[case.workload.kind]
+    if find_spec(model.package):
+        return None
+    return f"{model.package} is not installed: pip install -c constraints.txt -e '.[{model.extra}]'"
 
 
 def why_unavailable(conditions: Conditions, environment: Mapping[str, object], chosen: bool) -> str | None:

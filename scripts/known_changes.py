@@ -20,7 +20,7 @@ Edit = tuple[str, str, str]
 """A file, a text in it, and what replaces that."""
 
 FORWARD = "return self.classifier(self.pool(self.features(images)).flatten(1))  # type: ignore[no-any-return]"
-INITIALISED = "        initialise(self)\n\n    def forward"
+READY = "        apply_semantics(self, semantics)\n"
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,7 @@ CHANGES = (
         "a forgotten `channels_last`",
         "model-separable-*",
         before=(
-            (
-                "model.py",
-                INITIALISED,
-                INITIALISED.replace("(self)\n", "(self.to(memory_format=torch.channels_last))\n", 1),
-            ),
+            ("model.py", READY, READY + "        self.to(memory_format=torch.channels_last)\n"),
             (
                 "model.py",
                 "self.features(images)",

@@ -85,6 +85,15 @@ def latency_facts(
     return facts | more
 
 
+def reference_facts(kind="resnet18", macs=1_814_073_344, params=11_689_512, batch_size=1, **more):
+    """Facts of a network of another package: no closed forms, and a width only where there are several."""
+    facts = latency_facts(kind=kind, shape="r224", batch_size=batch_size, **more)
+    for name in ("min_bytes", "alpha"):
+        del facts[name]
+    width = {"alpha": 1.0, "shape": "a1.00-r224"} if kind == "timm" else {}
+    return facts | width | {"macs": macs * batch_size, "params": params}
+
+
 def speedup_facts(speedup=4.0, latency=0.010, macs_ratio=8.558, **more):
     """Facts of a speedup case with an interval of ±2.5 %."""
     facts = latency_facts(latency=latency, **more)
@@ -189,6 +198,16 @@ def everything():
                     }
                     facts.append(latency_facts(kind=kind, precision=precision, latency=time, **more_facts))
                 facts.append(speedup_facts(precision=precision, **size))
+    for batch_size in (1, 8):
+        for kind, macs, params, latency in (
+            ("timm", 568_740_352, 4_231_976, 0.007),
+            ("mobilenet_v2", 300_774_272, 3_504_872, 0.009),
+            ("resnet18", 1_814_073_344, 11_689_512, 0.015),
+            ("vgg16", 15_470_264_320, 138_357_544, 0.16),
+        ):
+            facts.append(
+                reference_facts(kind, macs, params, batch_size, latency=latency * batch_size, process_peak=2**24)
+            )
     return facts
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference
 from mnv1.plugin.values import (
     parse_alphas,
     parse_batch_sizes,
@@ -21,8 +21,10 @@ from mnv1.profiles import (
     Overrides,
     select,
     shard,
+    why_not_installed,
     why_unavailable,
 )
+from mnv1.references import REFERENCE_KINDS
 from mnv1.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
 
 CPU = Overrides(devices=("cpu",))
@@ -41,6 +43,8 @@ def test_ids_are_pinned():
     standard = Case(Network("standard", 0.5, 160), conditions)
     assert Pair(standard, Case(network, conditions)).id == "speedup-model-a0.50-r160-b8-cpu-fp32"
     assert Network("separable", 0.333, 64).id == "model-separable-a0.333-r64"
+    assert Case(Reference("resnet18", 224), conditions).id == "model-resnet18-r224-b8-cpu-fp32"
+    assert Case(Reference("timm", 160, 0.5), conditions).id == "model-timm-a0.50-r160-b8-cpu-fp32"
 
 
 def test_smoke_profile_is_pinned():
@@ -124,6 +128,42 @@ def test_one_kind_selects_what_has_it():
     cases = select("default", Overrides(devices=("cpu",), kinds=("shallow",)))
     assert not cases.layers
     assert {case.workload.kind for case in cases.models} == {"shallow"}
+
+
+def test_networks_of_other_packages_are_measured_when_they_are_named():
+    for profile in PROFILES:
+        assert not any(isinstance(case.workload, Reference) for case in select(profile).models)
+    chosen = Overrides(("cpu",), ("fp32",), (1.0, 0.5), (224,), (1, 8), ("separable", *REFERENCE_KINDS))
+    cases = select("default", chosen)
+    assert not cases.layers or {case.workload.kind for case in cases.layers} == {"separable"}
+    assert not cases.pairs
+    assert [case.id for case in cases.models if case.conditions.batch_size == 8] == [
+        "model-separable-a1.00-r224-b8-cpu-fp32",
+        "model-separable-a0.50-r224-b8-cpu-fp32",
+        "model-timm-a1.00-r224-b8-cpu-fp32",
+        "model-timm-a0.50-r224-b8-cpu-fp32",
+        # These come in one width.
+        "model-mobilenet_v2-r224-b8-cpu-fp32",
+        "model-resnet18-r224-b8-cpu-fp32",
+        "model-vgg16-r224-b8-cpu-fp32",
+    ]
+    assert [case.output_shape for case in cases.models] == [(case.conditions.batch_size, 1000) for case in cases.models]
+    # Their cost is planned from what is published, so that shards and the time left are about right.
+    profile = PROFILES["default"]
+    costs = {case.workload.kind: profile.expected_seconds(case) for case in cases.models if "a0.50" not in case.id}
+    assert costs["mobilenet_v2"] <= costs["separable"] == pytest.approx(costs["timm"], 0.01)
+    assert costs["separable"] < costs["resnet18"] < costs["vgg16"]
+
+
+def test_a_missing_package_leaves_out_its_cases_alone(monkeypatch):
+    monkeypatch.setattr("mnv1.profiles.find_spec", lambda name: None if name == "timm" else object())
+    conditions = Conditions(1, "cpu", "fp32")
+    timm, resnet, own = (
+        Case(one, conditions)
+        for one in (Reference("timm", 224, 1.0), Reference("resnet18", 224), Network("separable", 1, 64))
+    )
+    assert why_not_installed(timm) == "timm is not installed: pip install -c constraints.txt -e '.[parity]'"
+    assert why_not_installed(resnet) is why_not_installed(own) is why_not_installed(Pair(own, own)) is None
 
 
 @pytest.mark.parametrize(

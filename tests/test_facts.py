@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference
 from mnv1.columns import COLUMNS
 from mnv1.measure.facts import better_of, conclude, record
 from mnv1.measure.timing import Policy, Visit
@@ -56,6 +56,20 @@ def test_disturbed_rounds_count_only_when_they_must():
     assert (facts["latency_p50"], facts["rounds"], facts["disturbed_rounds"]) == (0.010, 6, 6)
     facts = facts_of(CASE, [visit], "disturbed")
     assert (facts["latency_p50"], facts["rounds"], facts["disturbed_rounds"]) == (0.015, 12, 6)
+
+
+def test_another_packages_network_has_the_counts_that_were_found_with_it():
+    case = Case(Reference("resnet18", 224), Conditions(8, "cpu", "fp32"))
+    facts = facts_of(case, [latency(extras={"macs": 8 * 1_814_073_344, "params": 11_689_512}), latency()])
+    assert (facts["macs"], facts["params"], facts["kind"], facts["shape"]) == (
+        8 * 1_814_073_344,
+        11_689_512,
+        "resnet18",
+        "r224",
+    )
+    assert facts["macs_per_second"] == pytest.approx(8 * 1_814_073_344 / 0.010)
+    assert not {"alpha", "min_bytes", "memory_floor"} & set(facts)
+    assert facts_of(Case(Reference("timm", 96, 0.5), CPU), [latency(extras={"macs": 1, "params": 1})])["alpha"] == 0.5
 
 
 def test_facts_of_a_latency():

@@ -6,12 +6,31 @@ import pytest
 from mnv1.report import findings
 from mnv1.report.views import BY_NAME
 from mnv1.results import Results, frame
-from tests.conftest import every_view, latency_facts, profiled, results_of, speedup_facts
+from tests.conftest import every_view, latency_facts, profiled, reference_facts, results_of, speedup_facts
 
 
 def said(name, *facts, **machine):
     rows = BY_NAME[name].select(results_of(facts, **machine))
     return BY_NAME[name].finding(rows)
+
+
+def test_side_by_side_ranks_networks_and_tells_where_macs_mislead():
+    facts = [
+        latency_facts(latency=0.010),
+        reference_facts("mobilenet_v2", 300_774_272, 3_504_872, latency=0.0125),
+        reference_facts("timm", 568_740_352, 4_231_976, latency=0.0102),
+        reference_facts("resnet18", latency=0.020),
+        reference_facts("resnet18", latency=0.080, batch_size=8),
+        latency_facts(latency=0.001, resolution=128, shape="a1.00-r128"),  # nothing to stand beside there
+    ]
+    assert said("side_by_side", *facts) == (
+        "Latency, the fastest first. fp32, batch 1: separable, α 1 10.0 ms ≈ timm, α 1 10.2 ms < mobilenet_v2 12.5 ms "
+        "< resnet18 20.0 ms; mobilenet_v2 takes longer than separable, α 1, with 1.89× fewer MACs. fp32, batch 8: "
+        "resnet18 80.0 ms."
+    )
+    assert BY_NAME["side_by_side"].select(results_of([latency_facts()])).empty
+    # Views of MobileNetV1 alone stay what they are.
+    assert set(BY_NAME["batch_scaling"].select(every_view())["kind"]) == {"standard", "separable"}
 
 
 @pytest.mark.parametrize("view", list(BY_NAME.values()), ids=lambda view: view.name)

@@ -9,9 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import cast
 
-from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Workload
-from mnv1.complexity import Counts, count, memory_floor
+from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Workload
+from mnv1.complexity import count, memory_floor
 from mnv1.measure.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
 
@@ -90,18 +91,17 @@ def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Re
     samples = tuple(value for value, bad in rounds if stopped == "disturbed" or not bad)
     p50, p90, p99 = percentiles(samples)
     low, high = median_interval(samples)
-    counts = _counts(case)
+    counted = _counted(case, visits[0].extras)
     facts = {
         **_identity(case.id, case.workload, case.conditions),
-        **_counted(counts),
+        **counted,
         "latency_p50": p50,
         "latency_p90": p90,
         "latency_p99": p99,
         "latency_low": low,
         "latency_high": high,
         "throughput": case.conditions.batch_size / p50,
-        "macs_per_second": counts.macs / p50,
-        "memory_floor": memory_floor(case.workload.layers, case.conditions.batch_size, _element_size(case)),
+        "macs_per_second": counted["macs"] / p50,
         **_sampling(visits, len(samples), sum(bad for _, bad in rounds), stopped),
         "calls_per_round": visits[0].calls[0],
     }
@@ -123,11 +123,13 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
         [math.exp(value) for value in grouped_mean([_log_times(visit, side) for visit in kept])] for side in (0, 1)
     )
     _, p90, p99 = percentiles(separable_samples)
-    counts, standard_macs = _counts(pair.separable), _counts(pair.standard).macs
+    counted = _counted(pair.separable)
+    del counted["memory_floor"]  # of the latency
+    standard_macs = _counted(pair.standard)["macs"]
     facts = {
         **_identity(pair.id, pair.separable.workload, pair.conditions),
         "measures": "speedup",
-        **_counted(counts),
+        **counted,
         "latency_p50": separable[0],
         "latency_p90": p90,
         "latency_p99": p99,
@@ -135,7 +137,7 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
         "latency_high": separable[2],
         "standard_latency_p50": standard[0],
         "standard_macs": standard_macs,
-        "macs_ratio": standard_macs / counts.macs,
+        "macs_ratio": standard_macs / counted["macs"],
         "speedup": speedup,
         "speedup_low": low,
         "speedup_high": high,
@@ -213,12 +215,18 @@ def _log_half_width(groups: Sequence[Sequence[float]]) -> float:
     return (high - low) / 2
 
 
-def _counts(case: Case) -> Counts:
-    return count(case.workload.layers, case.conditions.batch_size, _element_size(case))
-
-
-def _element_size(case: Case) -> int:
-    return ELEMENT_SIZE[case.conditions.precision]
+def _counted(case: Case, found: Facts | None = None) -> dict[str, int]:
+    """Closed forms for this suite's own networks; for others what was `found` when they were measured."""
+    if isinstance(case.workload, Reference):
+        return {name: cast(int, (found or {})[name]) for name in ("macs", "params")}
+    sizes = case.workload.layers, case.conditions.batch_size, ELEMENT_SIZE[case.conditions.precision]
+    counts = count(*sizes)
+    return {
+        "macs": counts.macs,
+        "params": counts.params,
+        "min_bytes": counts.min_bytes,
+        "memory_floor": memory_floor(*sizes),
+    }
 
 
 def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts:
@@ -232,7 +240,8 @@ def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts
             "side": workload.side,
         }
     else:
-        facts |= {"subject": "model", "alpha": workload.alpha, "resolution": workload.resolution}
+        width = {} if workload.alpha is None else {"alpha": workload.alpha}
+        facts |= {"subject": "model", **width, "resolution": workload.resolution}
     facts |= {
         "batch_size": conditions.batch_size,
         "device": conditions.device,
@@ -246,7 +255,3 @@ def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts
 def _stored(samples: tuple[float, ...]) -> tuple[float, ...]:
     """Samples to a tenth of a nanosecond: more digits are float noise and make the files twice as large."""
     return tuple(round(sample, 10) for sample in samples)
-
-
-def _counted(counts: Counts) -> Facts:
-    return {"macs": counts.macs, "params": counts.params, "min_bytes": counts.min_bytes}

@@ -12,9 +12,10 @@ from torch import nn
 from mnv1.architecture import MIN_SIDE
 from mnv1.blocks import Block as BlockFunction
 from mnv1.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Workload
+from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Reference, Workload
 from mnv1.measure.clock import Call, clock_for
-from mnv1.measure.facts import AMP_DTYPES
+from mnv1.measure.facts import AMP_DTYPES, Facts
+from mnv1.measure.references import build_reference, count_reference
 from mnv1.model import MobileNetV1
 
 SEED = 0
@@ -45,6 +46,8 @@ def build(workload: Workload) -> nn.Module:
     torch.manual_seed(SEED)
     if isinstance(workload, Block):
         module: nn.Module = _BLOCKS[workload.kind](workload.in_channels, workload.out_channels, workload.stride)
+    elif isinstance(workload, Reference):
+        module = build_reference(workload)
     else:
         block = conv_standard if workload.kind == "standard" else conv_dw
         module = MobileNetV1(NUM_CLASSES, workload.alpha, block, shallow=workload.kind == "shallow")
@@ -73,6 +76,13 @@ def prepare(case: Case) -> Prepared:
     if not bool(torch.isfinite(output).all()):
         raise WrongOutputError(f"{case.id}: output is not finite")
     return Prepared(call, first_call)
+
+
+def count_module(case: Case) -> Facts:
+    """What a network of another package counts a call, of which there is no closed form: `macs` and `params`."""
+    assert isinstance(case.workload, Reference)
+    counts = count_reference(_module(_without_size(case.workload), case.conditions.device), case.workload.resolution)
+    return {"macs": case.conditions.batch_size * counts["macs"], "params": counts["params"]}
 
 
 @cache

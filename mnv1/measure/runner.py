@@ -8,12 +8,12 @@ from statistics import median
 
 import torch
 
-from mnv1.cases import Case, Network, Pair
+from mnv1.cases import Case, Network, Pair, Reference
 from mnv1.measure.clock import clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.gpu import device_busy, throttling
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.modules import Prepared, forget_modules, prepare
+from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
 from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
@@ -77,6 +77,8 @@ class Runner:
             else:
                 grown = process_peak(case)
                 extras |= {} if grown is None else {"process_peak": grown}
+            if isinstance(case.workload, Reference):
+                extras |= count_module(case)
             if isinstance(case.workload, Network):
                 seconds = median(visited.sides[0])
                 extras["operators"] = operator_times(prepared.call, device, seconds)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from mnv1.cases import KINDS
 from mnv1.journal import Journal
 from mnv1.measure.state import STATES
 from mnv1.plugin.values import (
@@ -30,7 +31,7 @@ AXES: dict[str, tuple[Callable[[str], Any], str]] = {
     "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
     "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),
     "batch_sizes": (parse_batch_sizes, "images a call such as 1,8"),
-    "kinds": (parse_kinds, "standard,separable,depthwise,pointwise,shallow"),
+    "kinds": (parse_kinds, ",".join(KINDS)),
 }
 
 KEPT_OPTIONS: dict[str, object] = {

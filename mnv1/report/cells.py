@@ -31,6 +31,11 @@ def _known(column: str, text: Callable[[float], str]) -> Cell:
     return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column)
 
 
+def network_name(row: Row) -> str:
+    """A network's kind, and its width where it has several: `separable, α 0.5`."""
+    return f"{row['kind']}, α {row['alpha']:g}" if pd.notna(row["alpha"]) else str(row["kind"])
+
+
 def _note(row: Row) -> str:
     """What a GPU's figure must not be read without."""
     notes = ["launch-bound"] if pd.notna(row["launch_bound"]) and row["launch_bound"] else []
@@ -74,13 +79,14 @@ EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
 CELLS: dict[str, Cell] = {
     "block": Cell(lambda row: row["shape"]),
     "kind": Cell(lambda row: row["kind"]),
-    "network": Cell(lambda row: f"{row['kind']}, α {row['alpha']:g}, {row['resolution']:g} px"),
+    "network": Cell(lambda row: f"{network_name(row)}, {row['resolution']:g} px"),
     "α": Cell(lambda row: f"{row['alpha']:g}", "alpha"),
     "px": Cell(lambda row: f"{row['resolution']:g}", "resolution"),
     "batch": Cell(lambda row: f"{row['batch_size']:g}", "batch_size"),
     "precision": Cell(lambda row: row["precision"]),
     "threads": Cell(lambda row: f"{row['threads']:g}", "threads"),
     "MACs": Cell(lambda row: units.macs(row["macs"]), "macs"),
+    "parameters": Cell(lambda row: units.count(row["params"]), "params"),
     "latency": Cell(_latency, "latency_p50"),
     "p50": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
     "p90": Cell(lambda row: units.seconds(row["latency_p90"]) if row["rounds"] >= 10 else "", "latency_p90"),

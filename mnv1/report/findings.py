@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from math import exp, log
 
 import pandas as pd
 from scipy import stats
 
 from mnv1.report import units
-from mnv1.report.cells import EXCESS_OPERATORS
+from mnv1.report.cells import EXCESS_OPERATORS, network_name
 
 Rows = pd.DataFrame
 Say = Callable[[Rows], str]
@@ -225,6 +226,31 @@ def predictors(rows: Rows) -> str:
         named = [f"{row['predictor']} {row['typical']:.2f}×" for _, row in ranked.iterrows()]
         parts.append(f"{precision}: {', '.join(named)}")
     return f"Typical error (half of the layers are off by less than this factor), best first. {'; '.join(parts)}."
+
+
+def side_by_side(rows: Rows) -> str:
+    """The networks from the fastest on, and where fewer MACs take longer."""
+    parts = []
+    for (precision, size), group in rows.groupby(["precision", "batch_size"], sort=False):
+        ranked = [row for _, row in group.sort_values("latency_p50").iterrows()]
+        text = f"{network_name(ranked[0])} {units.seconds(ranked[0]['latency_p50'])}"
+        for before, row in pairwise(ranked):
+            sign = "≈" if row["latency_low"] <= before["latency_high"] else "<"
+            text += f" {sign} {network_name(row)} {units.seconds(row['latency_p50'])}"
+        swapped = [
+            (fast, slow)
+            for place, fast in enumerate(ranked)
+            for slow in ranked[place + 1 :]
+            if fast["macs"] > slow["macs"] and fast["latency_high"] < slow["latency_low"]
+        ]
+        if swapped:
+            fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
+            text += (
+                f"; {network_name(slow)} takes longer than {network_name(fast)}, with "
+                f"{units.ratio(fast['macs'] / slow['macs'])} fewer MACs"
+            )
+        parts.append(f"{precision}, batch {size:g}: {text}")
+    return f"Latency, the fastest first. {'. '.join(parts)}."
 
 
 def precisions(rows: Rows) -> str:

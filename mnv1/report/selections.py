@@ -11,6 +11,7 @@ from mnv1.architecture import network_layers
 from mnv1.cases import ELEMENT_SIZE
 from mnv1.complexity import layer_macs
 from mnv1.published import accuracy
+from mnv1.references import REFERENCE_KINDS
 from mnv1.report import why
 from mnv1.report.cells import OPERATORS
 from mnv1.results import Results
@@ -19,14 +20,18 @@ from mnv1.roofline import least_times
 Rows = pd.DataFrame
 Select = Callable[[Results], Rows]
 
-KINDS = ("standard", "separable", "depthwise", "pointwise", "shallow")
+KINDS = ("standard", "separable", "depthwise", "pointwise", "shallow", *REFERENCE_KINDS)
 PRECISIONS = ("fp32", "tf32", "amp")
 
 
 def of(results: Results, subject: str, measures: str) -> Rows:
-    """Cases of layers or models that measure latency or speedup."""
-    cases = results.cases
-    selected: Rows = cases[(cases["subject"] == subject) & (cases["measures"] == measures)]
+    """Cases of layers or models that measure latency or speedup; other packages' networks have their own view."""
+    return _own(results.cases, subject, measures)
+
+
+def _own(rows: Rows, subject: str, measures: str) -> Rows:
+    chosen = (rows["subject"] == subject) & (rows["measures"] == measures) & ~rows["kind"].isin(REFERENCE_KINDS)
+    selected: Rows = rows[chosen]
     return selected
 
 
@@ -153,6 +158,33 @@ def models(results: Results) -> Rows:
     return ordered(of(results, "model", "latency"))
 
 
+def side_by_side(results: Results) -> Rows:
+    """Networks of other packages, at the highest resolution that has any, with this suite's own beside them.
+
+    One row each for a precision and batch size in which there is another package's.
+    """
+    rows = results.cases
+    rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency")]
+    others = rows[rows["kind"].isin(REFERENCE_KINDS)]
+    if others.empty:
+        return others
+    others = others[others["resolution"] == others["resolution"].max()]
+    same = ["resolution", "precision", "batch_size"]
+    rows = rows.merge(others[same].drop_duplicates(), on=same)
+    keys = pd.DataFrame(
+        {
+            "precision": rows["precision"].map(PRECISIONS.index),
+            "batch_size": rows["batch_size"],
+            "kind": rows["kind"].map(_SIDE_BY_SIDE.index),
+            "alpha": -rows["alpha"].astype(float),
+        }
+    )
+    return rows.loc[keys.sort_values(keys.columns.tolist(), kind="stable").index].reset_index(drop=True)
+
+
+_SIDE_BY_SIDE = ("separable", "shallow", *REFERENCE_KINDS, "standard")
+
+
 def operators(results: Results) -> Rows:
     """The largest network's time and MACs by operator, as shares: columns `time_*` with their interval, `macs_*`."""
     rows = ordered(largest_network(of(results, "model", "latency")))
@@ -266,8 +298,7 @@ def _least(row: pd.Series) -> tuple[float, float]:
 
 def thread_scaling(results: Results) -> Rows:
     """The largest network by number of threads: the newest run of the same machine for each, where there are two."""
-    rows = results.history
-    rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency")]
+    rows = _own(results.history, "model", "latency")
     rows = ordered(largest_network(rows).sort_values("time")).drop_duplicates(["id", "threads"], keep="last")
     several = rows.groupby("id")["threads"].transform("nunique") >= 2
     return rows[several].sort_values("threads", kind="stable").reset_index(drop=True)

@@ -34,9 +34,14 @@ def bytes_(value: float) -> str:
     return quantity(value, "B", ((2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"), (1, "")))
 
 
+def count(value: float) -> str:
+    """A number of things: `4.23 M`."""
+    return quantity(value, "", ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")))
+
+
 def macs(value: float) -> str:
     """Multiply-accumulates: `569 M`."""
-    return quantity(value, "", ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")))
+    return count(value)
 
 
 def throughput(value: float) -> str:

@@ -222,6 +222,21 @@ VIEWS: tuple[View, ...] = (
         findings.batch_scaling,
     ),
     View(
+        "side_by_side",
+        "Side by side: MobileNetV1 and what might be used instead",
+        "Whiskers are the 95 % interval of the median. The networks were timed one after the other in one run, not "
+        "alternating, so no ratio is given; in the sentence ≈ stands between two whose intervals overlap. All have "
+        "random weights and 1000 classes; mobilenet_v2, resnet18 and vgg16 are torchvision's, timm is that package's "
+        "MobileNetV1. Accuracy is not measured.",
+        "a network of another package (--kinds)",
+        selections.side_by_side,
+        (
+            *("network", "precision", "batch", "parameters", "MACs", "latency", "images/s", "peak memory", "process"),
+            *("rounds", "stopped", "note"),
+        ),
+        findings.side_by_side,
+    ),
+    View(
         "precision",
         "Precision: fp32 beside autocast",
         "Bars of one network and batch size side by side, whiskers are the 95 % interval of the median. They were "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mnv1.cases import ELEMENT_SIZE, Block, Network, Workload
+from mnv1.cases import ELEMENT_SIZE, Block, Network, OwnWorkload
 from mnv1.results import Results
 from mnv1.roofline import Ceilings, ideal_speedup, least_times
 
@@ -19,8 +19,8 @@ NEAR_THEORY = 0.9
 """From this share of the MAC ratio on, nothing but the operations limits a speedup."""
 
 
-def workload_of(row: pd.Series, kind: str | None = None) -> Workload:
-    """The workload that a row is of, or one of another kind in its place."""
+def workload_of(row: pd.Series, kind: str | None = None) -> OwnWorkload:
+    """The block or network that a row is of, or one of another kind in its place."""
     kind = kind or row["kind"]
     if row["subject"] == "model":
         return Network(kind, float(row["alpha"]), int(row["resolution"]))  # type: ignore[arg-type]

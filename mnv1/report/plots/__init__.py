@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from mnv1.report.plots import bars, curves, maps
+from mnv1.report.plots import bars, curves, maps, side_by_side
 from mnv1.report.plots.style import Rows, style
 
 __all__ = ["PLOTS", "plot", "style"]
@@ -25,6 +25,7 @@ PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "resolution_sweep": curves.sweep("resolution", lambda value: f"{value:g} px"),
     "pareto": maps.pareto,
     "batch_scaling": curves.batch_scaling,
+    "side_by_side": side_by_side.side_by_side,
     "precision": bars.precision,
     "peak_memory": bars.peak_memory,
     "distribution": curves.distribution,

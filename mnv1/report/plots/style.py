@@ -25,6 +25,11 @@ COLOURS = {
     "depthwise": "#56B4E9",
     "pointwise": "#009E73",
     "shallow": "#CC79A7",
+    # Networks of other packages, never in one plot with a separable block's halves.
+    "timm": "#56B4E9",
+    "mobilenet_v2": "#009E73",
+    "resnet18": "#E69F00",
+    "vgg16": "#999999",
     "fp32": "#0072B2",
     "tf32": "#009E73",
     "amp": "#E69F00",
