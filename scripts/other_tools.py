@@ -180,6 +180,16 @@ def _packages() -> Iterator[str]:
     yield from (path for path in sys.path if path.endswith("site-packages"))
 
 
+def flagged_by_pytest_benchmark(output: str) -> int:
+    """How many cases it says are slower: a line each."""
+    return len(re.findall(r"Field 'median' has failed PercentageRegressionCheck", output))
+
+
+def flagged_by_asv(output: str) -> int:
+    """How many cases it says are slower: rows of its table that begin with a plus."""
+    return len(re.findall(r"^\|?\s*\+\s", output, re.MULTILINE))
+
+
 def pytest_benchmark(scratch: Scratch, code: str) -> Answer:
     """A saved run of the base, then one of the other code that fails when a median is 5 % above it."""
     here = ("-q", "-c", "/dev/null", "--rootdir", ".", "benchmarks/test_cases.py")
@@ -188,7 +198,7 @@ def pytest_benchmark(scratch: Scratch, code: str) -> Answer:
     scratch.run(*command)
     scratch.run("git", "checkout", "-q", code)
     status, output = scratch.run(*command, "--benchmark-compare", "--benchmark-compare-fail=median:5%", allowed=(0, 1))
-    flagged = len(re.findall(r"Field 'median' has failed PercentageRegressionCheck", output))
+    flagged = flagged_by_pytest_benchmark(output)
     if status and not flagged:
         raise ToolError("pytest-benchmark failed and named no case: run it by hand")
     return Answer(bool(status), flagged, scratch.cases)
@@ -202,7 +212,7 @@ def asv(scratch: Scratch, code: str) -> Answer:
     status, output = scratch.run(*command, allowed=(0, 1))
     if "failed" in output and "Case.time_case" not in output:
         raise ToolError("asv measured nothing: run it by hand")
-    return Answer(bool(status), len(re.findall(r"^\|?\s*\+\s", output, re.MULTILINE)), scratch.cases)
+    return Answer(bool(status), flagged_by_asv(output), scratch.cases)
 
 
 if __name__ == "__main__":
