@@ -27,7 +27,7 @@ class Plan:
     disturbs the machine meets both sides."""
 
 
-QUICK = Plan(first_pairs=6, second_pairs=6, blocks=4, sample_time=0.02)
+QUICK = Plan(first_pairs=6, second_pairs=5, blocks=4, sample_time=0.02)
 
 
 def regression_cases(device: Device, precisions: tuple[Precision, ...]) -> list[Case]:
