@@ -190,7 +190,7 @@ def run(*command, cwd=ROOT, **environment):
         (["history", "2"], "error"),
         (["history", ""], "error"),
     ],
-    ids=" ".join,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_what_becomes_of_each_exit_status(arguments, level):
     done = run(ROOT / ".ci" / "verdict", *arguments)

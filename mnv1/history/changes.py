@@ -11,7 +11,6 @@ drifts, no test can tell from a step: hence these are nominations.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -105,8 +104,7 @@ def nominate(series: Sequence[Series], rules: Rules | None = None) -> list[Chang
     """Changes of all series of one environment, in the order of the series. Raises `MissingError`.
 
     A latency is divided by what its whole run has in common where that makes it steadier, unless that itself has a
-    step, or many cases have one at once: then a change that they share would shrink, and cases that kept their speed
-    would seem to change.
+    step: then a change that many cases share would shrink, and cases that kept their speed would seem to change.
     """
     rules = rules or Rules()
     found = [
@@ -119,7 +117,7 @@ def nominate(series: Sequence[Series], rules: Rules | None = None) -> list[Chang
     for device in dict.fromkeys(one.device for one in noisy):
         own = [one for one in noisy if one.device == device]
         changes = _searched(own, rules, normalise=True)
-        if _move_what_is_in_common(changes, own):
+        if any(change.series.id == TOGETHER for change in changes):
             changes = _searched(own, rules, normalise=False)
         found += changes
     return _most_certain(found, len(noisy), rules.false_share)
@@ -132,19 +130,6 @@ def _searched(series: Sequence[Series], rules: Rules, normalise: bool) -> list[C
         values = one.analysed if normalised else one.values
         changes += [Change(one, step, values, normalised) for step in find_steps(values, rules)]
     return changes
-
-
-def _move_what_is_in_common(changes: Sequence[Change], series: Sequence[Series]) -> bool:
-    """Whether changes are of so many cases at once that a median over the cases moves with them.
-
-    Where a quarter of all cases become slower, the median moves to where 2/3 of the others are below it: by less than
-    half of a standard deviation of these.
-    """
-    if any(change.series.id == TOGETHER for change in changes):
-        return True
-    moments = Counter(change.first_after.time for change in changes if change.normalised)
-    normalised = sum(one.normalised for one in series)
-    return bool(moments) and max(moments.values()) > normalised / 4
 
 
 def exact_steps(values: Values) -> list[Step]:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
 from mnv1.history.changes import Change, Rules
 from mnv1.history.nominations import Boundary, boundaries
 from mnv1.history.series import EXACT, Series
 from mnv1.report import units
-from mnv1.report.plots.style import COLOURS, DARK, GREY, new_figure, style
+from mnv1.report.plots.style import COLOURS, GREY, new_figure, style
 
 PANELS = 12
 """Most series in one picture."""
@@ -114,17 +115,11 @@ def picture(title: str, series: Sequence[Series], changes: Sequence[Change]) -> 
             axes.axhline(1, color=GREY, linewidth=0.8)
             for change in own:
                 axes.axvline(change.step.index - 0.5, color=COLOURS["standard"], linewidth=1.2)
-                axes.annotate(
-                    change.first_after.commit,
-                    (change.step.index - 0.5, 1),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(3, -9),
-                    textcoords="offset points",
-                    fontsize=7,
-                    color=DARK,
-                )
             named = _NAMES.get(one.measure, one.measure) + (", normalised" if own and own[0].normalised else "")
             axes.set_title(f"{one.id}: {named}", loc="left", fontsize=9)
+            since = ", ".join(change.first_after.commit for change in own)
+            axes.set_title(f"changed in {since}" if own else "", loc="right", fontsize=8)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_ylabel("of median")
         all_axes[-1].set_xlabel("stored run, oldest first")
         figure.suptitle(title, fontsize=11, fontweight="bold")
