@@ -50,7 +50,7 @@ CHANGES = (
     ),
     Change(
         "one more BatchNorm in each block",
-        "*",
+        "layer-separable-*",
         before=(),
         after=(
             (
