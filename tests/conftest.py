@@ -21,6 +21,21 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
 
 
+SLOWEST = (
+    "test_sweep",
+    "test_survival",
+    "test_compare_revisions",
+    "test_measure",
+    "test_plot_results",
+    "test_pretrained",
+)
+"""Files that start many processes or render much: first, so that two workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: SLOWEST.index(item.path.stem) if item.path.stem in SLOWEST else len(SLOWEST))
+
+
 def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many sweeps the survival test kills (default: 1)")
     parser.addoption("--kills-report", type=Path, help="where to write what became of them")

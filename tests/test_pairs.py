@@ -17,6 +17,8 @@ WORKER = Path(__file__).parent / "faulty_side.py"
 
 @pytest.fixture
 def pairs(tmp_path):
+    before = set(psutil.Process().children())
+
     def made(head="", timeout=20.0):
         sides = []
         for name, fault in (("base", ""), ("head", head)):
@@ -29,7 +31,7 @@ def pairs(tmp_path):
         return Pairs(sides, threads=1, timeout=timeout, worker=WORKER)
 
     yield made
-    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    assert set(psutil.Process().children()) <= before, "every process of a pair is ended"
 
 
 def test_both_sides_answer_with_the_same_hash_seed_and_end(pairs):
