@@ -13,7 +13,7 @@ import logging
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,11 +98,13 @@ def export(
 
     `batch_size` None leaves it open where the format can. The file appears as a whole or not at all. Returns the
     largest difference of an output, relative to the largest one. Raises `ExportError` when the file exists and `force`
-    is not set, when it cannot be written, or when its outputs differ by more than `TOLERANCE`, and
-    `mnv1.extras.MissingPackageError`.
+    is not set, when it has another ending than the format, when it cannot be written, or when its outputs differ by more
+    than `TOLERANCE`, and `mnv1.extras.MissingPackageError`.
     """
-    _refuse_to_overwrite(out, force)
     chosen = FORMATS[name]
+    _refuse_to_overwrite(out, force)
+    if out.suffix != chosen.ending:
+        raise ExportError(f"{out}: a file of format {name} ends in {chosen.ending}")
     generator = torch.Generator().manual_seed(SEED)
     shape = (IMAGE_CHANNELS, resolution, resolution)
     sizes = (1, 3) if batch_size is None else (batch_size,)
@@ -141,7 +143,7 @@ def _difference(output: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def _quiet() -> Iterator[None]:
     """What exporters say and deprecate of themselves is nothing that the user could act on."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

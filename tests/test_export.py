@@ -47,16 +47,15 @@ def test_a_file_gives_the_same_outputs_for_any_batch(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["onnx", "torch-export"])
 def test_a_fixed_batch_is_part_of_the_file(name, tmp_path):
-    out = tmp_path / "model"
+    out = tmp_path / f"model{FORMATS[name].ending}"
     export(network(), name, out, 32, batch_size=4)
     run = FORMATS[name].read(out)
     assert outputs(run, torch.zeros(4, 3, 32, 32)).shape == (4, 10)
-    with pytest.raises(Exception, match=r"(?s)4.*3|3.*4"):
+    with pytest.raises(Exception, match=r"4"):
         run(torch.zeros(3, 3, 32, 32))
 
 
-@pytest.mark.parametrize("semantics", [TIMM, TENSORFLOW, KERAS])
-@pytest.mark.parametrize("side", [64, 65])
+@pytest.mark.parametrize(("semantics", "side"), [(TIMM, 64), (TENSORFLOW, 64), (TENSORFLOW, 65), (KERAS, 65)])
 def test_semantics_are_exported(semantics, side, tmp_path):
     # Padding is what an exporter could get wrong; ONNX has its own.
     assert export(network(semantics=semantics), "onnx", tmp_path / "model.onnx", side) <= TOLERANCE
@@ -129,6 +128,7 @@ def test_outputs_that_are_no_numbers_are_not_the_same(tmp_path):
         (("--format", "onnx", "--weights", "absent.pt"), "absent.pt: no such file"),
         (("--format", "onnx", "--weights", "a.pt", "--alpha", "1"), "are those of the weights: leave them out"),
         (("--format", "onnx", "--out", "/proc/model.onnx"), "/proc/model.onnx: cannot be written"),
+        (("--format", "onnx", "--out", "a.pt2"), "a.pt2: a file of format onnx ends in .onnx"),
         (("--format", "tflite"), "invalid choice: 'tflite'"),
     ],
 )

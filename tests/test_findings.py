@@ -24,9 +24,9 @@ def test_side_by_side_ranks_networks_and_tells_where_macs_mislead():
         latency_facts(latency=0.001, resolution=128, shape="a1.00-r128"),  # nothing to stand beside there
     ]
     assert said("side_by_side", *facts) == (
-        "Latency, the fastest first. fp32, batch 1: separable, α 1 10.0 ms ≈ timm, α 1 10.2 ms < mobilenet_v2 12.5 ms "
-        "< resnet18 20.0 ms; mobilenet_v2 takes longer than separable, α 1, with 1.89× fewer MACs. fp32, batch 8: "
-        "resnet18 80.0 ms."
+        "Latency, the fastest first. fp32, batch 1: separable, α 1 (10.0 ms) ≈ timm, α 1 (10.2 ms) < mobilenet_v2 "
+        "(12.5 ms) < resnet18 (20.0 ms); mobilenet_v2 takes longer than separable, α 1, with 1.89× fewer MACs. fp32, "
+        "batch 8: resnet18 (80.0 ms)."
     )
     assert BY_NAME["side_by_side"].select(results_of([latency_facts()])).empty
     # Views of MobileNetV1 alone stay what they are.

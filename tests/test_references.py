@@ -6,8 +6,11 @@ import torch
 from mnv1.architecture import network_layers
 from mnv1.cases import Case, Conditions, Reference
 from mnv1.complexity import count, count_with_fvcore
+from mnv1.measure.facts import record
 from mnv1.measure.modules import build, count_module, prepare
 from mnv1.measure.references import count_reference
+from mnv1.measure.runner import Runner
+from mnv1.measure.timing import Policy
 from mnv1.references import REFERENCE_KINDS, REFERENCES
 
 
@@ -43,3 +46,14 @@ def test_it_can_be_called_and_its_signal_does_not_vanish(kind):
     output = prepare(Case(reference(kind, 64), Conditions(2, "cpu", "fp32"))).call()
     assert output.shape == (2, 1000)
     assert 1e-3 < output.std() < 1e3
+
+
+def test_a_visit_finds_the_counts_and_its_record_holds_them():
+    case = Case(reference("resnet18", 32), Conditions(2, "cpu", "fp32"))
+    policy = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
+    visit = Runner().visit(case, policy)
+    facts = record(case, [visit], policy, "time budget").facts
+    counts = count_reference(build(case.workload), 32)
+    assert (facts["macs"], facts["params"]) == (2 * counts["macs"], counts["params"])
+    assert facts["peak_memory"] > 0
+    assert facts["throughput"] == pytest.approx(2 / facts["latency_p50"])

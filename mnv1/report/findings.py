@@ -233,10 +233,10 @@ def side_by_side(rows: Rows) -> str:
     parts = []
     for (precision, size), group in rows.groupby(["precision", "batch_size"], sort=False):
         ranked = [row for _, row in group.sort_values("latency_p50").iterrows()]
-        text = f"{network_name(ranked[0])} {units.seconds(ranked[0]['latency_p50'])}"
+        text = _with_time(ranked[0])
         for before, row in pairwise(ranked):
             sign = "≈" if row["latency_low"] <= before["latency_high"] else "<"
-            text += f" {sign} {network_name(row)} {units.seconds(row['latency_p50'])}"
+            text += f" {sign} {_with_time(row)}"
         swapped = [
             (fast, slow)
             for place, fast in enumerate(ranked)
@@ -251,6 +251,10 @@ def side_by_side(rows: Rows) -> str:
             )
         parts.append(f"{precision}, batch {size:g}: {text}")
     return f"Latency, the fastest first. {'. '.join(parts)}."
+
+
+def _with_time(row: pd.Series) -> str:
+    return f"{network_name(row)} ({units.seconds(row['latency_p50'])})"
 
 
 def precisions(rows: Rows) -> str:
