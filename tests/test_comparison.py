@@ -142,6 +142,14 @@ def test_power_of_whole_simulated_runs():
     assert sum(one["case-9"].word == "SLOWER" for one in found) >= 0.99 * RUNS
 
 
+@pytest.mark.parametrize(("pair_time", "pairs"), [(30.0, 10), (33.0, 9), (40.0, 6), (100.0, 6)])
+def test_a_slow_machine_gets_fewer_pairs_in_the_second_stage_but_never_too_few(pair_time, pairs):
+    found, _ = run(slower={"case-3": 0.10}, pair_time=pair_time)
+    assert len(found.first["case-3"]) == PLAN.first_pairs
+    assert len(found.second["case-3"]) == pairs
+    assert found.verdicts["case-3"].word == "SLOWER"
+
+
 class Dying(Simulated):
     """Dies at its so many-th sample."""
 

@@ -148,12 +148,16 @@ class _Measure:
     ) -> None:
         self.found, self.cases, self.open_pair, self.plan = found, cases, open_pair, plan
         self.extra, self.tell, self.now = extra, tell, now
+        self.start = now()
 
     def stage(self, stage: int, names: Sequence[str], pairs: int) -> Stage:
         """Measure some cases, and the controls, in so many new pairs of processes."""
         start = self.now()
         ratios: Stage = {}
         for number in range(pairs):
+            if stage == 2 and number >= self.plan.fewest_pairs and self._is_late(start, number):
+                self.tell(f"stage 2: ended after {number} pairs, for the run's time is spent")
+                break
             wanted = [name for name in names if name not in self.found.failed]
             try:
                 measured = self._pair(stage, number, wanted)
@@ -167,6 +171,11 @@ class _Measure:
             left = (self.now() - start) / (number + 1) * (pairs - number - 1)
             self.tell(f"stage {stage}: pair {number + 1} of {pairs}, {len(wanted)} cases, about {left:.0f} s left")
         return {name: found for name, found in ratios.items() if name not in self.found.failed}
+
+    def _is_late(self, start: float, pairs: int) -> bool:
+        """Whether a pair more, as long as those of this stage, would take the run beyond its time."""
+        now = self.now()
+        return now + (now - start) / pairs > self.start + self.plan.time
 
     def _pair(self, stage: int, number: int, names: Sequence[str]) -> dict[str, Any]:
         """The blocks of every case and control in one pair of processes."""
