@@ -21,15 +21,8 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
 
 
-SLOWEST = (
-    "test_sweep",
-    "test_survival",
-    "test_compare_revisions",
-    "test_measure",
-    "test_plot_results",
-    "test_pretrained",
-)
-"""Files that start many processes or render much: first, so that two workers end at about the same time."""
+SLOWEST = ("test_survival", "test_compare_revisions", "test_pretrained", "test_plot_results", "test_page", "test_sweep")
+"""First, so that two workers end at about the same time; those that measure apart, so as not to slow each other."""
 
 
 def pytest_collection_modifyitems(items):

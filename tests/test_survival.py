@@ -91,13 +91,12 @@ def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, r
         sampled = {
             case["extra_info"]["id"]: case["stats"]["data"] for case in json.loads(stored.read_text())["benchmarks"]
         }
-        kept = [
-            line for line in lines if "visit" in line and line["id"] in finished and len(line["visit"]["sides"]) == 1
-        ]
-        for line in kept:  # the very rounds that were on disk before the kill
-            visit = line["visit"]
-            rounds = visit["sides"][0]
-            assert all(any(abs(one - round_) < 1e-8 for round_ in rounds) for one in sampled[line["id"]]), told
+        kept: dict[str, list[float]] = {}  # of all visits: a disturbed latency is visited again
+        for line in lines:
+            if "visit" in line and line["id"] in finished and len(line["visit"]["sides"]) == 1:
+                kept.setdefault(line["id"], []).extend(line["visit"]["sides"][0])
+        for name, rounds in kept.items():  # the very rounds that were on disk before the kill
+            assert all(any(abs(one - round_) < 1e-8 for round_ in rounds) for one in sampled[name]), told
         outcomes.append((moment, len(lines), len(finished)))
     if report:
         report.parent.mkdir(parents=True, exist_ok=True)
@@ -176,11 +175,11 @@ def test_cases_that_hang_or_die_are_recorded_and_the_sweep_goes_on(tmp_path):
         "    modules.build = lambda w: wrong[w.kind]() if w.kind in wrong else right(w)\n"
     )
     stored = tmp_path / "run.json"
-    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "12", "--benchmark-json", str(stored))
+    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "25", "--benchmark-json", str(stored))
     process = sweep(*TINY_MODELS, *arguments, environment={"PYTHONPATH": str(tmp_path)})
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     failed = dict(re.findall(r"^failed: (\S+): (.*)$", process.stdout, re.MULTILINE))
-    hung = "no result after 12 s (--case-timeout); its process was ended"
+    hung = "no result after 25 s (--case-timeout); its process was ended"
     assert failed == {
         "speedup-model-a0.25-r32-b1-cpu-fp32": hung,
         "model-separable-a0.25-r32-b1-cpu-fp32": hung,
