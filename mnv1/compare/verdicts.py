@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, median, stdev
 from typing import Literal
 
@@ -80,8 +81,8 @@ def effect_of(ratios: Ratios, p: float) -> Effect:
     mean, spread = fmean(ratios), stdev(ratios)
     error = max(spread, 1e-12) / math.sqrt(n)
     p_faster = float(stats.t.cdf(mean / error, n - 1))
-    reach = float(stats.t.ppf(0.975, n - 1)) * error
-    detectable = float(stats.t.ppf(1 - p, n - 1) + stats.t.ppf(0.8, n - 1)) * error
+    reach = _students_t(0.975, n - 1) * error
+    detectable = (_students_t(1 - p, n - 1) + _students_t(0.8, n - 1)) * error
     return Effect(
         value=math.expm1(mean),
         low=math.expm1(mean - reach),
@@ -157,5 +158,11 @@ def _differs(ratios: Ratios, effect: Effect, p: float, rules: Rules) -> Literal[
 def _interval(ratios: Ratios, confidence: float) -> tuple[float, float]:
     mean = fmean(ratios)
     error = stdev(ratios) / math.sqrt(len(ratios))
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(ratios) - 1)) * error
+    reach = _students_t((1 + confidence) / 2, len(ratios) - 1) * error
     return math.expm1(mean - reach), math.expm1(mean + reach)
+
+
+@cache
+def _students_t(share: float, freedom: int) -> float:
+    """The value below which Student's t is with this probability."""
+    return float(stats.t.ppf(share, freedom))
