@@ -26,7 +26,7 @@ def document(
         "schema": SCHEMA,
         "about": dict(about),
         "sides": {
-            side.name: {"revision": side.revision, "files": _under_test(side), **proofs.get(side.name, {})}
+            side.name: {"revision": side.revision, "files": _under_test(side), **_proven(proofs.get(side.name, {}))}
             for side in sides
         },
         "exit_status": found.exit_status,
@@ -91,6 +91,11 @@ def to_confirm(stored: Mapping[str, Any]) -> dict[str, list[float]]:
         return first
     chosen = [name for name, verdict in stored["verdicts"].items() if verdict["word"] == "SLOWER"]
     return {name: first[name] for name in first if name in {*chosen, *stored["more_memory"]}}
+
+
+def _proven(proof: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a side's proof: not where its interpreter and torch lie, which says nothing elsewhere."""
+    return {name: proof[name] for name in ("torch", "threads") if name in proof}
 
 
 def _under_test(side: Side) -> dict[str, str]:
