@@ -98,8 +98,8 @@ def export(
 
     `batch_size` None leaves it open where the format can. The file appears as a whole or not at all. Returns the
     largest difference of an output, relative to the largest one. Raises `ExportError` when the file exists and `force`
-    is not set, when it has another ending than the format, when it cannot be written, or when its outputs differ by more
-    than `TOLERANCE`, and `mnv1.extras.MissingPackageError`.
+    is not set, when it has another ending than the format, when it cannot be written, or when its outputs differ by
+    more than `TOLERANCE`, and `mnv1.extras.MissingPackageError`.
     """
     chosen = FORMATS[name]
     _refuse_to_overwrite(out, force)

@@ -319,7 +319,8 @@ def why_not_installed(case: Case | Pair) -> str | None:
     model = REFERENCES[case.workload.kind]
     if find_spec(model.package):
         return None
-    return f"{model.package} is not installed: pip install -c constraints.txt -e '.[{model.extra}]'"
+    where = f"'.[{model.extra}]'" if model.extra else "."
+    return f"{model.package} is not installed: pip install -c constraints.txt -e {where}"
 
 
 def why_unavailable(conditions: Conditions, environment: Mapping[str, object], chosen: bool) -> str | None:
