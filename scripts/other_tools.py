@@ -210,8 +210,9 @@ def asv(scratch: Scratch, code: str) -> Answer:
     scratch.run(sys.executable, "-m", "asv", "machine", "--yes")
     command = (sys.executable, "-m", "asv", "continuous", "--factor", "1.05", "--show-stderr", "base", code)
     status, output = scratch.run(*command, allowed=(0, 1))
-    if "failed" in output and "Case.time_case" not in output:
-        raise ToolError("asv measured nothing: run it by hand")
+    if status and not flagged_by_asv(output):  # it exits with 1 for anything that goes wrong, too
+        last = output.strip().splitlines()[-1:] or ["it said nothing"]
+        raise ToolError(f"asv measured nothing: {last[0]}")
     return Answer(bool(status), flagged_by_asv(output), scratch.cases)
 
 
