@@ -17,7 +17,8 @@ def build_reference(reference: Reference) -> nn.Module:
     """The module of a reference model, initialised as this suite's own networks are.
 
     torchvision's own initialisation of MobileNetV2 takes a fan-out that ignores groups, so that untrained depthwise
-    weights make the signal smaller with every block. Raises `mnv1.extras.MissingPackageError` when its package is missing.
+    weights make the signal smaller with every block. Raises `mnv1.extras.MissingPackageError` when its package is
+    missing.
     """
     if reference.kind == "timm":
         models = require("timm.models.efficientnet", REFERENCES["timm"].extra or "")
