@@ -62,6 +62,7 @@ def described(case: Case) -> dict[str, Any]:
     }
     if isinstance(workload, Network):
         return about | {"alpha": workload.alpha}
+    assert isinstance(workload, Block)  # the code under test has no other networks
     return about | {
         "in_channels": workload.in_channels,
         "out_channels": workload.out_channels,
