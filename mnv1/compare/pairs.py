@@ -169,7 +169,8 @@ class Pairs:
         processes: dict[str, Process] = {}
         try:
             for side in self._sides if seed % 2 == 0 else reversed(self._sides):
-                processes[side.name] = Process(side, self._threads, seed, self._timeout, self._worker)
+                with _unheard_signals():
+                    processes[side.name] = Process(side, self._threads, seed, self._timeout, self._worker)
                 processes[side.name].send({"do": "prove"})
             for side in self._sides:
                 proof = processes[side.name].answer()
@@ -185,6 +186,16 @@ class Pairs:
         finally:
             for process in processes.values():
                 process.close()
+
+
+@contextmanager
+def _unheard_signals() -> Iterator[None]:
+    """An interrupt between starting a process and knowing it would leave it behind: it is heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:
