@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -30,7 +29,11 @@ TOOLS = ("pytest-benchmark", "asv")
 # What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
 CASES = """\
 import json
+import sys
 from pathlib import Path
+
+# asv's interpreters are bare: they find torch and this package in the folders of the one that made this file.
+sys.path += [path for path in {packages} if path not in sys.path]
 
 from mnv1.compare.worker import Side
 
@@ -158,7 +161,7 @@ class Scratch:
             (root / name).write_text(text)
         self.run("git", "init", "-q", "-b", "main")
         for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
-            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra))
+            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra, packages=list(_packages())))
             self.run("git", "add", "-A")
             who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
             self.run("git", *who, "commit", "-q", "-m", code)
@@ -166,8 +169,7 @@ class Scratch:
 
     def run(self, *command: str, allowed: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """Exit status and output of a command in the repository. Raises `ToolError` for any other exit status."""
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "ASV_PYTHONPATH": os.pathsep.join(_packages())}
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
         if done.returncode not in allowed:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
             raise ToolError(f"{' '.join(command[:4])} …: exit status {done.returncode}: {last[0]}")
