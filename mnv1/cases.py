@@ -1,7 +1,7 @@
 """What is measured: cases as data, and their stable ids.
 
 A `Case` is a workload (one block, one whole network, or a network of another package) under conditions (batch size,
-device, precision). A `Pair` is the standard and the separable workload of one shape under the same conditions, for a
+device, precision, execution mode). A `Pair` is the standard and the separable workload of one shape under the same conditions, for a
 measured speedup. Ids key the stored results, so they never change for the same content; a test pins them.
 
 Needs no torch.
@@ -16,10 +16,24 @@ from mnv1.architecture import IMAGE_CHANNELS, BlockKind, Layer, NetworkKind, blo
 from mnv1.references import PUBLISHED_SIDE, REFERENCE_KINDS, REFERENCES, ReferenceKind
 
 Device = Literal["cpu", "cuda"]
-Precision = Literal["fp32", "tf32", "amp"]
+Precision = Literal["fp32", "tf32", "amp", "bf16", "int8"]
+Mode = Literal[
+    "eager",
+    "channels_last",
+    "folded",
+    "folded+channels_last",
+    "compiled",
+    "compiled+freezing",
+    "max-autotune",
+    "cuda-graph",
+    "onnxruntime",
+    "openvino",
+]
 
 DEVICES: tuple[Device, ...] = get_args(Device)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""How a network can be run; what each does is in `mnv1.modes`."""
 BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 OWN_KINDS: tuple[str, ...] = tuple(dict.fromkeys((*BLOCK_KINDS, *NETWORK_KINDS)))
@@ -28,7 +42,7 @@ KINDS: tuple[str, ...] = (*OWN_KINDS, *REFERENCE_KINDS)
 """What can be measured."""
 NUM_CLASSES = 1000
 
-ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2}
+ELEMENT_SIZE: dict[Precision, int] = {"fp32": 4, "tf32": 4, "amp": 2, "bf16": 2, "int8": 1}
 """Bytes per element that a precision computes on; the minimum bytes count with it."""
 
 
@@ -156,11 +170,13 @@ class Conditions:
     batch_size: int
     device: Device
     precision: Precision
+    mode: Mode = "eager"
 
     @property
     def id(self) -> str:
-        """The conditions' id, such as `b8-cpu-fp32`."""
-        return f"b{self.batch_size}-{self.device}-{self.precision}"
+        """The conditions' id, such as `b8-cpu-fp32`, or `b8-cpu-fp32-folded` where the mode is not eager."""
+        plain = f"b{self.batch_size}-{self.device}-{self.precision}"
+        return plain if self.mode == "eager" else f"{plain}-{self.mode}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mnv1.architecture import IMAGE_CHANNELS, MIN_SIDE
 from mnv1.extras import MissingPackageError, require
@@ -49,7 +50,8 @@ class Format:
     """Whether the batch size is part of the file."""
 
 
-def _write_onnx(model: MobileNetV1, images: torch.Tensor, is_dynamic: bool, path: Path) -> None:
+def write_onnx(model: nn.Module, images: torch.Tensor, is_dynamic: bool, path: Path) -> None:
+    """Write a module in evaluation mode as one ONNX file: `images` to `logits`. Raises `MissingPackageError`."""
     for package in ("onnx", "onnxscript"):
         require(package, "onnx")
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
@@ -85,7 +87,7 @@ def _write_safetensors(model: MobileNetV1, _images: torch.Tensor, _is_dynamic: b
 
 
 FORMATS = {
-    "onnx": Format(".onnx", _write_onnx, _read_onnx),
+    "onnx": Format(".onnx", write_onnx, _read_onnx),
     "torch-export": Format(".pt2", _write_torch_export, _read_torch_export),
     "safetensors": Format(".safetensors", _write_safetensors, load, has_batch=False),
 }

@@ -22,6 +22,7 @@ from mnv1.cases import (
     Case,
     Conditions,
     Device,
+    Mode,
     Network,
     Pair,
     Precision,
@@ -30,6 +31,7 @@ from mnv1.cases import (
 )
 from mnv1.complexity import count
 from mnv1.measure.timing import Policy
+from mnv1.modes import exists, why_not_here
 from mnv1.references import REFERENCE_KINDS, REFERENCES
 
 PAIR_VISIT_TIME = 0.08
@@ -54,13 +56,16 @@ class Grid:
     devices: tuple[Device, ...] = DEVICES
     shapes: tuple[str, ...] = ()
     """Blocks only: keep these shape ids alone (all when empty)."""
+    modes: tuple[Mode, ...] = ("eager",)
 
     def conditions(self) -> Iterator[Conditions]:
-        """Every combination of device, batch size and precision; TF32 exists on CUDA only."""
+        """Every combination of device, batch size, precision and mode that exists: TF32 does on CUDA only."""
         for device in self.devices:
-            for batch_size, precision in itertools.product(self.batch_sizes[device], self.precisions):
-                if precision != "tf32" or device == "cuda":
-                    yield Conditions(batch_size, device, precision)
+            for batch_size, precision, mode in itertools.product(
+                self.batch_sizes[device], self.precisions, self.modes
+            ):
+                if exists(mode, precision, device):
+                    yield Conditions(batch_size, device, precision, mode)
 
     def blocks(self) -> Iterator[Block]:
         """Distinct blocks, the stem first. The stem is a standard convolution only: the network has no other stem."""
@@ -237,6 +242,7 @@ class Overrides:
     resolutions: tuple[int, ...] = ()
     batch_sizes: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ()
+    modes: tuple[Mode, ...] = ()
 
     def apply(self, grid: Grid) -> Grid:
         """The grid with every axis given here replaced."""
@@ -248,6 +254,7 @@ class Overrides:
             resolutions=self.resolutions or grid.resolutions,
             batch_sizes={device: self.batch_sizes or grid.batch_sizes.get(device, ()) for device in DEVICES},
             kinds=self.kinds or grid.kinds,
+            modes=self.modes or grid.modes,
             # The chosen shapes belong to the profile's own widths and resolutions.
             shapes=() if self.alphas or self.resolutions else grid.shapes,
         )
@@ -268,7 +275,7 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
         pairs=_pairs(chosen.layer_pairs, Grid.blocks, overrides) + _pairs(chosen.model_pairs, Grid.networks, overrides),
     )
     if not (selected.layers or selected.models or selected.pairs):
-        raise CaseError("the chosen axes leave no case to measure (tf32 exists on cuda only)")
+        raise CaseError("the chosen axes leave no case to measure (tf32 exists on cuda only, int8 in compiled modes on the cpu only)")
     return selected
 
 
@@ -330,10 +337,10 @@ def why_unavailable(conditions: Conditions, environment: Mapping[str, object], c
     """
     if conditions.device == "cuda" and "gpu" not in environment:
         return "no CUDA device: torch.cuda.is_available() is false here"
-    on_cpu = conditions.device == "cpu" and conditions.precision == "amp"
+    on_cpu = conditions.device == "cpu" and conditions.precision in ("amp", "bf16")
     if on_cpu and not chosen and not environment["bf16_instructions"]:
         return (
-            "this CPU has no bf16 instructions, so that amp takes up to 100 times as long as fp32: name it in "
-            "--precisions to measure it all the same"
+            f"this CPU has no bf16 instructions, so that {conditions.precision} takes up to 100 times as long as fp32: "
+            "name it in --precisions to measure it all the same"
         )
-    return None
+    return why_not_here(conditions.mode, conditions.precision, conditions.device)

@@ -119,6 +119,7 @@ def frame(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any] | None 
     Columns about the run are empty.
     """
     table = pd.DataFrame(list(facts)).reindex(columns=list(COLUMNS))
+    table["mode"] = table["mode"].astype(object).where(table["mode"].notna(), "eager")  # runs before there were modes
     if machine is None:
         return table
     table["threads"] = machine.get("threads")

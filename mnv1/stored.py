@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from mnv1.cases import DEVICES, KINDS, PRECISIONS
+from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TRAINING, TRAINING_SPEEDUP
+from mnv1.modes import OUTSIDE_TORCH
 
 SCHEMA = 1
 """Version of the facts' layout, stored with every run; a reader refuses a newer one."""
 
-_TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "amp_dtype", "stopped", "throttled"}
+_TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "mode", "amp_dtype", "stopped"}
+_TEXT |= {"throttled"}
 _TRUTH = {"launch_bound"}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "measures": ("latency", "speedup", TRAINING, TRAINING_SPEEDUP),
@@ -23,6 +25,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "kind": KINDS,
     "device": DEVICES,
     "precision": PRECISIONS,
+    "mode": MODES,
 }
 
 
@@ -123,7 +126,9 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
     if facts.get("measures") in ("speedup", TRAINING_SPEEDUP):
         needed |= {"speedup", "speedup_low", "speedup_high", "macs_ratio", "standard_latency_p50"}
     else:
-        needed |= {"throughput", "peak_memory", "latency_p90", "latency_p99"}
+        needed |= {"throughput", "latency_p90", "latency_p99"}
+        if facts.get("mode") not in OUTSIDE_TORCH:
+            needed |= {"peak_memory"}
     for name in COLUMNS:
         if name in facts:
             value = facts[name]

@@ -17,7 +17,9 @@ from mnv1.measure import environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
 from mnv1.measure.facts import conclude, record
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.modules import WrongOutputError, build, precision_context, prepare
+from mnv1.measure.execution import WrongOutputError
+from mnv1.measure.modules import build, prepare
+from mnv1.measure.precision import precision_context
 from mnv1.measure.runner import Runner, check
 from mnv1.measure.timing import Policy
 
@@ -82,8 +84,9 @@ def test_record_of_a_case_has_every_fact():
     on_cuda = {"device_latency_p50", "device_busy", "launch_bound", "gpu_clock", "throttled", "peak_reserved"}
     about_run = {"run", "time", "machine", "environment", "commit", "threads"}
     about_run |= {"peak_rate", "copy_rate", "cache_rate", "cache_size"}
+    about_modes = {"output_error", "compile_time", "graph_breaks", "file_size"}
     about_pairs = {"speedup", "speedup_low", "speedup_high", "standard_latency_p50", "standard_macs", "macs_ratio"}
-    assert set(facts) - {"operators"} == set(COLUMNS) - optional - on_cuda - about_run - about_pairs
+    assert set(facts) - {"operators"} == set(COLUMNS) - optional - on_cuda - about_run - about_pairs - about_modes
     assert facts["rounds"] == len(made.samples) >= 6
     assert facts["latency_low"] <= facts["latency_p50"] <= facts["latency_high"]
     assert facts["memory_floor"] <= facts["peak_memory"]

@@ -36,7 +36,10 @@ def stored_runs(paths: Iterable[Path | str]) -> tuple[list[Results], list[str]]:
     found, complaints = [], []
     for path in paths:
         try:
-            found.append(Results(load([path]), load_operators([path])))
+            cases = load([path])
+            if (plain := cases[cases["mode"] == "eager"]).empty:
+                continue
+            found.append(Results(plain, load_operators([path])))
         except ResultError as error:
             complaints.append(str(error))
     return sorted(found, key=lambda one: one.cases["time"].iloc[0], reverse=True), complaints

@@ -17,7 +17,7 @@ import torch
 from mnv1.cases import Conditions, Device, Precision
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.facts import Facts
-from mnv1.measure.modules import operand_dtype, precision_context
+from mnv1.measure.precision import operand_dtype, precision_context
 from mnv1.measure.quiet import Watch
 from mnv1.measure.statistics import MIN_SAMPLES, quantile
 from mnv1.measure.timing import Policy, visit
@@ -46,7 +46,7 @@ def ceilings(device: Device, precisions: Iterable[Precision], policy: Policy, wa
     for precision in precisions:
         for name, make in (("gemm", _gemm), ("convolution", _convolution)):
             call, macs, size = make(device, precision)
-            with precision_context(Conditions(1, device, "fp32" if precision == "amp" else precision)):
+            with precision_context(Conditions(1, device, precision if precision == "tf32" else "fp32")):
                 about = {"ceiling": name, "device": device, "precision": precision, "size": size}
                 found.append(about | _rate(call, macs, device, policy, watch))
     cache = last_level_cache(device) or UNKNOWN_CACHE

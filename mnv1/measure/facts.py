@@ -246,6 +246,7 @@ def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts
         "batch_size": conditions.batch_size,
         "device": conditions.device,
         "precision": conditions.precision,
+        "mode": conditions.mode,
     }
     if conditions.precision == "amp":
         facts["amp_dtype"] = AMP_DTYPES[conditions.device]

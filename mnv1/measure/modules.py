@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
@@ -12,9 +11,11 @@ from torch import nn
 from mnv1.architecture import MIN_SIDE
 from mnv1.blocks import Block as BlockFunction
 from mnv1.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Reference, Workload
+from mnv1.cases import NUM_CLASSES, Block, Case, Device, Reference, Workload
 from mnv1.measure.clock import Call, clock_for
-from mnv1.measure.facts import AMP_DTYPES, Facts
+from mnv1.measure.execution import WrongOutputError, execute, is_plain
+from mnv1.measure.facts import Facts
+from mnv1.measure.precision import precision_context
 from mnv1.measure.references import build_reference, count_reference
 from mnv1.model import MobileNetV1
 
@@ -28,10 +29,6 @@ _BLOCKS: dict[str, BlockFunction] = {
 }
 
 
-class WrongOutputError(Exception):
-    """A workload gave an output that is not finite or not of the right shape, so timing it would say nothing."""
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A case that is ready to be timed: its output was checked."""
@@ -39,6 +36,8 @@ class Prepared:
     call: Call
     first_call: float
     """Seconds of the very first call, the one that was checked."""
+    facts: Facts = field(default_factory=dict)
+    """What was found of the mode, where it is not plain eager code: see `mnv1.measure.execution`."""
 
 
 def build(workload: Workload) -> nn.Module:
@@ -57,11 +56,14 @@ def build(workload: Workload) -> nn.Module:
 def prepare(case: Case) -> Prepared:
     """Build a case's module and input, and check its output once.
 
-    Raises `WrongOutputError` when the output is not finite or has the wrong shape.
+    Raises `WrongOutputError` when the output is not finite, has the wrong shape, or is another than that of plain
+    eager code by more than its mode may.
     """
     device = case.conditions.device
-    module = _module(_without_size(case.workload), device)
-    images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
+    module, images = module_and_images(case)
+    if not is_plain(case.conditions):
+        executable = execute(case.conditions, module, images)
+        return Prepared(executable.call, executable.first_call, executable.facts)
     outputs: list[torch.Tensor] = []
 
     def call() -> torch.Tensor:
@@ -76,6 +78,13 @@ def prepare(case: Case) -> Prepared:
     if not bool(torch.isfinite(output).all()):
         raise WrongOutputError(f"{case.id}: output is not finite")
     return Prepared(call, first_call)
+
+
+def module_and_images(case: Case) -> tuple[nn.Module, torch.Tensor]:
+    """A case's module and its input in fp32, on its device."""
+    device = case.conditions.device
+    images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
+    return _module(_without_size(case.workload), device), images
 
 
 def count_module(case: Case) -> Facts:
@@ -100,42 +109,3 @@ def _without_size(workload: Workload) -> Workload:
 def forget_modules() -> None:
     """Free the memory of all modules built so far."""
     _module.cache_clear()
-
-
-def precision_context(conditions: Conditions) -> AbstractContextManager[object]:
-    """What a call under a precision runs in.
-
-    `amp` enters autocast anew for every call, as a program does that wraps its forward pass, so the cast of the
-    weights is part of the time.
-    """
-    if conditions.precision == "amp":
-        return torch.autocast(conditions.device, amp_dtype(conditions.device))
-    if conditions.precision == "tf32":
-        return _Tf32()
-    return nullcontext()
-
-
-def amp_dtype(device: Device) -> torch.dtype:
-    """What autocast computes in on a device."""
-    dtype: torch.dtype = getattr(torch, AMP_DTYPES[device])
-    return dtype
-
-
-def operand_dtype(device: Device, precision: Precision) -> torch.dtype:
-    """What a matrix product's operands are under a precision."""
-    return amp_dtype(device) if precision == "amp" else torch.float32
-
-
-class _Tf32:
-    """Within it, CUDA's fp32 convolutions and matrix products may use TF32."""
-
-    def __enter__(self) -> None:
-        self._set("tf32")
-
-    def __exit__(self, *exception: object) -> None:
-        self._set("ieee")
-
-    @staticmethod
-    def _set(precision: str) -> None:
-        torch.backends.cuda.matmul.fp32_precision = precision
-        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import torch
 
 from mnv1.cases import Case, Network, Pair, Reference
 from mnv1.measure.clock import clock_for
+from mnv1.measure.execution import is_plain
 from mnv1.measure.facts import Facts
 from mnv1.measure.gpu import device_busy, throttling
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
@@ -17,6 +18,7 @@ from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
 from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
+from mnv1.modes import OUTSIDE_TORCH
 
 CUDA_ROUND_TIME = 5e-3
 """Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""
@@ -41,7 +43,7 @@ class Runner:
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None = None) -> Visit:
         """Sample a case, once more after an `earlier` visit.
 
-        A latency's first visit also finds its peak memory. Raises `mnv1.measure.modules.WrongOutputError` when an
+        A latency's first visit also finds its peak memory. Raises `mnv1.measure.execution.WrongOutputError` when an
         output is wrong, and whatever torch raises.
         """
         try:
@@ -71,15 +73,17 @@ class Runner:
         visited = visit(prepared.call, clock, policy, watch, earlier)
         extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over
         if earlier is None:
-            extras |= {"first_call": prepared.first_call, **peak_memory(prepared.call, device)}
+            extras |= {"first_call": prepared.first_call, **prepared.facts}
+            if case.conditions.mode not in OUTSIDE_TORCH:
+                extras |= peak_memory(prepared.call, device)
             if on_cuda:
                 extras["device_busy"] = device_busy(prepared.call)
-            else:
+            elif is_plain(case.conditions):
                 grown = process_peak(case)
                 extras |= {} if grown is None else {"process_peak": grown}
             if isinstance(case.workload, Reference):
                 extras |= count_module(case)
-            if isinstance(case.workload, Network):
+            if isinstance(case.workload, Network) and is_plain(case.conditions):
                 seconds = median(visited.sides[0])
                 extras["operators"] = operator_times(prepared.call, device, seconds)
                 extras |= {} if on_cuda else kernel_work(prepared.call, seconds)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,7 +36,8 @@ class SupervisorError(Exception):
 class Supervisor:
     """Asks a measuring process, one request at a time.
 
-    `case_timeout` bounds a request about a case, in seconds; `worker` is the module that measures. Every method that
+    `case_timeout` bounds a request about a case, in seconds; `worker` is the module that measures, with these
+    environment variables beside this process's. Every method that
     asks about a case returns `Failed` when the case raises, the process dies, or the time is over; the next request
     then meets a fresh process, so that nothing of the failed case is left in memory.
     """
@@ -47,7 +48,9 @@ class Supervisor:
         threads: int | None,
         case_timeout: float,
         worker: str = "mnv1.measure.worker",
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        self._variables = dict(variables or {})
         self._command = (sys.executable, "-m", worker)
         self._arguments = (machine_state, "" if threads is None else str(threads))
         self._case_timeout = case_timeout
@@ -129,7 +132,7 @@ class Supervisor:
         self._process = subprocess.Popen(
             [*self._command, str(theirs.fileno()), str(os.getpid()), *self._arguments],
             pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": path, "TMPDIR": self._folder.name},
+            env=os.environ | {"PYTHONPATH": path, "TMPDIR": self._folder.name} | self._variables,
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,

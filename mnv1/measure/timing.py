@@ -150,6 +150,23 @@ def visit_pair(
     return _as_visit(rounds, counts, meter.total, stopped)
 
 
+def calls_of_block(call: Call, clock: Clock, policy: Policy) -> int:
+    """Warm a call up, and say how many of them a block takes."""
+    with _without_garbage_collection():
+        return _calls_for(policy.block_time, _warm_up(call, clock, policy))
+
+
+def block(call: Call, clock: Clock, calls: int) -> float:
+    """Seconds a call, over a block of calls between those of others.
+
+    One call goes before that is not timed, unless the block is a single long one: caches are cold by then.
+    """
+    with _without_garbage_collection():
+        if calls > 1:
+            clock.time(call, 1)
+        return clock.time(call, calls).wall / calls
+
+
 def is_stalled(
     samples: Sequence[Sample], width: Callable[[Sequence[Sample]], float], fewest: int = 2 * MIN_SAMPLES
 ) -> bool:

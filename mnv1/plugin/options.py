@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mnv1.cases import KINDS
+from mnv1.cases import KINDS, MODES, PRECISIONS
 from mnv1.journal import Journal
 from mnv1.measure.state import STATES
 from mnv1.plugin.values import (
@@ -17,6 +17,7 @@ from mnv1.plugin.values import (
     parse_batch_sizes,
     parse_devices,
     parse_kinds,
+    parse_modes,
     parse_precisions,
     parse_resolutions,
     parse_shard,
@@ -27,11 +28,12 @@ Number = TypeVar("Number", int, float)
 
 AXES: dict[str, tuple[Callable[[str], Any], str]] = {
     "devices": (parse_devices, "cpu,cuda"),
-    "precisions": (parse_precisions, "fp32,tf32,amp"),
+    "precisions": (parse_precisions, ",".join(PRECISIONS)),
     "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
     "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),
     "batch_sizes": (parse_batch_sizes, "images a call such as 1,8"),
     "kinds": (parse_kinds, ",".join(KINDS)),
+    "modes": (parse_modes, ",".join(MODES) + " (default: eager)"),
 }
 
 KEPT_OPTIONS: dict[str, object] = {

@@ -7,23 +7,28 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mnv1.architecture import MIN_SIDE
-from mnv1.cases import DEVICES, KINDS, PRECISIONS, Device, Precision
+from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS, Device, Mode, Precision
 from mnv1.profiles import CaseError
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:
     """Comma-separated devices. Raises `CaseError`."""
-    return _parse_names("--devices", text, DEVICES)
+    return parse_names("--devices", text, DEVICES)
 
 
 def parse_precisions(text: str) -> tuple[Precision, ...]:
     """Comma-separated precisions. Raises `CaseError`."""
-    return _parse_names("--precisions", text, PRECISIONS)
+    return parse_names("--precisions", text, PRECISIONS)
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
     """Comma-separated kinds of blocks and networks. Raises `CaseError`."""
-    return _parse_names("--kinds", text, KINDS)
+    return parse_names("--kinds", text, KINDS)
+
+
+def parse_modes(text: str) -> tuple[Mode, ...]:
+    """Comma-separated execution modes. Raises `CaseError`."""
+    return parse_names("--modes", text, MODES)
 
 
 def parse_alphas(text: str) -> tuple[float, ...]:
@@ -45,7 +50,8 @@ Name = TypeVar("Name", bound=str)
 Number = TypeVar("Number", int, float)
 
 
-def _parse_names(option: str, text: str, valid: tuple[Name, ...]) -> tuple[Name, ...]:
+def parse_names(option: str, text: str, valid: tuple[Name, ...]) -> tuple[Name, ...]:
+    """Comma-separated names, of those that are valid. Raises `CaseError`."""
     by_name: dict[str, Name] = {name: name for name in valid}
     parts = [part.strip() for part in text.split(",")]
     unknown = [part for part in parts if part not in by_name]

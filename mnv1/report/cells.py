@@ -170,6 +170,15 @@ def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, .
     return shown, list(zip(*(written[column] for column in shown), strict=True))
 
 
+def table_of(rows: pd.DataFrame, cells: dict[str, Cell], optional: set[str], left: set[str]) -> str:
+    """Rows in Markdown by other cells than `CELLS`; optional columns in which nothing is written are left out."""
+    written = {name: [cell.text(row) for _, row in rows.iterrows()] for name, cell in cells.items()}
+    shown = [name for name in cells if name not in optional or any(written[name])]
+    align = ["left" if name in left else "right" for name in shown]
+    lines = list(zip(*(written[name] for name in shown), strict=True))
+    return tabulate(lines, shown, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
 def text_table(rows: pd.DataFrame, columns: tuple[str, ...], style: str = "pipe") -> str:
     """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown); without empty optional columns."""
     shown, cells = cells_of(rows, columns)

@@ -61,8 +61,11 @@ def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> s
         figures = [
             f"{units.seconds(facts['latency_p50'])} ±{units.percent(half_width)}",
             units.throughput(facts["throughput"]),
-            units.bytes_(facts["peak_memory"]),
         ]
+        if "peak_memory" in facts:
+            figures.append(units.bytes_(facts["peak_memory"]))
+        if "output_error" in facts:
+            figures.append(f"output error {facts['output_error']:.1e}")
     if facts.get("throttled"):
         figures.append(f"throttled: {facts['throttled']}")
     return "  ".join([f"{counter} {facts['id']}", *figures]) + _eta(remaining)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mnv1.architecture import network_layers
-from mnv1.cases import ELEMENT_SIZE
+from mnv1.cases import ELEMENT_SIZE, PRECISIONS
 from mnv1.complexity import layer_macs
 from mnv1.published import accuracy
 from mnv1.references import REFERENCE_KINDS
@@ -21,17 +21,25 @@ Rows = pd.DataFrame
 Select = Callable[[Results], Rows]
 
 KINDS = ("standard", "separable", "depthwise", "pointwise", "shallow", *REFERENCE_KINDS)
-PRECISIONS = ("fp32", "tf32", "amp")
 
 
 def of(results: Results, subject: str, measures: str) -> Rows:
-    """Cases of layers or models that measure latency or speedup; other packages' networks have their own view."""
+    """Cases of layers or models in eager mode that measure latency or speedup.
+
+    Other packages' networks, and other modes, have views of their own.
+    """
     return _own(results.cases, subject, measures)
 
 
 def _own(rows: Rows, subject: str, measures: str) -> Rows:
     chosen = (rows["subject"] == subject) & (rows["measures"] == measures) & ~rows["kind"].isin(REFERENCE_KINDS)
-    selected: Rows = rows[chosen]
+    selected: Rows = eager(rows[chosen])
+    return selected
+
+
+def eager(rows: Rows) -> Rows:
+    """The rows of plain eager code: no view but those of modes mixes them."""
+    selected: Rows = rows[rows["mode"] == "eager"]
     return selected
 
 
@@ -163,7 +171,7 @@ def side_by_side(results: Results) -> Rows:
 
     One row each for a precision and batch size in which there is another package's.
     """
-    rows = results.cases
+    rows = eager(results.cases)
     rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency")]
     others = rows[rows["kind"].isin(REFERENCE_KINDS)]
     if others.empty:
@@ -307,7 +315,7 @@ def thread_scaling(results: Results) -> Rows:
 def history(results: Results) -> Rows:
     """The largest network's speedups in every stored run of the same environment, oldest first; at least two runs."""
     here = set(results.cases["environment"])
-    rows = results.history
+    rows = eager(results.history)
     rows = rows[rows["environment"].isin(here) & (rows["subject"] == "model") & (rows["measures"] == "speedup")]
     rows = ordered(largest_network(rows)).sort_values("time", kind="stable").reset_index(drop=True)
     return rows if rows["run"].nunique() >= 2 else rows.iloc[:0]

@@ -107,7 +107,7 @@ def _by_operator(time: float, shares: pd.Series) -> dict[str, float]:
 def _latency_of(pair: pd.Series, kind: str, cases: pd.DataFrame) -> pd.Series | None:
     """The latency case of one side of a pair."""
     same = (cases["measures"] == "latency") & (cases["kind"] == kind)
-    for name in ("subject", "shape", "batch_size", "device", "precision"):
+    for name in ("subject", "shape", "batch_size", "device", "precision", "mode"):
         same &= cases[name] == pair[name]
     found = cases[same]
     return None if found.empty else found.iloc[0]

@@ -33,6 +33,8 @@ COLOURS = {
     "fp32": "#0072B2",
     "tf32": "#009E73",
     "amp": "#E69F00",
+    "bf16": "#CC79A7",
+    "int8": "#D55E00",
 }
 PART_COLOURS = {
     # Operators; a convolution has the colour of its kind.
@@ -56,7 +58,7 @@ PART_COLOURS = {
 }
 MARKERS = ("o", "s", "^", "D", "v", "P")
 BLOCK_AXIS = "block: input channels → output channels, stride, input side in pixels"
-LINES = {"fp32": "-", "tf32": "-.", "amp": "--"}
+LINES: dict[str, Any] = {"fp32": "-", "tf32": "-.", "amp": "--", "bf16": ":", "int8": (0, (1, 3))}
 DARK, GREY = "#333333", "#999999"
 
 STYLE: dict[Any, Any] = {

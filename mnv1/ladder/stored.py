@@ -1,0 +1,212 @@
+"""Ladders as files: one for each batch size, raw rounds and environment included. The only reader of their layout.
+
+A file with accuracies, `accuracy*.json` anywhere below `results/`, is an object: what was evaluated, by the id of a rung
+or by the workload and precision alone (`model-separable-a0.25-r64-int8`, for every mode and batch size), and of each at
+least `accuracy` and `baseline` (the same weights in fp32), as shares of `images` that were right. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mnv1.cases import DEVICES, MODES, PRECISIONS
+from mnv1.ladder.climb import Climbed
+from mnv1.ladder.rungs import KINDS, Finding, label
+from mnv1.measure.state import STATES
+
+SCHEMA = 1
+
+
+class LadderError(Exception):
+    """A file that cannot be read or written, or holds no ladder; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class StoredRung:
+    """A rung as it was measured. `seconds`: a call, one a round; empty where it `failed`."""
+
+    id: str
+    kind: str
+    alpha: float | None
+    resolution: int
+    batch_size: int
+    device: str
+    precision: str
+    mode: str
+    state: str
+    threads: int | None
+    facts: Mapping[str, Any]
+    seconds: tuple[float, ...]
+    failed: str | None
+
+    @property
+    def label(self) -> str:
+        """As a person calls it."""
+        return label(self.kind, self.precision, self.mode, self.state, self.threads)
+
+    @property
+    def workload(self) -> str:
+        """The network's id, such as `model-separable-a1.00-r224`."""
+        return self.id.partition(f"-b{self.batch_size}-{self.device}-")[0]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A stored ladder, or the measured effects of some settings (`findings`: name, id over, id under)."""
+
+    name: str
+    time: str
+    environment: Mapping[str, Any]
+    options: Mapping[str, Any]
+    rungs: tuple[StoredRung, ...]
+    left_out: tuple[tuple[str, str], ...]
+    findings: tuple[tuple[str, str, str], ...] = field(default=())
+
+    @property
+    def measured(self) -> list[StoredRung]:
+        """The rungs that did not fail."""
+        return [rung for rung in self.rungs if rung.failed is None]
+
+
+def document(
+    climbed: Sequence[Climbed],
+    environment: Mapping[str, Any],
+    options: Mapping[str, Any],
+    left_out: Sequence[tuple[str, str]],
+    time: str,
+    findings: Sequence[Finding] = (),
+) -> dict[str, Any]:
+    """What is stored; `time` in ISO 8601."""
+    return {
+        "schema": SCHEMA,
+        "datetime": time,
+        "environment": dict(environment),
+        "options": dict(options),
+        "rungs": [_as_stored(one) for one in climbed],
+        "left_out": [list(one) for one in left_out],
+        "findings": [[one.name, one.over.id, one.under.id] for one in findings],
+    }
+
+
+def _as_stored(one: Climbed) -> dict[str, Any]:
+    workload, conditions = one.rung.case.workload, one.rung.case.conditions
+    return {
+        "id": one.rung.id,
+        "kind": one.rung.kind,
+        "alpha": getattr(workload, "alpha", None),
+        "resolution": getattr(workload, "resolution", None),
+        "batch_size": conditions.batch_size,
+        "device": conditions.device,
+        "precision": conditions.precision,
+        "mode": conditions.mode,
+        "state": one.rung.state,
+        "threads": one.rung.threads,
+        "facts": one.facts,
+        "seconds": [] if one.failed else one.seconds,
+        "failed": one.failed,
+    }
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Store a document: the file appears as a whole or not at all. Raises `LadderError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(content) + "\n", encoding="utf8")
+        part.replace(path)
+    except OSError as error:
+        raise LadderError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def read(path: Path) -> Ladder:
+    """A stored ladder. Raises `LadderError` for a file that is missing, damaged or something else."""
+    content = _json(path)
+    if not isinstance(content, dict) or not {"rungs", "schema", "environment"} <= set(content):
+        raise LadderError(f"{path}: not a stored ladder")
+    if content["schema"] != SCHEMA:
+        raise LadderError(f"{path}: layout {content['schema']!r}, this version reads {SCHEMA}; use a matching mnv1")
+    return from_document(content, path.stem, str(path))
+
+
+def from_document(content: Mapping[str, Any], name: str, where: str = "the ladder") -> Ladder:
+    """A ladder from its document. Raises `LadderError` where something is missing or not what it should be."""
+    try:
+        rungs = tuple(
+            StoredRung(**{**one, "seconds": tuple(float(second) for second in one["seconds"])})
+            for one in content["rungs"]
+        )
+        ladder = Ladder(
+            name,
+            str(content["datetime"]),
+            content["environment"],
+            content["options"],
+            rungs,
+            tuple((str(what), str(why)) for what, why in content["left_out"]),
+            tuple((str(what), str(over), str(under)) for what, over, under in content["findings"]),
+        )
+        broken = next(filter(None, map(_what_is_wrong, rungs)), None)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LadderError(f"{where}: damaged: {error}") from None
+    if not ladder.measured:
+        broken = broken or "no rung was measured"
+    elif len({len(rung.seconds) for rung in ladder.measured}) > 1 or len(ladder.measured[0].seconds) < 2:
+        broken = broken or "its rungs have not the same number of rounds, at least two"
+    if not isinstance(ladder.environment, dict) or not isinstance(ladder.environment.get("machine"), str):
+        broken = broken or "its environment names no machine"
+    if broken:
+        raise LadderError(f"{where}: damaged: {broken}")
+    return ladder
+
+
+def _what_is_wrong(rung: StoredRung) -> str | None:
+    choices = {"kind": KINDS, "device": DEVICES, "precision": PRECISIONS, "mode": MODES, "state": STATES}
+    for name, valid in choices.items():
+        if getattr(rung, name) not in valid:
+            return f"{rung.id} has no valid {name}"
+    if not all(0 < second < 1e6 for second in rung.seconds):
+        return f"{rung.id} has a time that is none"
+    if not rung.failed and not isinstance(rung.facts.get("output_error"), float):
+        return f"{rung.id} has no output error"
+    return None
+
+
+def find(folder: Path) -> list[Path]:
+    """The stored ladders in a folder. Raises `LadderError` when there is none."""
+    found = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    if not found:
+        raise LadderError(f"{folder}: no stored ladder here; measure one first: python scripts/find_fastest.py --help")
+    return found
+
+
+def load_accuracies(paths: Iterable[Path]) -> dict[str, dict[str, float]]:
+    """What is known of accuracy, by id: `accuracy`, `baseline` and `images`. Raises `LadderError`."""
+    known: dict[str, dict[str, float]] = {}
+    for path in paths:
+        content = _json(path)
+        entries = content.items() if isinstance(content, dict) else [("it", None)]
+        for name, entry in entries:
+            numbers = [entry.get(key) for key in ("accuracy", "baseline")] if isinstance(entry, dict) else [None]
+            if not all(isinstance(number, int | float) and 0 <= number <= 1 for number in numbers):
+                raise LadderError(f"{path}: {name} needs accuracy and baseline, shares between 0 and 1")
+        known |= content
+    return known
+
+
+def accuracy_of(rung: StoredRung, known: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
+    """The accuracy of a rung: by its own id, or by its network and precision."""
+    return known.get(rung.id) or known.get(f"{rung.workload}-{rung.precision}")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise LadderError(f"{path}: no such file") from None
+    except OSError as error:
+        raise LadderError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise LadderError(f"{path}: damaged or truncated JSON ({error}); restore or delete the file") from None

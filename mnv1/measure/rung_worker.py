@@ -1,0 +1,89 @@
+"""The process of one rung of a ladder: it makes one network ready to run in one mode, and times blocks when asked.
+
+Each rung has a process of its own: a mode that crashes takes nothing with it, what a compiler or another package keeps
+in a process meets nobody else, and processes can differ in the state of the machine (allocator, threads). Started by
+`mnv1.ladder.processes` as `python -m mnv1.measure.rung_worker FD PARENT STATE THREADS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import cast
+
+from mnv1.cases import Case
+from mnv1.measure.children import die_with_parent
+from mnv1.measure.facts import Facts
+from mnv1.measure.messages import Described
+from mnv1.measure.state import State, prepare
+from mnv1.measure.timing import Policy, block, calls_of_block
+from mnv1.measure.worker import serve
+
+POLICY = Policy(visit_time=0.0, max_time=0.0, block_time=30e-3, warmup_time=0.2)
+"""A block is as long as the machine's scheduler and the caches need to forget the process before."""
+
+
+class RungBench:
+    """What a rung's process can be asked to do: every public method."""
+
+    baseline = ()
+
+    def __init__(self, settings: dict[str, object]) -> None:
+        self._settings = settings
+
+    def describe(self) -> Described:
+        """The environment, with the settings of the machine's state, and its warnings."""
+        from mnv1.measure import environment
+
+        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+
+    def build(self, case: Case) -> Facts:
+        """Make a case ready; what was found of it: see `mnv1.measure.execution`, and its peak memory."""
+        from mnv1.measure.clock import clock_for
+        from mnv1.measure.execution import COMPILED, execute
+        from mnv1.measure.memory import peak_memory
+        from mnv1.measure.modules import module_and_images
+        from mnv1.modes import OUTSIDE_TORCH
+
+        module, images = module_and_images(case)
+        if case.conditions.mode in COMPILED:
+            _compile_something(case.conditions.device)
+        made = execute(case.conditions, module, images)
+        device = case.conditions.device
+        self._call, self._clock = made.call, clock_for(device)
+        facts = dict(made.facts)
+        if case.conditions.mode not in OUTSIDE_TORCH:
+            facts |= peak_memory(made.call, device)
+        self._calls = calls_of_block(made.call, self._clock, POLICY)
+        gc.collect()
+        return facts | {"calls": self._calls}
+
+    def block(self) -> float:
+        """Seconds a call, over one block."""
+        return block(self._call, self._clock, self._calls)
+
+
+def _compile_something(device: str) -> None:
+    """What only the first compilation of a process or a machine takes is no part of a network's compile time."""
+    import torch
+
+    with torch.inference_mode():
+        torch.compile(lambda values: values + 1)(torch.zeros(64, device=device))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve requests on the pipe of the given file descriptor."""
+    descriptor, parent, state, threads = arguments
+    die_with_parent(int(parent))
+    with contextlib.suppress(OSError):  # when memory runs out, the kernel should end this process
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    serve(Connection(int(descriptor)), RungBench(prepare(cast(State, state), int(threads) if threads else None)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,197 @@
+"""The fastest way to run MobileNetV1 on this machine: `python scripts/find_fastest.py --batch-size 1 --max-error 1e-2`
+
+Measures every execution mode and precision in turns, in a process each, and prints the fastest that is within the
+limits, with the lines of Python that use it. `--findings` measures what allocator, threads and memory format do;
+`--render FOLDER` renders what was stored. Nothing else may run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from mnv1.architecture import MIN_SIDE
+from mnv1.cases import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
+from mnv1.ladder.choice import Limits, choose
+from mnv1.ladder.climb import Climbed, climb
+from mnv1.ladder.processes import RungProcess
+from mnv1.ladder.rows import rows_of
+from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, findings_of, rungs_of
+from mnv1.ladder.snippets import ENVIRONMENT, snippet
+from mnv1.ladder.stored import Ladder, LadderError, document, find, from_document, load_accuracies, read, write
+from mnv1.measure.supervisor import SupervisorError
+from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
+from mnv1.profiles import CaseError
+from mnv1.report.ladder import fastest_line, findings_markdown, not_measured, render, table, twin_lines
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line. Returns 1 when nothing is within the limits or a file cannot be used, 2 for wrong usage."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        known = load_accuracies(sorted(args.results.rglob("accuracy*.json")))
+        if args.render:
+            return _render([read(path) for path in find(args.render)], args.out or args.render / "rendered", known)
+        _check(args)
+        return _findings(args, known) if args.findings else _ladder(args, known)
+    except CaseError as error:
+        parser.error(str(error))
+    except (LadderError, SupervisorError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing is stored", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Find the fastest way to run MobileNetV1 on this machine.")
+    parser.add_argument("--batch-size", metavar="N", help="images a call (default: 1; --findings: 1,8,32)")
+    parser.add_argument("--max-error", type=float, default=1e-2, help="of outputs, relative to eager (default: 0.01)")
+    parser.add_argument(
+        "--max-accuracy-drop", type=float, metavar="POINTS", help="int8 only where it is known to lose no more than this"
+    )
+    parser.add_argument("--alpha", type=float, default=1.0, help="width multiplier (default: 1)")
+    parser.add_argument("--resolution", type=int, default=224, help="input side in pixels (default: 224)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(default: cpu)")
+    parser.add_argument(
+        "--kinds",
+        default="separable,standard",
+        help=f"the network to run, and others beside it, of {', '.join(KINDS)} (default: separable,standard)",
+    )
+    parser.add_argument("--precisions", help="(default: all, in the modes in which they may win)")
+    parser.add_argument("--modes", help="(default: all in fp32, and those that may win in others)")
+    parser.add_argument("--time-budget", type=float, default=120.0, help="seconds of rounds (default: 120)")
+    parser.add_argument("--case-timeout", type=float, default=300.0, help="seconds for one rung's answer (default: 300)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store what was measured, raw rounds included")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="also render a table and a plot there")
+    parser.add_argument("--findings", action="store_true", help="measure allocator, threads and memory format instead")
+    parser.add_argument("--render", type=Path, metavar="FOLDER", help="only render the ladders that are stored there")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "results", help="where files accuracy*.json are looked for"
+    )
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `CaseError` for a number that is none."""
+    for name in ("alpha", "time_budget", "case_timeout", "max_error"):
+        if not 0 < getattr(args, name) < float("inf"):
+            raise CaseError(f"--{name.replace('_', '-')}: {getattr(args, name):g} is not valid; valid: positive numbers")
+    if args.max_accuracy_drop is not None and not 0 <= args.max_accuracy_drop <= 100:
+        raise CaseError(f"--max-accuracy-drop: {args.max_accuracy_drop:g} is not valid; valid: points from 0 to 100")
+    if args.resolution < MIN_SIDE:
+        raise CaseError(f"--resolution: {args.resolution} is not valid; valid: whole numbers from {MIN_SIDE} up")
+
+
+def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) -> int:
+    sizes = parse_batch_sizes(args.batch_size or "1")
+    if len(sizes) > 1:
+        raise CaseError("--batch-size: a ladder has one; measure others in runs of their own")
+    kinds = parse_names("--kinds", args.kinds, KINDS)
+    wanted = Wanted(
+        kinds,
+        args.alpha,
+        args.resolution,
+        sizes[0],
+        cast(Device, args.device),
+        parse_precisions(args.precisions) if args.precisions else (),
+        parse_modes(args.modes) if args.modes else (),
+    )
+    with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
+        environment = _describe(args, scratch)
+        rungs, left_out = rungs_of(wanted, environment)
+        if not rungs:
+            raise CaseError(f"nothing can be measured: {left_out[0][1]}")
+        climbed = _climb(rungs, args, scratch)
+    ladder = _keep(climbed, environment, args, left_out, ())
+    limits = Limits(args.max_error, None if args.max_accuracy_drop is None else args.max_accuracy_drop / 100)
+    choice = choose(ladder, kinds[0], limits, known)
+    rows = rows_of(ladder, known)
+    print("", table(rows), twin_lines(rows), sep="\n")
+    for what, why in choice.refused:
+        print(f"- not allowed: {what}: {why}")
+    print(not_measured(ladder))
+    print("", fastest_line(choice, kinds[0]), sep="\n")
+    if args.out:
+        _render([ladder], args.out, known)
+    if choice.fastest is None:
+        return 1
+    if kinds[0] in NETWORK_KINDS:
+        row = choice.fastest
+        sizes_of = float(row["alpha"]), int(row["resolution"]), int(row["batch_size"])
+        lines = snippet(kinds[0], row["mode"], row["precision"], row["device"], *sizes_of)
+        print("", *([f"# start Python with {ENVIRONMENT}"] if args.device == "cpu" else []), lines, sep="\n")
+    return 0
+
+
+def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) -> int:
+    batch_sizes = parse_batch_sizes(args.batch_size) if args.batch_size else FINDING_BATCHES
+    with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
+        environment = _describe(args, scratch)
+        found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]))
+        rungs = {rung.id: rung for one in found for rung in (one.over, one.under)}
+        climbed = _climb(list(rungs.values()), args, scratch)
+    ladder = _keep(climbed, environment, args, [], found)
+    print("", findings_markdown(ladder), sep="\n")
+    return _render([ladder], args.out, known) if args.out else 0
+
+
+def _describe(args: argparse.Namespace, scratch: str) -> dict[str, Any]:
+    """The environment, as a process in the controlled state sees it."""
+    process = _process(Rung(Case(Network("separable", 1.0, MIN_SIDE), Conditions(1, "cpu", "fp32"))), args, scratch)
+    try:
+        described = process.describe()
+    finally:
+        process.close()
+    for warning in described.warnings:
+        print(f"warning: {warning}")
+    return described.environment
+
+
+def _climb(rungs: Sequence[Rung], args: argparse.Namespace, scratch: str) -> list[Climbed]:
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget)
+
+
+def _process(rung: Rung, args: argparse.Namespace, scratch: str) -> RungProcess:
+    # One cache for all: what every compilation needs, such as precompiled headers, is compiled once and never before.
+    return RungProcess(rung, args.case_timeout, {"TORCHINDUCTOR_CACHE_DIR": scratch})
+
+
+def _keep(
+    climbed: Sequence[Climbed],
+    environment: Mapping[str, Any],
+    args: argparse.Namespace,
+    left_out: Sequence[tuple[str, str]],
+    findings: Sequence[Finding],
+) -> Ladder:
+    """What was measured, as it is stored; stored where that was asked for. Raises `LadderError`."""
+    kept = ("batch_size", "alpha", "resolution", "device", "kinds", "precisions", "modes", "time_budget")
+    options = {name: getattr(args, name) for name in kept}
+    content = document(climbed, environment, options, left_out, datetime.now(UTC).isoformat(), findings)
+    if args.json:
+        write(args.json, content)
+        print(f"wrote {args.json}")
+    return from_document(content, args.json.stem if args.json else "ladder")
+
+
+def _render(ladders: Sequence[Ladder], out: Path, known: Mapping[str, Mapping[str, float]]) -> int:
+    for path in render(ladders, out, known):
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
