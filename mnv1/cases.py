@@ -1,8 +1,9 @@
 """What is measured: cases as data, and their stable ids.
 
 A `Case` is a workload (one block, one whole network, or a network of another package) under conditions (batch size,
-device, precision, execution mode). A `Pair` is the standard and the separable workload of one shape under the same conditions, for a
-measured speedup. Ids key the stored results, so they never change for the same content; a test pins them.
+device, precision, execution mode). A `Pair` is the standard and the separable workload of one shape under the same
+conditions, for a measured speedup. Ids key the stored results, so they never change for the same content; a test
+pins them.
 
 Needs no torch.
 """

@@ -25,12 +25,13 @@ def folded(module: nn.Module) -> nn.Module:
         convolution = _submodule(traced, source)
         if not (isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d)):
             continue
+        assert isinstance(source, fx.Node)
         if len(source.users) > 1 or not norm.track_running_stats:
             continue
-        traced.set_submodule(source.target, fuse_conv_bn_eval(convolution, norm))
+        traced.set_submodule(str(source.target), fuse_conv_bn_eval(convolution, norm))
         rest = _beside(norm)
         if rest is not None:
-            traced.set_submodule(node.target, rest)
+            traced.set_submodule(str(node.target), rest)
             continue
         node.replace_all_uses_with(source)
         graph.erase_node(node)

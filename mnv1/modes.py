@@ -35,7 +35,10 @@ class ExecutionMode:
     compiles: bool = False
 
 
-_IN_TORCH: dict[Device, tuple[Precision, ...]] = {"cpu": ("fp32", "amp", "bf16"), "cuda": ("fp32", "tf32", "amp", "bf16")}
+_IN_TORCH: dict[Device, tuple[Precision, ...]] = {
+    "cpu": ("fp32", "amp", "bf16"),
+    "cuda": ("fp32", "tf32", "amp", "bf16"),
+}
 _QUANTIZED: dict[Device, tuple[Precision, ...]] = {"cpu": (*_IN_TORCH["cpu"], "int8"), "cuda": _IN_TORCH["cuda"]}
 
 EXECUTION_MODES: dict[Mode, ExecutionMode] = {
@@ -45,7 +48,9 @@ EXECUTION_MODES: dict[Mode, ExecutionMode] = {
     "folded+channels_last": ExecutionMode("BatchNorm folded, channels innermost", _IN_TORCH),
     "compiled": ExecutionMode("torch.compile as it comes", _IN_TORCH, compiles=True),
     "compiled+freezing": ExecutionMode(
-        "torch.compile that may take weights for constants: it folds, reorders and packs them", _QUANTIZED, compiles=True
+        "torch.compile that may take weights for constants: it folds, reorders and packs them",
+        _QUANTIZED,
+        compiles=True,
     ),
     "max-autotune": ExecutionMode(
         "the same, and torch.compile times several kernels for each matrix product and keeps the fastest",
@@ -58,7 +63,10 @@ EXECUTION_MODES: dict[Mode, ExecutionMode] = {
     ),
     "onnxruntime": ExecutionMode("exported to ONNX, run by ONNX Runtime", {"cpu": ("fp32",)}, "onnxruntime", "onnx"),
     "openvino": ExecutionMode(
-        "exported to ONNX, run by OpenVINO, which can compute in bf16", {"cpu": ("fp32", "bf16")}, "openvino", "openvino"
+        "exported to ONNX, run by OpenVINO, which can compute in bf16",
+        {"cpu": ("fp32", "bf16")},
+        "openvino",
+        "openvino",
     ),
 }
 

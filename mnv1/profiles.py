@@ -61,9 +61,7 @@ class Grid:
     def conditions(self) -> Iterator[Conditions]:
         """Every combination of device, batch size, precision and mode that exists: TF32 does on CUDA only."""
         for device in self.devices:
-            for batch_size, precision, mode in itertools.product(
-                self.batch_sizes[device], self.precisions, self.modes
-            ):
+            for batch_size, precision, mode in itertools.product(self.batch_sizes[device], self.precisions, self.modes):
                 if exists(mode, precision, device):
                     yield Conditions(batch_size, device, precision, mode)
 
@@ -275,7 +273,9 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
         pairs=_pairs(chosen.layer_pairs, Grid.blocks, overrides) + _pairs(chosen.model_pairs, Grid.networks, overrides),
     )
     if not (selected.layers or selected.models or selected.pairs):
-        raise CaseError("the chosen axes leave no case to measure (tf32 exists on cuda only, int8 in compiled modes on the cpu only)")
+        raise CaseError(
+            "the chosen axes leave no case to measure (tf32 exists on cuda only, int8 on the cpu in compiled modes)"
+        )
     return selected
 
 

@@ -58,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", metavar="N", help="images a call (default: 1; --findings: 1,8,32)")
     parser.add_argument("--max-error", type=float, default=1e-2, help="of outputs, relative to eager (default: 0.01)")
     parser.add_argument(
-        "--max-accuracy-drop", type=float, metavar="POINTS", help="int8 only where it is known to lose no more than this"
+        "--max-accuracy-drop",
+        type=float,
+        metavar="POINTS",
+        help="int8 only where it is known to lose no more than this",
     )
     parser.add_argument("--alpha", type=float, default=1.0, help="width multiplier (default: 1)")
     parser.add_argument("--resolution", type=int, default=224, help="input side in pixels (default: 224)")
@@ -71,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precisions", help="(default: all, in the modes in which they may win)")
     parser.add_argument("--modes", help="(default: all in fp32, and those that may win in others)")
     parser.add_argument("--time-budget", type=float, default=120.0, help="seconds of rounds (default: 120)")
-    parser.add_argument("--case-timeout", type=float, default=300.0, help="seconds for one rung's answer (default: 300)")
+    parser.add_argument(
+        "--case-timeout", type=float, default=300.0, help="seconds for one rung's answer (default: 300)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="store what was measured, raw rounds included")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="also render a table and a plot there")
     parser.add_argument("--findings", action="store_true", help="measure allocator, threads and memory format instead")
@@ -86,7 +91,9 @@ def _check(args: argparse.Namespace) -> None:
     """Raises `CaseError` for a number that is none."""
     for name in ("alpha", "time_budget", "case_timeout", "max_error"):
         if not 0 < getattr(args, name) < float("inf"):
-            raise CaseError(f"--{name.replace('_', '-')}: {getattr(args, name):g} is not valid; valid: positive numbers")
+            raise CaseError(
+                f"--{name.replace('_', '-')}: {getattr(args, name):g} is not valid; valid: positive numbers"
+            )
     if args.max_accuracy_drop is not None and not 0 <= args.max_accuracy_drop <= 100:
         raise CaseError(f"--max-accuracy-drop: {args.max_accuracy_drop:g} is not valid; valid: points from 0 to 100")
     if args.resolution < MIN_SIDE:

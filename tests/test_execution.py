@@ -123,9 +123,19 @@ def test_a_wrong_mode_is_not_a_fast_one(network, images, monkeypatch):
 
 
 def test_a_function_that_torch_did_not_compile_is_found_out(network, images, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda module: module)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     with pytest.raises(WrongOutputError, match="compiled nothing"):
         execute(Conditions(2, "cpu", "fp32", "compiled"), network, images)
+
+
+def test_what_was_compiled_for_another_mode_is_not_taken_again(images):
+    module = with_statistics(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
+    graphs = []
+    for mode in ("compiled", "compiled+freezing", "compiled"):
+        _, before = execution._compiler_counts()
+        execute(Conditions(2, "cpu", "fp32", mode), module, images)
+        graphs.append(execution._compiler_counts()[1] - before)
+    assert graphs == [1, 1, 1]
 
 
 def test_outputs_are_compared_by_their_relative_norm():

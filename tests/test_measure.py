@@ -15,9 +15,9 @@ from mnv1.columns import COLUMNS
 from mnv1.complexity import memory_floor
 from mnv1.measure import environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
+from mnv1.measure.execution import WrongOutputError
 from mnv1.measure.facts import conclude, record
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.execution import WrongOutputError
 from mnv1.measure.modules import build, prepare
 from mnv1.measure.precision import precision_context
 from mnv1.measure.runner import Runner, check

@@ -1,1 +1,1 @@
-"""The optimisation ladder: every way to run a network on a machine, measured in turns, and the fastest that may be used."""
+"""The optimisation ladder: every way to run a network here, measured in turns, and the fastest that may be used."""

@@ -44,10 +44,7 @@ def find(ladder: Ladder, kind: str, precision: str, mode: str, state: str = "con
 
 def _row(rung: StoredRung, ladder: Ladder, known: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     latency = typical(rung.seconds)
-    row: dict[str, Any] = {
-        name: getattr(rung, name)
-        for name in COLUMNS[: COLUMNS.index("rounds")]
-    }
+    row: dict[str, Any] = {name: getattr(rung, name) for name in COLUMNS[: COLUMNS.index("rounds")]}
     row |= {
         "rounds": len(rung.seconds),
         "throughput": rung.batch_size / latency.value,

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import cast
 
-from mnv1.architecture import NetworkKind
 from mnv1.cases import MODES, NETWORK_KINDS, PRECISIONS, Case, Conditions, Device, Mode, Network, Precision, Reference
 from mnv1.measure.state import State
 from mnv1.modes import exists
@@ -136,7 +134,7 @@ def _combinations(wanted: Wanted, is_sought: bool) -> Iterator[tuple[Mode, Preci
 
 def _workload(kind: str, wanted: Wanted) -> Network | Reference:
     if kind in NETWORK_KINDS:
-        return Network(cast(NetworkKind, kind), wanted.alpha, wanted.resolution)
+        return Network(kind, wanted.alpha, wanted.resolution)
     reference = cast(ReferenceKind, kind)
     return Reference(reference, wanted.resolution, wanted.alpha if REFERENCES[reference].has_alpha else None)
 

@@ -1,7 +1,7 @@
 """Ladders as files: one for each batch size, raw rounds and environment included. The only reader of their layout.
 
-A file with accuracies, `accuracy*.json` anywhere below `results/`, is an object: what was evaluated, by the id of a rung
-or by the workload and precision alone (`model-separable-a0.25-r64-int8`, for every mode and batch size), and of each at
+A file with accuracies, `accuracy*.json` anywhere below `results/`, is an object: what was evaluated, by a rung's id or
+by the workload and precision alone (`model-separable-a0.25-r64-int8`, for every mode and batch size), and of each at
 least `accuracy` and `baseline` (the same weights in fp32), as shares of `images` that were right. Needs no torch.
 """
 

@@ -5,6 +5,7 @@ What the modes are is in `mnv1.modes`. Packages of extras are imported here and 
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import warnings
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,9 @@ CALIBRATION_BATCHES = 8
 
 RECOMPILE_LIMIT = 10_000
 """torch gives a function up after 8 modules, and then runs it eagerly without a word: a sweep has more."""
+
+
+_numbers = itertools.count()
 
 
 class WrongOutputError(Exception):
@@ -124,7 +129,23 @@ def _in_torch(conditions: Conditions, module: nn.Module, images: torch.Tensor) -
     size = _state_size(module)
     if conditions.mode not in COMPILED:
         return _Made(_call(conditions, module, images), size)
-    return _Made(_call(conditions, torch.compile(module), images), size, _compiler_settings(conditions.mode))
+    # As it would be for a program's first batch; for later ones of another size torch would leave sizes open.
+    compiled = torch.compile(_own_function(module), dynamic=False)
+    return _Made(_call(conditions, compiled, images), size, _compiler_settings(conditions.mode))
+
+
+def _own_function(module: nn.Module) -> Callable[[torch.Tensor], object]:
+    """A function that calls a module, with code that no other function has.
+
+    torch keeps what it compiled by code, and runs it again for every module of the same class and sizes: another mode
+    of the same network would be what was compiled first.
+    """
+
+    def run(images: torch.Tensor) -> object:
+        return module(images)
+
+    code = run.__code__.replace(co_name=f"run_{next(_numbers)}")
+    return FunctionType(code, run.__globals__, closure=run.__closure__)
 
 
 def _cuda_graph(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> _Made:
@@ -198,7 +219,8 @@ def _transformed(conditions: Conditions, module: nn.Module, images: torch.Tensor
         quantize = require("mnv1.compress.quantize", "quantize")
         module = quantize.post_training_quantized(module, calibration_images(images))
     if conditions.mode in CHANNELS_LAST:
-        module, images = (one.to(memory_format=torch.channels_last) for one in (module, images))  # type: ignore[call-overload]
+        images = images.to(memory_format=torch.channels_last)
+        return module.to(memory_format=torch.channels_last), images
     return module, images
 
 
@@ -217,7 +239,9 @@ def _call(conditions: Conditions, module: Callable[[torch.Tensor], object], imag
 
 
 def _state_size(module: nn.Module) -> int:
-    return sum(one.numel() * one.element_size() for one in module.state_dict().values() if isinstance(one, torch.Tensor))
+    return sum(
+        one.numel() * one.element_size() for one in module.state_dict().values() if isinstance(one, torch.Tensor)
+    )
 
 
 @contextmanager
@@ -239,8 +263,8 @@ def _compiler_settings(mode: Mode) -> Iterator[None]:
     chosen = inductor.list_mode_options("max-autotune") if mode == "max-autotune" else {}
     if mode != "compiled":
         chosen |= {"freezing": True}
-    limits = {name: RECOMPILE_LIMIT for name in ("recompile_limit", "accumulated_recompile_limit")}
-    with settings.patch(chosen), dynamo.patch(limits):  # type: ignore[attr-defined]
+    limits = dict.fromkeys(("recompile_limit", "accumulated_recompile_limit"), RECOMPILE_LIMIT)
+    with settings.patch(chosen), dynamo.patch(limits):
         yield
 
 

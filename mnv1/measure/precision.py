@@ -51,4 +51,5 @@ class _Tf32:
     @staticmethod
     def _set(precision: str) -> None:
         torch.backends.cuda.matmul.fp32_precision = precision
-        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+        for part in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
+            part.fp32_precision = precision  # of both, or torch.export refuses

@@ -19,6 +19,7 @@ from mnv1.cases import Case
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described
+from mnv1.measure.quiet import Baseline
 from mnv1.measure.state import State, prepare
 from mnv1.measure.timing import Policy, block, calls_of_block
 from mnv1.measure.worker import serve
@@ -30,7 +31,7 @@ POLICY = Policy(visit_time=0.0, max_time=0.0, block_time=30e-3, warmup_time=0.2)
 class RungBench:
     """What a rung's process can be asked to do: every public method."""
 
-    baseline = ()
+    baseline: Baseline = ()
 
     def __init__(self, settings: dict[str, object]) -> None:
         self._settings = settings

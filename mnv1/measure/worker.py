@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from mnv1.cases import Case, Device, Pair, Precision
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
@@ -66,7 +66,15 @@ class Bench:
         return self._runner.visit(case, policy, earlier)
 
 
-def serve(connection: Connection, bench: Bench) -> None:
+class Served(Protocol):
+    """Whose public methods can be asked for."""
+
+    @property
+    def baseline(self) -> Baseline:
+        """What its watch has learned so far."""
+
+
+def serve(connection: Connection, bench: Served) -> None:
     """Answer requests, each a method's name and its arguments, until the other side hangs up."""
     while True:
         try:

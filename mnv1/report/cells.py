@@ -84,6 +84,11 @@ CELLS: dict[str, Cell] = {
     "px": Cell(lambda row: f"{row['resolution']:g}", "resolution"),
     "batch": Cell(lambda row: f"{row['batch_size']:g}", "batch_size"),
     "precision": Cell(lambda row: row["precision"]),
+    "mode": Cell(lambda row: row["mode"]),
+    "output error": _known("output_error", "{:.1e}".format),
+    "made ready": _known("compile_time", units.seconds),
+    "graph breaks": _known("graph_breaks", "{:g}".format),
+    "size": _known("file_size", units.bytes_),
     "threads": Cell(lambda row: f"{row['threads']:g}", "threads"),
     "MACs": Cell(lambda row: units.macs(row["macs"]), "macs"),
     "parameters": Cell(lambda row: units.count(row["params"]), "params"),
@@ -141,6 +146,10 @@ CELLS: dict[str, Cell] = {
 """Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
 
 OPTIONAL = {
+    "output error",
+    "made ready",
+    "graph breaks",
+    "size",
     "visits",
     "process",
     "reserved",
@@ -160,7 +169,7 @@ OPTIONAL = {
 }
 """Columns that a table does without where no row has them, such as those of a GPU."""
 
-_LEFT = {"block", "kind", "network", "precision", "stopped", "note", "limited by", "predictor", "against fp32", "run"}
+_LEFT = {"block", "kind", "network", "precision", "mode", "stopped", "note", "limited by", "predictor", "against fp32", "run"}
 
 
 def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -198,5 +207,7 @@ def latex_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
 
 
 def csv_table(rows: pd.DataFrame) -> str:
-    """Rows as CSV in SI units; columns in which nothing was measured are left out."""
+    """Rows as CSV in SI units; columns in which nothing was measured are left out, and `mode` where all are eager."""
+    if "mode" in rows and set(rows["mode"]) <= {"eager"}:
+        rows = rows.drop(columns="mode")
     return rows.dropna(axis="columns", how="all").to_csv(index=False, lineterminator="\n", float_format="%.9g")

@@ -270,6 +270,16 @@ def precisions(rows: Rows) -> str:
     return f"Against fp32, {'; '.join(parts)} of the networks, by intervals that are apart." if parts else ""
 
 
+def modes(rows: Rows) -> str:
+    """The fastest way to run each network at each batch size."""
+    best = [
+        f"{kind} at batch {size:g}: {group.iloc[0]['mode']} in {group.iloc[0]['precision']} "
+        f"({units.seconds(group.iloc[0]['latency_p50'])})"
+        for (size, kind), group in rows.groupby(["batch_size", "kind"], sort=False)
+    ]
+    return f"Fastest: {'; '.join(best)}."
+
+
 def memory(rows: Rows) -> str:
     """What the separable network needs beside its twin."""
     parts = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,20 +13,25 @@ from mnv1.ladder.ratios import ratio, typical
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import BASELINE
 from mnv1.ladder.stored import Ladder, LadderError
-from mnv1.report import plots, units
+from mnv1.report import units
 from mnv1.report.cells import Cell, table_of
-from mnv1.report.plots.ladder import ladder_plot
+from mnv1.report.plots import ladder as plots
+from mnv1.report.plots.style import style
 
 Known = Mapping[str, Mapping[str, float]]
 
+LIMITS = (1e-4, 1e-2, 3e-2)
+"""Errors of outputs for each of which the fastest way is told, where it is another: fp32's, 16 bits', and int8's."""
+
 READING = (
-    "Every rung has a process of its own; all were visited in turns, round after round. A latency is the geometric mean "
-    "of its rounds, a ratio that of the rounds' ratios, with Student's 95 % interval over the rounds. Speedup: eager "
-    "fp32 of the same network / this. Over timm: that package's MobileNetV1 in eager fp32 / this; as it comes: the same "
-    "with glibc's allocator as a program gets it, where all others keep freed memory. Twin: the standard-convolution "
-    "network in the same mode and precision / this. Error: relative L2 difference of the output from that of eager "
-    "fp32. Made ready: transformation, conversion and compilation to the end of the first call, with the compiler's own "
-    "start left out. Peak memory is what torch allocates above weights and input; it does not see that of others."
+    "Every rung has a process of its own; all were visited in turns, round after round. A latency is the geometric "
+    "mean of its rounds, a ratio that of the rounds' ratios, with Student's 95 % interval over the rounds. Speedup: "
+    "eager fp32 of the same network / this. Over timm: that package's MobileNetV1 in eager fp32 / this; as it comes: "
+    "the same with glibc's allocator as a program gets it, where all others keep freed memory. Twin: the "
+    "standard-convolution network in the same mode and precision / this. Error: relative L2 difference of the output "
+    "from that of eager fp32. Made ready: transformation, conversion and compilation to the end of the first call, "
+    "without the compiler's own start. Peak memory is what torch allocates above weights and input; it does not see "
+    "that of others."
 )
 
 
@@ -50,9 +55,8 @@ def _accuracy(row: pd.Series) -> str:
     return f"{100 * row['accuracy']:.2f} % ({-100 * row['accuracy_drop']:+.2f})"
 
 
-def _known(name: str, text: str | None = None) -> Cell:
-    written = {"bytes": units.bytes_, "seconds": units.seconds}.get(text or "", lambda value: f"{value:g}")
-    return Cell(lambda row: written(row[name]) if pd.notna(row[name]) else "", name)
+def _known(name: str, text: Callable[[float], str]) -> Cell:
+    return Cell(lambda row: text(row[name]) if pd.notna(row[name]) else "", name)
 
 
 CELLS: dict[str, Cell] = {
@@ -67,10 +71,10 @@ CELLS: dict[str, Cell] = {
     "twin": _interval("over_twin"),
     "error": Cell(lambda row: f"{row['output_error']:.1e}" if row["output_error"] else "0", "output_error"),
     "accuracy": Cell(_accuracy, "accuracy"),
-    "made ready": _known("compile_time", "seconds"),
-    "graph breaks": _known("graph_breaks"),
-    "peak memory": _known("peak_memory", "bytes"),
-    "size": _known("file_size", "bytes"),
+    "made ready": _known("compile_time", units.seconds),
+    "graph breaks": _known("graph_breaks", "{:g}".format),
+    "peak memory": _known("peak_memory", units.bytes_),
+    "size": _known("file_size", units.bytes_),
 }
 OPTIONAL = {"over timm", "over timm as it comes", "twin", "accuracy", "graph breaks"}
 LEFT = {"network", "precision", "mode"}
@@ -139,11 +143,11 @@ def markdown(ladder: Ladder, known: Known) -> str:
     """A ladder's section: what it says, the table, what is missing, and where it comes from."""
     rows = rows_of(ladder, known)
     kind = str(ladder.options.get("kinds", "separable")).split(",")[0]
-    said = [
-        f"Outputs within {limit:g} of eager fp32. {fastest_line(choose(ladder, kind, Limits(limit), known), kind)}"
-        for limit in (1e-4, 1e-2, 3e-2)
-    ]
-    parts = [f"## {title(ladder)}", READING, *said, twin_lines(rows), table(rows), not_measured(ladder)]
+    said: dict[str, float] = {}
+    for limit in LIMITS:
+        said.setdefault(fastest_line(choose(ladder, kind, Limits(limit), known), kind), limit)
+    within = [f"Outputs within {limit:g} of eager fp32. {line}" for line, limit in said.items()]
+    parts = [f"## {title(ladder)}", READING, *within, twin_lines(rows), table(rows), not_measured(ladder)]
     return "\n\n".join(filter(None, [*parts, provenance(ladder)]))
 
 
@@ -165,8 +169,8 @@ def findings_markdown(ladder: Ladder) -> str:
     name, batch_size, most = max(said, key=lambda one: one[2].value)
     strongest = f"Most comes from {name} at batch {batch_size}: {units.ratio_interval(*most)}."
     about = (
-        "MobileNetV1 in eager fp32 with and without each setting, in processes of their own that were visited in turns. "
-        "A time is the geometric mean of the rounds, a ratio has Student's 95 % interval over them."
+        "MobileNetV1 in eager fp32 with and without each setting, in processes of their own that were visited in "
+        "turns. A time is the geometric mean of the rounds, a ratio has Student's 95 % interval over them."
     )
     heading = "## What allocator, threads and memory format do"
     parts = [heading, about, strongest, "\n".join(lines), not_measured(ladder), provenance(ladder)]
@@ -207,8 +211,8 @@ def render(ladders: Sequence[Ladder], out: Path, known: Known) -> list[Path]:
 def picture(ladder: Ladder) -> bytes:
     """The plot as SVG: the same rows give the same bytes."""
     buffer = io.BytesIO()
-    with plots.style():
-        figure = ladder_plot(rows_of(ladder))
+    with style():
+        figure = plots.ladder(rows_of(ladder))
         figure.suptitle(title(ladder), fontsize=11, fontweight="bold")
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

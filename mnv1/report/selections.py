@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mnv1.architecture import network_layers
-from mnv1.cases import ELEMENT_SIZE, PRECISIONS
+from mnv1.cases import ELEMENT_SIZE, MODES, PRECISIONS
 from mnv1.complexity import layer_macs
 from mnv1.published import accuracy
 from mnv1.references import REFERENCE_KINDS
@@ -154,6 +154,24 @@ def _against(row: pd.Series, plain: pd.Series | None) -> str:
     if row["latency_low"] > plain["latency_high"]:
         return "slower"
     return "faster" if row["latency_high"] < plain["latency_low"] else "not told apart"
+
+
+def modes(results: Results) -> Rows:
+    """The largest network of each kind and batch size that was run in several modes, the fastest first."""
+    rows = results.cases
+    rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency") & ~rows["kind"].isin(REFERENCE_KINDS)]
+    rows = largest_network(rows)
+    several = rows.groupby(["kind", "batch_size"])["mode"].transform("nunique") >= 2
+    rows = rows[several]
+    keys = pd.DataFrame(
+        {
+            "batch_size": rows["batch_size"],
+            "kind": -rows["kind"].map(KINDS.index),  # separable before standard
+            "latency": rows["latency_p50"],
+            "mode": rows["mode"].map(MODES.index),
+        }
+    )
+    return rows.loc[keys.sort_values(keys.columns.tolist(), kind="stable").index].reset_index(drop=True)
 
 
 def memory(results: Results) -> Rows:

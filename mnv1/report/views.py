@@ -247,6 +247,21 @@ VIEWS: tuple[View, ...] = (
         findings.precisions,
     ),
     View(
+        "modes",
+        "Execution modes: the same network, run in several ways",
+        "Bars from the fastest down, whiskers are the 95 % interval of the median. They were timed one after the other, "
+        "not alternating, so no ratio is given: the ladder (scripts/find_fastest.py) measures them in turns. Error: "
+        "relative L2 difference of the output from that of eager fp32. Made ready: transformation, conversion and "
+        "compilation, to the end of the first call.",
+        "a network in at least two modes (--modes)",
+        selections.modes,
+        (
+            *("kind", "α", "px", "batch", "precision", "mode", "latency", "images/s", "output error", "made ready"),
+            *("graph breaks", "size", "rounds", "stopped", "note"),
+        ),
+        findings.modes,
+    ),
+    View(
         "peak_memory",
         "Peak memory of a call",
         "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from mnv1.report.plots import bars, curves, maps, side_by_side
+from mnv1.report.plots import bars, curves, ladder, maps, side_by_side
 from mnv1.report.plots.style import Rows, style
 
 __all__ = ["PLOTS", "plot", "style"]
@@ -27,6 +27,7 @@ PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "batch_scaling": curves.batch_scaling,
     "side_by_side": side_by_side.side_by_side,
     "precision": bars.precision,
+    "modes": ladder.modes,
     "peak_memory": bars.peak_memory,
     "distribution": curves.distribution,
     "layer_times": curves.layer_times,

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from mnv1.ladder.rungs import BASELINE
 from mnv1.report import units
-from mnv1.report.plots.style import COLOURS, DARK, GREY, Rows, new_figure, whiskers, with_legend
+from mnv1.report.plots.style import COLOURS, DARK, GREY, Rows, batch, new_figure, panels_of, whiskers, with_legend
 
 
-def ladder_plot(rows: Rows) -> Figure:
+def ladder(rows: Rows) -> Figure:
     """A panel for each network with more than one rung; in each a bar for every way, its latency behind its whisker.
 
     The dashed line is timm's MobileNetV1 in eager fp32, where it was measured.
@@ -20,12 +20,10 @@ def ladder_plot(rows: Rows) -> Figure:
     counts = rows["kind"].value_counts()
     kinds = [kind for kind in dict.fromkeys(rows["kind"]) if counts[kind] > 1 and kind != BASELINE] or [rows["kind"][0]]
     kinds.sort(key=lambda kind: -counts[kind])
-    most = max(counts[kind] for kind in kinds)
-    figure, panels = new_figure(len(kinds), 6.2 * len(kinds), 0.24 * most + 0.8, len(kinds))
+    figure, panels = _panels([(str(kind), rows[rows["kind"] == kind]) for kind in kinds])
     timm = rows[(rows["kind"] == BASELINE) & (rows["mode"] == "eager") & (rows["precision"] == "fp32")]
-    seen: set[str] = set()
-    for axes, kind in zip(panels, kinds, strict=True):
-        _panel(axes, rows[rows["kind"] == kind].reset_index(drop=True), str(kind), seen)
+    for axes in panels:
+        axes.set_xlabel("latency (ms a call), and speedup over eager fp32")
         for state, style in (("controlled", "--"), ("as-is", ":")):
             for value in timm[timm["state"] == state]["latency"]:
                 end = ", allocator as it comes" if state == "as-is" else ""
@@ -33,7 +31,30 @@ def ladder_plot(rows: Rows) -> Figure:
     return with_legend(figure, _with_every_label(panels), 4)
 
 
-def _panel(axes: Axes, rows: Rows, kind: str, seen: set[str]) -> None:
+def modes(rows: Rows) -> Figure:
+    """A panel for each network and batch size that were measured in several modes by a sweep."""
+    columns = {"latency_p50": "latency"}
+    rows = rows.rename(columns=columns).assign(state="controlled", speedup=float("nan"))
+    groups = panels_of(rows, ["kind", "batch_size"])
+    figure, panels = _panels([(f"{kind}, {batch(size)}", group) for (kind, size), group in groups])
+    for axes in panels:
+        axes.set_xlabel("latency (ms a call)")
+    return with_legend(figure, _with_every_label(panels), 4)
+
+
+def _panels(groups: list[tuple[str, Rows]]) -> tuple[Figure, list[Axes]]:
+    """A panel of bars for each group of rows, in the order of the rows."""
+    most, columns = max(len(group) for _, group in groups), min(2, len(groups))
+    figure, panels = new_figure(len(groups), 6.2 * columns, 0.24 * most + 0.9, columns)
+    for number, (axes, (title, group)) in enumerate(zip(panels, groups, strict=True)):
+        _bars(axes, group.reset_index(drop=True))
+        axes.set_title(title, loc="left")
+        if number % columns == 0:
+            axes.set_ylabel("mode, precision")
+    return figure, panels
+
+
+def _bars(axes: Axes, rows: Rows) -> None:
     places = np.arange(len(rows))
     bars = axes.barh(
         places,
@@ -43,6 +64,7 @@ def _panel(axes: Axes, rows: Rows, kind: str, seen: set[str]) -> None:
         xerr=whiskers(rows, "latency", "latency_low", "latency_high", 1e3),
         error_kw={"elinewidth": 1, "capsize": 2, "ecolor": DARK},
     )
+    seen: set[str] = set()
     for bar, (_, row) in zip(bars, rows.iterrows(), strict=True):
         if row["precision"] not in seen:
             seen.add(str(row["precision"]))
@@ -55,13 +77,10 @@ def _panel(axes: Axes, rows: Rows, kind: str, seen: set[str]) -> None:
             textcoords="offset points",
             va="center",
             fontsize=7.5,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )
     axes.set_yticks(places, [_name(row) for _, row in rows.iterrows()], fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.38 * 1e3 * rows["latency_high"].max())
-    axes.set_xlabel("latency (ms a call), and speedup over eager fp32")
-    axes.set_title(kind, loc="left")
+    axes.set_xlim(0, 1.38 * 1e3 * rows["latency_high"].max())  # room for the figures
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
 
