@@ -207,7 +207,11 @@ def everything():
                     facts.append(latency_facts(kind=kind, precision=precision, latency=time, **more_facts))
                 facts.append(speedup_facts(precision=precision, **size))
     for batch_size in (1, 8):
-        for precision, mode, latency in (("fp32", "compiled", 0.004), ("fp32", "folded", 0.005), ("bf16", "folded", 0.003)):
+        for precision, mode, latency in (
+            ("fp32", "compiled", 0.004),
+            ("fp32", "folded", 0.005),
+            ("bf16", "folded", 0.003),
+        ):
             made = {"output_error": 1e-6, "compile_time": 9.0, "file_size": 2**24, "mode": mode, "precision": precision}
             one = latency_facts(batch_size=batch_size, latency=latency * batch_size, **made)
             facts.append(one | {"id": f"{one['id']}-{mode}"})

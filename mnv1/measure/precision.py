@@ -51,5 +51,4 @@ class _Tf32:
     @staticmethod
     def _set(precision: str) -> None:
         torch.backends.cuda.matmul.fp32_precision = precision
-        for part in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
-            part.fp32_precision = precision  # of both, or torch.export refuses
+        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]

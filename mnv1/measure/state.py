@@ -43,9 +43,7 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
         torch.set_num_threads(threads)
     flushed = torch.set_flush_denormal(state == "controlled") and state == "controlled"
     torch.backends.cuda.matmul.fp32_precision = "ieee"
-    # torch.export asks for cuDNN as a whole, and refuses where its parts differ.
-    for part in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
-        part.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return {
         "machine_state": state,

@@ -169,7 +169,19 @@ OPTIONAL = {
 }
 """Columns that a table does without where no row has them, such as those of a GPU."""
 
-_LEFT = {"block", "kind", "network", "precision", "mode", "stopped", "note", "limited by", "predictor", "against fp32", "run"}
+_LEFT = {
+    "block",
+    "kind",
+    "network",
+    "precision",
+    "mode",
+    "stopped",
+    "note",
+    "limited by",
+    "predictor",
+    "against fp32",
+    "run",
+}
 
 
 def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

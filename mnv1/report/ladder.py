@@ -182,7 +182,11 @@ def provenance(ladder: Ladder) -> str:
     about = ladder.environment
     facts = [f"{name} {about[name]}" for name in ("machine", "cpu", "gpu", "threads", "python") if name in about]
     packages = about.get("packages", {})
-    versions = [f"{name} {packages[name]}" for name in ("torch", "timm", "onnxruntime", "openvino") if name in packages]
+    versions = [
+        f"{name} {packages[name]}"
+        for name in ("torch", "timm", "onnxruntime", "openvino", "torchao")
+        if packages.get(name, "not installed") != "not installed"
+    ]
     rounds = len(ladder.measured[0].seconds)
     revision = str(about.get("revision", "unknown"))[:12]
     return f"Measured in {rounds} rounds on {ladder.time[:10]} (revision {revision}); {', '.join([*facts, *versions])}."

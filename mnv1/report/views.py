@@ -249,10 +249,10 @@ VIEWS: tuple[View, ...] = (
     View(
         "modes",
         "Execution modes: the same network, run in several ways",
-        "Bars from the fastest down, whiskers are the 95 % interval of the median. They were timed one after the other, "
-        "not alternating, so no ratio is given: the ladder (scripts/find_fastest.py) measures them in turns. Error: "
-        "relative L2 difference of the output from that of eager fp32. Made ready: transformation, conversion and "
-        "compilation, to the end of the first call.",
+        "Bars from the fastest down, whiskers are the 95 % interval of the median. They were timed one after the "
+        "other, not alternating, so no ratio is given: scripts/find_fastest.py measures them in turns. Error: relative "
+        "L2 difference of the output from that of eager fp32. Made ready: transformation, conversion and compilation, "
+        "to the end of the first call.",
         "a network in at least two modes (--modes)",
         selections.modes,
         (
