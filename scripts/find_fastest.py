@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, fin
 from mnv1.ladder.snippets import ENVIRONMENT, snippet
 from mnv1.ladder.stored import Ladder, LadderError, document, find, from_document, load_accuracies, read, write
 from mnv1.measure.supervisor import SupervisorError
+from mnv1.modes import EXECUTION_MODES
 from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
 from mnv1.profiles import CaseError
 from mnv1.report.ladder import fastest_line, findings_markdown, not_measured, render, table, twin_lines
@@ -119,6 +121,10 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         rungs, left_out = rungs_of(wanted, environment)
         if not rungs:
             raise CaseError(f"nothing can be measured: {left_out[0][1]}")
+        compiled = [rung for rung in rungs if EXECUTION_MODES[rung.case.conditions.mode].compiles]
+        if compiled:
+            with closing(_process(compiled[0], args, scratch)) as process:
+                process.compile_something()  # what fails here fails in a rung too, and is told there
         climbed = _climb(rungs, args, scratch)
     ladder = _keep(climbed, environment, args, left_out, ())
     limits = Limits(args.max_error, None if args.max_accuracy_drop is None else args.max_accuracy_drop / 100)
@@ -155,11 +161,9 @@ def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]
 
 def _describe(args: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """The environment, as a process in the controlled state sees it."""
-    process = _process(Rung(Case(Network("separable", 1.0, MIN_SIDE), Conditions(1, "cpu", "fp32"))), args, scratch)
-    try:
+    any_rung = Rung(Case(Network("separable", 1.0, MIN_SIDE), Conditions(1, "cpu", "fp32")))
+    with closing(_process(any_rung, args, scratch)) as process:
         described = process.describe()
-    finally:
-        process.close()
     for warning in described.warnings:
         print(f"warning: {warning}")
     return described.environment

@@ -166,7 +166,9 @@ def test_a_folder_without_ladders_is_named(tmp_path, capsys):
 
 
 def test_a_small_ladder_is_measured_stored_and_answered(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mnv1.ladder.rungs.why_not_installed", lambda case: "no" if case.workload.kind == "timm" else None)
+    monkeypatch.setattr(
+        "mnv1.ladder.rungs.why_not_installed", lambda case: "no" if case.workload.kind == "timm" else None
+    )
     arguments = ["--alpha", "0.25", "--resolution", "32", "--kinds", "separable", "--time-budget", "0.1"]
     arguments += ["--modes", "eager,folded", "--precisions", "fp32", "--json", str(tmp_path / "b1.json")]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0

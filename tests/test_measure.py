@@ -267,7 +267,7 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
     on_cpu = Runner().visit(TINY, QUICK)
     monkeypatch.setattr(runner, "visit", fake_visit)
     monkeypatch.setattr(runner, "clock_for", lambda device: f"clock of {device}")
-    monkeypatch.setattr(runner, "prepare", lambda _: SimpleNamespace(call=lambda: None, first_call=0.5))
+    monkeypatch.setattr(runner, "prepare", lambda _: SimpleNamespace(call=lambda: None, first_call=0.5, facts={}))
     monkeypatch.setattr(runner, "throttling", lambda: {"throttled": ""})
     monkeypatch.setattr(runner, "peak_memory", lambda *_: {"peak_memory": 1, "peak_reserved": 2})
     monkeypatch.setattr(runner, "device_busy", lambda _: 0.25)

@@ -18,6 +18,10 @@ class RungProcess(Supervisor):
         super().__init__(rung.state, rung.threads, timeout, "mnv1.measure.rung_worker", variables)
         self._case = rung.case
 
+    def compile_something(self) -> Failed | None:
+        """Do what only the first compilation on a machine takes, which belongs to no rung."""
+        return cast("Failed | None", self._ask("compile_something", self._case.conditions.device))
+
     def build(self) -> Facts | Failed:
         """Make the rung's case ready, and say what was found of it."""
         return cast("Facts | Failed", self._ask("build", self._case))

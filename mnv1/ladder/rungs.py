@@ -82,13 +82,13 @@ USUAL: dict[Precision, tuple[Mode, ...]] = {
 """Of the network whose fastest way is sought: everything in fp32, and of the rest what may win."""
 
 COMPARED: dict[Precision, tuple[Mode, ...]] = {
-    "fp32": ("eager", "folded+channels_last", "compiled+freezing", "max-autotune", "cuda-graph", *MODES[-2:]),
-    "tf32": ("compiled+freezing", "max-autotune", "cuda-graph"),
-    "amp": ("compiled+freezing", "cuda-graph"),
-    "bf16": ("compiled+freezing", "max-autotune", "cuda-graph", "openvino"),
+    "fp32": ("eager", "folded+channels_last", "compiled+freezing", "cuda-graph", "onnxruntime", "openvino"),
+    "tf32": ("compiled+freezing", "cuda-graph"),
+    "amp": ("cuda-graph",),
+    "bf16": ("compiled+freezing", "cuda-graph", "openvino"),
     "int8": ("compiled+freezing",),
 }
-"""Of the networks beside it: what may win."""
+"""Of the networks beside it: what may win. Not max-autotune, which times kernels of the classifier alone there."""
 
 
 def rungs_of(wanted: Wanted, environment: Mapping[str, object]) -> tuple[list[Rung], list[tuple[str, str]]]:

@@ -22,8 +22,10 @@ import torch
 
 from mnv1.measure import gpu
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1")
-PACKAGES += ("onnxruntime", "openvino", "torchao")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1"),
+    *("onnxruntime", "openvino", "torchao"),
+)
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
 """CPU features that decide which kernels libraries pick."""

@@ -184,6 +184,8 @@ def _onnxruntime(_: Conditions, module: nn.Module, images: torch.Tensor) -> _Mad
     with _exported(module, images) as path:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its threads would go on waiting busily after a call, for longer than the next visit to another rung takes.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         inputs = {"images": images.numpy()}
         return _Made(lambda: session.run(["logits"], inputs)[0], path.stat().st_size)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
-from mnv1.cases import Case
+from mnv1.cases import Case, Device
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described
@@ -42,17 +42,22 @@ class RungBench:
 
         return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
 
+    def compile_something(self, device: Device) -> None:
+        """Leave in the compiler's cache what only the first compilation on a machine makes: precompiled headers."""
+        import torch
+
+        with torch.inference_mode():
+            torch.compile(lambda values: values + 1)(torch.zeros(64, device=device))
+
     def build(self, case: Case) -> Facts:
         """Make a case ready; what was found of it: see `mnv1.measure.execution`, and its peak memory."""
         from mnv1.measure.clock import clock_for
-        from mnv1.measure.execution import COMPILED, execute
+        from mnv1.measure.execution import execute
         from mnv1.measure.memory import peak_memory
         from mnv1.measure.modules import module_and_images
         from mnv1.modes import OUTSIDE_TORCH
 
         module, images = module_and_images(case)
-        if case.conditions.mode in COMPILED:
-            _compile_something(case.conditions.device)
         made = execute(case.conditions, module, images)
         device = case.conditions.device
         self._call, self._clock = made.call, clock_for(device)
@@ -66,14 +71,6 @@ class RungBench:
     def block(self) -> float:
         """Seconds a call, over one block."""
         return block(self._call, self._clock, self._calls)
-
-
-def _compile_something(device: str) -> None:
-    """What only the first compilation of a process or a machine takes is no part of a network's compile time."""
-    import torch
-
-    with torch.inference_mode():
-        torch.compile(lambda values: values + 1)(torch.zeros(64, device=device))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,9 +29,8 @@ READING = (
     "eager fp32 of the same network / this. Over timm: that package's MobileNetV1 in eager fp32 / this; as it comes: "
     "the same with glibc's allocator as a program gets it, where all others keep freed memory. Twin: the "
     "standard-convolution network in the same mode and precision / this. Error: relative L2 difference of the output "
-    "from that of eager fp32. Made ready: transformation, conversion and compilation to the end of the first call, "
-    "without the compiler's own start. Peak memory is what torch allocates above weights and input; it does not see "
-    "that of others."
+    "from that of eager fp32. Made ready: transformation, conversion and compilation in a fresh process, to the end of "
+    "the first call. Peak memory is what torch allocates above weights and input; it does not see that of others."
 )
 
 
