@@ -103,7 +103,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) -> int:
-    sizes = parse_batch_sizes(args.batch_size or "1")
+    sizes = parse_batch_sizes(args.batch_size or "1", "--batch-size")
     if len(sizes) > 1:
         raise CaseError("--batch-size: a ladder has one; measure others in runs of their own")
     kinds = parse_names("--kinds", args.kinds, KINDS)
@@ -148,7 +148,7 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
 
 
 def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) -> int:
-    batch_sizes = parse_batch_sizes(args.batch_size) if args.batch_size else FINDING_BATCHES
+    batch_sizes = parse_batch_sizes(args.batch_size, "--batch-size") if args.batch_size else FINDING_BATCHES
     with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
         environment = _describe(args, scratch)
         found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]))

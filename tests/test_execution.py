@@ -60,23 +60,12 @@ def _settings_of_torch():
     modules.forget_modules()
 
 
-@pytest.fixture
-def ieee():
-    """cuDNN's convolutions without TF32, as in every measuring process."""
-    before = torch.backends.cudnn.conv.fp32_precision
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
-    yield
-    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-    torch.backends.cudnn.conv.fp32_precision = before
-
-
 def skip_unless_here(mode, precision):
     reason = why_not_here(mode, precision, "cpu")
     if reason:
         pytest.skip(reason)
 
 
-@pytest.mark.usefixtures("ieee")
 @pytest.mark.parametrize(("mode", "precision"), ON_CPU)
 def test_a_mode_gives_the_outputs_of_eager_code(network, images, mode, precision):
     skip_unless_here(mode, precision)

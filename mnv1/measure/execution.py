@@ -85,7 +85,7 @@ def execute(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> 
     copied, made, outputs = deepcopy(module), [], []
     compiles = conditions.mode in COMPILED
     broken, graphs = _compiler_counts() if compiles else (0, 0)
-    with _quiet(), _on_every_cpu(), _exportable() if conditions.device == "cpu" else nullcontext():
+    with _quiet(), _on_every_cpu():
         maker = _MAKERS.get(conditions.mode, _in_torch)
         making = clock.time(lambda: made.append(maker(conditions, copied, images)), 1).wall
         (one,) = made
@@ -302,23 +302,6 @@ def _on_every_cpu() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-@contextmanager
-def _exportable() -> Iterator[None]:
-    """torch.export looks whether cuDNN may use TF32, and refuses where its convolutions alone may not.
-
-    For the CPU, on which these settings mean nothing.
-    """
-    parts: tuple[Any, Any] = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
-    before = [part.fp32_precision for part in parts]
-    for part in parts:
-        part.fp32_precision = "tf32"  # as they come
-    try:
-        yield
-    finally:
-        for part, precision in zip(parts, before, strict=True):
-            part.fp32_precision = precision
 
 
 @contextmanager

@@ -41,9 +41,9 @@ def parse_resolutions(text: str) -> tuple[int, ...]:
     return _parse_numbers("--resolutions", text, int, lambda r: r >= MIN_SIDE, f"whole numbers from {MIN_SIDE} up")
 
 
-def parse_batch_sizes(text: str) -> tuple[int, ...]:
+def parse_batch_sizes(text: str, option: str = "--batch-sizes") -> tuple[int, ...]:
     """Comma-separated batch sizes. Raises `CaseError`."""
-    return _parse_numbers("--batch-sizes", text, int, lambda n: n >= 1, "whole numbers from 1 up")
+    return _parse_numbers(option, text, int, lambda n: n >= 1, "whole numbers from 1 up")
 
 
 Name = TypeVar("Name", bound=str)

@@ -77,6 +77,7 @@ def _bars(axes: Axes, rows: Rows) -> None:
             textcoords="offset points",
             va="center",
             fontsize=7.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # lines of timm pass behind it
         )
     axes.set_yticks(places, [_name(row) for _, row in rows.iterrows()], fontsize=8)
     axes.invert_yaxis()
