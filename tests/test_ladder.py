@@ -237,7 +237,7 @@ def test_int8_needs_a_known_accuracy_where_a_drop_is_limited(monkeypatch):
 def test_a_wrong_rung_is_refused_whatever_the_limits_are(monkeypatch):
     ladder, label = quantized(monkeypatch, error=0.3)
     choice = choose(ladder, "separable", Limits(1.0), {})
-    assert (label, "wrong: output error 0.3 above 0.02") in choice.refused
+    assert (label, "wrong: output error 0.3 above 0.1") in choice.refused
 
 
 def test_findings_differ_in_one_setting_each():

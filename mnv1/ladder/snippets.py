@@ -47,7 +47,7 @@ def snippet(
     if precision == "int8":
         head.append("from mnv1.compress.quantize import post_training_quantized")
         body += [
-            "calibration = [torch.randn_like(images) for _ in range(8)]  # put your own images here",
+            f"calibration = [torch.randn_like(images) for _ in range({max(4, 32 // batch_size)})]  # put your own here",
             "model = post_training_quantized(model, calibration)",
         ]
     if "channels_last" in mode or mode == "cuda-graph":

@@ -34,8 +34,8 @@ FOLDED: tuple[Mode, ...] = ("folded", "folded+channels_last", "cuda-graph")
 CHANNELS_LAST: tuple[Mode, ...] = ("channels_last", "folded+channels_last", "cuda-graph")
 COMPILED = tuple(mode for mode, about in EXECUTION_MODES.items() if about.compiles)
 
-CALIBRATION_BATCHES = 8
-"""Random batches from which int8 quantization learns the range of activations."""
+CALIBRATION_IMAGES = 32
+"""Random images, in four batches or more, from which int8 quantization learns the range of activations."""
 
 RECOMPILE_LIMIT = 10_000
 """torch gives a function up after 8 modules, and then runs it eagerly without a word: a sweep has more."""
@@ -230,7 +230,8 @@ def _transformed(conditions: Conditions, module: nn.Module, images: torch.Tensor
 def calibration_images(images: torch.Tensor) -> list[torch.Tensor]:
     """Random batches like the images, but other ones."""
     generator = torch.Generator().manual_seed(1)
-    return [torch.randn(images.shape, generator=generator).to(images.device) for _ in range(CALIBRATION_BATCHES)]
+    batches = max(4, CALIBRATION_IMAGES // len(images))
+    return [torch.randn(images.shape, generator=generator).to(images.device) for _ in range(batches)]
 
 
 def _call(conditions: Conditions, module: Callable[[torch.Tensor], object], images: torch.Tensor) -> Call:
