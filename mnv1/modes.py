@@ -17,8 +17,8 @@ from mnv1.cases import DEVICES, MODES, PRECISIONS, Device, Mode, Precision
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 1e-2, "amp": 3e-2, "bf16": 3e-2, "int8": 1e-1}
 """Largest error of an output with which a mode counts as right. fp32: another order of additions. tf32 and 16 bits:
-10 and 8 to 11 bits of mantissa, rounded once a layer. int8: 8 bits of each tensor's range, 1 to 3 % with random weights; a
-lost scale or bias gives more than this. Beyond it a mode is wrong; how much of it is allowed, a user says."""
+10 and 8 to 11 bits of mantissa, rounded once a layer. int8: 8 bits of each tensor's range, 1 to 3 % with random
+weights, where a lost scale or bias gives more than this. Beyond it a mode is wrong; what is allowed, a user says."""
 
 
 @dataclass(frozen=True)
