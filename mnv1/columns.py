@@ -49,7 +49,7 @@ COLUMNS: dict[str, str] = {
     "throughput": "images a second, at the median latency",
     "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
     "peak_memory": "bytes above weights and input, at the worst moment; of a training step above the optimizer's state "
-    "too: activations that are kept for the backward pass, and gradients",
+    "too: what the backward pass needs, gradients, and what the optimizer makes of them",
     "peak_reserved": "CUDA: bytes that the caching allocator took from the device for the call",
     "process_peak": "CPU: bytes by which the process grew, libraries' scratch memory included (VmHWM)",
     "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be; empty "

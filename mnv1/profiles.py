@@ -96,8 +96,8 @@ class Grid:
 class Profile:
     """Which cases run, and how long they may be sampled, in seconds.
 
-    `layer_time`, `model_time` and `training_time` are the budgets of a latency; `layer_pair_time`, `model_pair_time` and
-    `training_pair_time` those of a speedup, which is sampled in many short visits spread over the sweep: at least
+    `layer_time`, `model_time` and `training_time` are the budgets of a latency; `layer_pair_time`, `model_pair_time`
+    and `training_pair_time` those of a speedup, which is sampled in many short visits spread over the sweep: at least
     `min_visits`. Once the sweep took `sweep_time`, speedups get no more visits than that.
     """
 
@@ -210,11 +210,11 @@ _SMOKE_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), ONE_IMAGE, shapes=("64x128-s2-
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
 _EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
 
-# A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair alone,
-# with phases and memory of its sides, would take a tenth of the default profile's time from speedups that need all of it:
+# A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair, with
+# phases and memory of its sides, would take a tenth of the default profile's time from speedups that need all of it:
 # the dearest get hardly more than the fewest visits. So training has a profile of its own. Claims are about α 1 at 224 px
-# and batch 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a step
-# costs besides images. On CUDA batch 256 fills the device.
+# and batch 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a
+# step costs besides images. On CUDA batch 256 fills the device.
 _TRAINING_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (32, 256)}
 _TRAINING = (
     Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _TRAINING_BATCHES),
@@ -394,8 +394,8 @@ def why_not_trainable(case: Case | Pair) -> str | None:
     if case.conditions.batch_size * last_side**2 > 1:
         return None
     return (
-        f"one image of {workload.resolution} px leaves one value a channel, and BatchNorm needs two for a variance: take "
-        "a larger batch or resolution to train on"
+        f"one image of {workload.resolution} px leaves one value a channel, and BatchNorm needs two for a variance: "
+        "take a larger batch or resolution to train on"
     )
 
 

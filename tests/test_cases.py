@@ -102,7 +102,7 @@ def test_full_profile_is_every_combination():
 
 def test_training_profile_has_what_the_claims_are_about():
     cases = select("training", CPU)
-    assert not (cases.layers or cases.models or cases.pairs)
+    assert cases.layers == cases.models == cases.pairs == ()
     sizes = {(case.workload.alpha, case.conditions.batch_size) for case in cases.trainings}
     assert sizes == {(1.0, 1), (1.0, 8), (1.0, 32), (0.5, 1), (0.5, 8), (0.25, 1), (0.25, 8)}
     assert {case.conditions.precision for case in cases.trainings} == {"fp32", "amp"}
@@ -112,13 +112,15 @@ def test_training_profile_has_what_the_claims_are_about():
     on_cuda = select("training", Overrides(devices=("cuda",))).trainings
     assert {case.conditions.batch_size for case in on_cuda} == {32, 256}
     # Every option that names an axis holds for training too.
-    chosen = select("training", Overrides(("cpu",), ("amp",), (0.75,), (96,), (4,), ("separable", "resnet18", "depthwise")))
+    chosen = select(
+        "training", Overrides(("cpu",), ("amp",), (0.75,), (96,), (4,), ("separable", "resnet18", "depthwise"))
+    )
     assert [case.id for case in all_of(chosen)] == ["training-separable-a0.75-r96-b4-cpu-amp"]
 
 
 def test_training_steps_are_not_in_the_default_profile():
     cases = select("default")
-    assert not (cases.trainings or cases.training_pairs)
+    assert cases.trainings == cases.training_pairs == ()
 
 
 def test_a_step_costs_three_forward_passes_and_has_a_budget_of_its_own():

@@ -274,7 +274,9 @@ def test_inference_does_not_answer_for_training():
 
 
 def test_a_step_on_a_cpu_does_not_answer_for_a_gpu():
-    facts = [training(latency_facts(kind=kind, peak_memory=peak)) for kind, peak in (("standard", 10), ("separable", 12))]
+    facts = [
+        training(latency_facts(kind=kind, peak_memory=peak)) for kind, peak in (("standard", 10), ("separable", 12))
+    ]
     for more in ([], [latency_facts(), latency_facts(kind="standard")]):
         one = one_of("article-gpu-memory", results_of([*facts, *more]))
         assert (one.verdict, one.ours) == ("needs", "")

@@ -193,10 +193,10 @@ def operators(rows: Rows) -> Figure:
         counted = group.iloc[[0]].rename(columns={f"macs_{name}": f"share_{name}" for name in known})
         timed = group.rename(columns={f"time_{name}": f"share_{name}" for name in known})
         shares = [f"share_{name}" for name in known]
-        both = [table.reindex(columns=shares).astype(float) for table in (counted, timed)]
-        stacked = pd.concat(both, ignore_index=True)
+        both = [one.reindex(columns=shares).astype(float) for one in (counted, timed)]
+        table = pd.concat(both, ignore_index=True)
         labels = ["MACs", *(f"time, {row.precision} {batch(row.batch_size)}" for row in group.itertuples())]
-        stacked(axes, stacked, {f"share_{name}": label for name, label in known.items()}, labels)
+        stacked(axes, table, {f"share_{name}": label for name, label in known.items()}, labels)
         axes.set_title(str(kind), loc="left")
         axes.set_xlim(0, 100)
         axes.set_ylabel("what is shared")
