@@ -211,10 +211,10 @@ _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
 _EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
 
 # A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair, with
-# phases and memory of its sides, would take a tenth of the default profile's time from speedups that need all of it:
-# the dearest get hardly more than the fewest visits. So training has a profile of its own. Claims are about α 1 at 224 px
-# and batch 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a
-# step costs besides images. On CUDA batch 256 fills the device.
+# phases and memory of its sides, would take a tenth of the default profile's time, whose dearest speedups get hardly
+# more than the fewest visits as it is. So training has a profile of its own. Claims are about α 1 at 224 px and batch
+# 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a step costs
+# besides images. On CUDA batch 256 fills the device.
 _TRAINING_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (32, 256)}
 _TRAINING = (
     Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _TRAINING_BATCHES),
@@ -282,7 +282,7 @@ PROFILES: dict[str, Profile] = {
         trainings=_TRAINING,
         training_pairs=_TRAINING,
         training_time=1.0,
-        training_pair_time=90.0,
+        training_pair_time=60.0,
     ),
 }
 
