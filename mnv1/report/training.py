@@ -55,7 +55,8 @@ def title(facts: Mapping[str, Any]) -> str:
     """A run in a line."""
     recipe, last = facts["recipe"], facts["epochs"][-1]
     network = f"{recipe['block']}, α {recipe['alpha']:g}, {recipe['resolution']} px"
-    return f"{recipe['data']}, {network}, seed {recipe['seed']}: test accuracy {units.percent(last['test_accuracy'])} after {last['epoch']} epochs"
+    accuracy = units.percent(last["test_accuracy"])
+    return f"{recipe['data']}, {network}, seed {recipe['seed']}: {accuracy} on test images after {last['epoch']} epochs"
 
 
 def render_run(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -115,7 +116,7 @@ def _timm(name: str, weights: str | None) -> nn.Module:
 _BUILDERS = {"torchvision": _torchvision, "timm": _timm}
 
 
-def _filled(build, name: str, weights: str | None) -> nn.Module:
+def _filled(build: Callable[..., nn.Module], name: str, weights: str | None) -> nn.Module:
     """A package's network with weights of a file, which say how many classes it has; or with the package's own."""
     if weights is None:
         try:

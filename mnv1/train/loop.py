@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn, optim
 from torch.utils.data import DataLoader
 
-from mnv1.architecture import network_layers
+from mnv1.architecture import NetworkKind, network_layers
 from mnv1.complexity import count
 from mnv1.measure.memory import peak_memory
 from mnv1.train.data import DataSet, Inputs, ordered_batches, shuffled_batches
@@ -72,7 +72,7 @@ class Trainer:
                 raise TrainError(f"--batch-size: {self.processes.world} processes need at least 2 images each")
             share_batch_norm(self.model)
         self._format = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.model = self.model.to(device, memory_format=self._format)
+        self.model = self.model.to(device).to(memory_format=self._format)
         self._teacher = load_teacher(recipe, len(data.classes)).to(device) if recipe.teacher else None
         self.optimizer = _OPTIMIZERS[recipe.optimizer](self.model, recipe)
         self._batches_an_epoch = len(
@@ -87,7 +87,7 @@ class Trainer:
 
     def describe(self) -> dict[str, Any]:
         """What is known before the first epoch: parameters, MACs of an image's forward pass, peak memory of a step."""
-        kind = "standard" if self.recipe.block == "standard" else "separable"
+        kind: NetworkKind = "standard" if self.recipe.block == "standard" else "separable"
         layers = network_layers(kind, self.recipe.alpha, self.recipe.resolution, len(self.data.classes))
         counts = count(layers, 1, 4)
         return {"params": counts.params, "macs": counts.macs, **self._peak_memory()}
@@ -151,7 +151,7 @@ class Trainer:
         with self._precision():
             logits = self._network(images)
             loss = self._loss(images, logits, labels)
-        self.scaler.scale(loss * scale).backward()
+        self.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

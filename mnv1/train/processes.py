@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn import functional as collectives
 from torch.nn.parallel import DistributedDataParallel
 
 from mnv1.train.recipe import TrainError
@@ -78,11 +78,11 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(input)
         here = torch.full((1,), input.numel() / input.shape[1], device=input.device, dtype=torch.float32)
-        count = all_reduce(here)
-        mean = all_reduce(input.float().sum((0, 2, 3))) / count
+        count = _sum_of_all(here)
+        mean = _sum_of_all(input.float().sum((0, 2, 3))) / count
         centred = input.float() - mean.view(1, -1, 1, 1)
         # Two passes: the difference of two large sums would cost the digits that this is for.
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = _sum_of_all(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             momentum = 0.1 if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean.detach(), momentum)
@@ -91,7 +91,14 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
                 self.num_batches_tracked += 1
         normalised = centred * (variance + self.eps).rsqrt().view(1, -1, 1, 1)
         weight, bias = (one.view(1, -1, 1, 1) for one in (self.weight, self.bias))
-        return (normalised * weight + bias).to(input.dtype)
+        output: torch.Tensor = (normalised * weight + bias).to(input.dtype)
+        return output
+
+
+def _sum_of_all(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes, through which gradients flow."""
+    total: torch.Tensor = collectives.all_reduce(values)  # type: ignore[no-untyped-call]
+    return total
 
 
 def share_batch_norm(model: nn.Module) -> None:
