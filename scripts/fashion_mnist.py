@@ -18,10 +18,10 @@ from mnv1.results import ResultError
 
 TRAIN = Path(__file__).parent / "train.py"
 
-ALL = ("--data", "fashion-mnist", "--batch-size", "128", "--optimizer", "adamw", "--weight-decay", "0.01")
-ALL += ("--schedule", "one-cycle", "--learning-rate", "4e-3", "--channels-last")
-SMALL = (*ALL, "--resolution", "32", "--epochs", "4")
-LARGE = (*ALL, "--resolution", "64", "--epochs", "10")
+ALL = ("--data", "fashion-mnist", "--optimizer", "adamw", "--weight-decay", "0.01", "--schedule", "one-cycle")
+ALL += ("--batch-size", "128", "--learning-rate", "4e-3", "--channels-last")
+SMALL = (*ALL, "--resolution", "32", "--epochs", "3")
+LARGE = (*ALL, "--resolution", "64", "--epochs", "10", "--alpha", "0.5")
 NARROW = ("--alpha", "0.25")
 
 
@@ -35,7 +35,7 @@ def runs(out: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     teacher = ("--teacher", str(out / "separable-a1.00-s0"))
     for seed, option in seeds:
         yield f"separable-a0.25-taught-s{seed}", (*SMALL, *NARROW, *teacher, *option)
-    yield "separable-a0.25-r64-s0", (*LARGE, *NARROW)
+    yield "separable-a0.50-r64-s0", LARGE
     for alpha in (0.25, 0.5, 1.0):
         yield f"standard-a{alpha:.2f}-s0", (*SMALL, "--block", "standard", "--alpha", str(alpha))
 
