@@ -221,7 +221,7 @@ _TRAINING = (
     Grid(STANDARD_AND_SEPARABLE, (0.5, 0.25), (224,), _TRAINING_BATCHES | {"cpu": (1, 8)}),
 )
 # Enough to see that a step trains and that its figures are there, in two seconds.
-_SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), {"cpu": (8,), "cuda": (8,)}, ("fp32",))
+_SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), {"cpu": (2,), "cuda": (2,)}, ("fp32",))
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(

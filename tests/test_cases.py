@@ -73,8 +73,8 @@ def test_smoke_profile_is_pinned():
         "speedup-layer-64x128-s2-d112-b1-cpu-fp32",
         "speedup-layer-512x512-s1-d14-b1-cpu-fp32",
         "speedup-model-a0.25-r128-b1-cpu-fp32",
-        "training-separable-a0.25-r128-b8-cpu-fp32",
-        "training-speedup-a0.25-r128-b8-cpu-fp32",
+        "training-separable-a0.25-r128-b2-cpu-fp32",
+        "training-speedup-a0.25-r128-b2-cpu-fp32",
     ]
 
 

@@ -1,70 +1,72 @@
-"""Plots of training steps: how much faster, where their time goes, and what memory they take."""
+"""Plots of a training run: its curves, a grid of predictions, the confusion matrix."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from mnv1.columns import PHASES
-from mnv1.report import units
-from mnv1.report.plots.bars import centres, memory_bars, speedup_bars, stacked
-from mnv1.report.plots.style import DARK, Rows, batch, network_labels, new_figure, panels_of, whiskers, with_legend
+from mnv1.report.plots.style import COLOURS, DARK, GREY, new_figure, style, with_legend
 
-
-def training_speedup(rows: Rows) -> Figure:
-    """Speedups of training steps, a panel for each batch size, with those of a forward pass as diamonds."""
-    panels = panels_of(rows.sort_values("batch_size", kind="stable"), ["batch_size"])
-    figure, all_axes = new_figure(len(panels), 8, 2.6)
-    marked = 0
-    for number, (axes, ((size,), group)) in enumerate(zip(all_axes, panels, strict=True)):
-        group = group.assign(place=network_labels(group))
-        speedup_bars(axes, group, slots=rows["shape"].nunique())
-        known = group["inference_speedup"].notna()
-        if known.any():
-            marked = number
-            inference = group[known]
-            axes.errorbar(
-                centres(group, "place", "precision")[known],
-                inference["inference_speedup"],
-                yerr=whiskers(inference, "inference_speedup", "inference_speedup_low", "inference_speedup_high"),
-                fmt="D",
-                color=DARK,
-                markerfacecolor="white",
-                markersize=5,
-                capsize=2,
-                elinewidth=1,
-                label="a forward pass alone",
-            )
-            axes.set_ylim(0, max(axes.get_ylim()[1], 1.1 * inference["inference_speedup_high"].max()))
-        axes.set_title(batch(size), loc="left")
-        axes.set_ylabel("speedup of a step (×)")
-    return with_legend(figure, all_axes[marked])
+WRONG = COLOURS["standard"]
 
 
-def training_steps(rows: Rows) -> Figure:
-    """Shares of each step's time, a panel for each precision, with the images a second behind each bar."""
-    panels = panels_of(rows.assign(order=_rank(rows, "precision")).sort_values("order", kind="stable"), ["precision"])
-    longest = max(len(group) for _, group in panels)
-    figure, all_axes = new_figure(len(panels), 5.4 * len(panels), 0.22 * longest + 0.9, columns=len(panels))
-    for axes, ((name,), group) in zip(all_axes, panels, strict=True):
-        group = group.sort_values(["kind", "alpha", "batch_size"], ascending=[True, False, True], kind="stable")
-        labels = [f"{row.kind}, α {row.alpha:g}, {batch(row.batch_size)}" for row in group.itertuples()]
-        stacked(axes, group, {f"share_{phase}": phase for phase in PHASES}, labels)
-        for place, throughput in enumerate(group["throughput"]):
-            axes.text(102, place, f"{units.significant(throughput)}/s", va="center", fontsize=7.5)
-        axes.set_title(str(name), loc="left")
-        axes.set_xlim(0, 124)  # room for the figures
-        axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel("share of a step (%), images/s")
-    all_axes[0].set_ylabel("network, batch size")
-    return with_legend(figure, all_axes[0])
+def curves(rows: pd.DataFrame, title: str) -> Figure:
+    """Loss and accuracy by epoch, of training and test; the band is the test accuracy's 95 % interval."""
+    with style():
+        figure, (loss, accuracy) = new_figure(2, 9, 3.2, columns=2)
+        for part, colour, line in (("train", GREY, "--"), ("test", COLOURS["separable"], "-")):
+            loss.plot(rows["epoch"], rows[f"{part}_loss"], line, color=colour, marker=".", label=part)
+            accuracy.plot(rows["epoch"], 100 * rows[f"{part}_accuracy"], line, color=colour, marker=".", label=part)
+        low, high = (100 * rows[f"test_accuracy_{end}"] for end in ("low", "high"))
+        accuracy.fill_between(rows["epoch"], low, high, color=COLOURS["separable"], alpha=0.15, linewidth=0)
+        for axes, text in ((loss, "loss"), (accuracy, "accuracy (%)")):
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(text)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.suptitle(title, x=0.01, ha="left")
+        return with_legend(figure, loss)
 
 
-def _rank(rows: Rows, column: str) -> list[int]:
-    """The place of each row's value among those of the column, in the order of the rows."""
-    values = list(rows[column].unique())
-    return [values.index(one) for one in rows[column]]
+def predictions(
+    images: np.ndarray[Any, Any], labels: Sequence[int], taken: Sequence[int], classes: Sequence[str], title: str
+) -> Figure:
+    """Pictures `(n, D, D, 3)` of bytes in rows of eight, each with what it was taken for, and what it is."""
+    columns = min(8, len(images))
+    with style():
+        figure, axes = new_figure(len(images), 1.4 * columns, 1.55, columns=columns)
+        for one, image, label, guess in zip(axes, images, labels, taken, strict=True):
+            one.imshow(image)
+            one.set_axis_off()
+            right = label == guess
+            text = classes[guess] if right else f"{classes[guess]}\nnot {classes[label]}"
+            one.set_title(text, fontsize=7, color=DARK if right else WRONG)
+        figure.suptitle(title, x=0.01, ha="left")
+        return figure
 
 
-def training_memory(rows: Rows) -> Figure:
-    """Peak memory of the largest network's step by batch size, with that of a forward pass as a mark."""
-    return memory_bars(rows, "inference_peak_memory", "a forward pass alone")
+def confusion(matrix: np.ndarray[Any, Any], classes: Sequence[str], title: str) -> Figure:
+    """For each true class (row) the share that was taken for each class (column), in per cent."""
+    shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    with style():
+        side = 2.2 + 0.42 * len(classes)
+        figure, (axes,) = new_figure(1, side + 0.6, side - 0.8)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        axes.grid(False)
+        places = range(len(classes))
+        axes.set_xticks(places, classes, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(places, classes)
+        axes.set_xlabel("taken for")
+        axes.set_ylabel("true class")
+        for row in places:
+            for column in places:
+                share = shares[row, column]
+                if share >= 0.5:
+                    colour = "white" if share > 50 else DARK
+                    axes.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        figure.suptitle(title, x=0.01, ha="left")
+        return figure

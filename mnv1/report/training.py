@@ -1,0 +1,175 @@
+"""Training runs as tables and plots: pure functions of what a run has left on disk. Needs no torch."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnv1.report import units
+from mnv1.report.plots import training as plots
+from mnv1.report.plots.style import style
+from mnv1.results import ResultError
+from mnv1.train.layout import FACTS, PREDICTIONS, SCHEMA
+
+NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "throughput")
+
+
+def find_training(folder: Path) -> list[Path]:
+    """Every training run below a folder. Raises `ResultError` when there is none."""
+    found = sorted(path.parent for path in folder.rglob(FACTS))
+    if not found:
+        raise ResultError(f"{folder}: no training runs here; train first: python scripts/train.py")
+    return found
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """What is known of a training run. Raises `ResultError` for a folder without one, or a damaged one."""
+    path = folder / FACTS
+    try:
+        document = json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: damaged or unreadable ({error}); restore or delete it") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ResultError(f"{path}: no training run of layout {SCHEMA}")
+    rows = document.get("epochs")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ResultError(f"{path}: damaged: its epochs are no list")
+    if not all(isinstance(row.get(name), int | float) for row in rows for name in NUMBERS):
+        raise ResultError(f"{path}: damaged: an epoch lacks its numbers")
+    if not all(isinstance(document.get(name), dict) for name in ("recipe", "environment")):
+        raise ResultError(f"{path}: damaged: its recipe or its environment is missing")
+    return document
+
+
+def title(facts: Mapping[str, Any]) -> str:
+    """A run in a line."""
+    recipe, last = facts["recipe"], facts["epochs"][-1]
+    network = f"{recipe['block']}, α {recipe['alpha']:g}, {recipe['resolution']} px"
+    accuracy = units.percent(last["test_accuracy"])
+    return f"{recipe['data']}, {network}, seed {recipe['seed']}: {accuracy} on test images after {last['epoch']} epochs"
+
+
+def render_run(folder: Path) -> list[Path]:
+    """Draw a run's curves, its confusion matrix and some of its predictions into its folder. Raises `ResultError`."""
+    facts = read_training(folder)
+    if not facts["epochs"]:
+        return []
+    heading, classes = title(facts), facts["classes"]
+    matrix = np.array(facts["confusion"])
+    figures: dict[str, Figure] = {
+        "curves.svg": plots.curves(pd.DataFrame(facts["epochs"]), heading),
+        "confusion.svg": plots.confusion(matrix, classes, heading),
+    }
+    try:
+        with np.load(folder / PREDICTIONS, allow_pickle=False) as kept:
+            figures["predictions.png"] = plots.predictions(
+                kept["images"], kept["labels"].tolist(), kept["taken"].tolist(), classes, heading
+            )
+    except FileNotFoundError:
+        pass  # an unfinished run has none
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{folder / PREDICTIONS}: damaged ({error}); delete it") from None
+    return [_saved(folder / name, figure) for name, figure in figures.items()]
+
+
+def _saved(path: Path, figure: Figure) -> Path:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=path.suffix[1:], metadata={"Date": None} if path.suffix == ".svg" else None)
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """One row for each setting, over its seeds, in Markdown. Raises `ResultError` for runs of unlike machines.
+
+    Accuracy is the last epoch's on the test images, never the best one's, which would be chosen by looking at them:
+    of several seeds the mean, with the standard deviation and the range; of one its 95 % interval over the images.
+    """
+    machines = {_machine(run) for run in runs}
+    if len(machines) > 1:
+        raise ResultError(f"runs of unlike machines: {'; '.join(sorted(machines))}: name runs of one")
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        if run["epochs"]:
+            groups.setdefault(_setting(run), []).append(run)
+    lines = [
+        "| network | α | px | precision | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of a "
+        "step | parameters | MACs an image |",
+        "|:--|--:|--:|:--|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
+    ]
+    for group in sorted(groups.values(), key=_order):
+        recipe, one = group[0]["recipe"], group[0]
+        rows = [row for run in group for row in run["epochs"]]
+        cells = (
+            recipe["block"],
+            f"{recipe['alpha']:g}",
+            recipe["resolution"],
+            "amp" if recipe["amp"] else "fp32",
+            _teacher(recipe),
+            len(one["epochs"]),
+            len(group),
+            _accuracy(group),
+            units.seconds(median(row["seconds"] for row in rows)),
+            units.significant(median(row["throughput"] for row in rows)),
+            units.bytes_(one["peak_memory"]) if "peak_memory" in one else "",
+            units.count(one["params"]),
+            units.macs(one["macs"]),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    about = run["environment"]
+    return f"{about.get('machine')}, {about.get('threads')} threads, torch {about.get('packages', {}).get('torch')}"
+
+
+def _setting(run: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What runs must share to be one row: everything but the seed, and where their teacher lies."""
+    recipe = {name: value for name, value in run["recipe"].items() if name not in ("seed", "teacher")}
+    return (*sorted((name, str(value)) for name, value in recipe.items()), _teacher(run["recipe"]), len(run["epochs"]))
+
+
+def _teacher(recipe: Mapping[str, Any]) -> str:
+    """The teacher's name: of a checkpoint the run that it is of."""
+    teacher = recipe.get("teacher")
+    if not teacher:
+        return "none"
+    path = Path(teacher)
+    return path.parent.name if path.suffix == ".pt" else path.name
+
+
+def _order(group: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    recipe = group[0]["recipe"]
+    return (
+        recipe["data"],
+        recipe["resolution"],
+        -recipe["alpha"],
+        recipe["block"],
+        recipe["amp"],
+        bool(recipe["teacher"]),
+    )
+
+
+def _accuracy(group: Sequence[Mapping[str, Any]]) -> str:
+    finals = [run["epochs"][-1] for run in group]
+    values = [row["test_accuracy"] for row in finals]
+    if len(values) == 1:
+        low, high = (100 * finals[0][f"test_accuracy_{end}"] for end in ("low", "high"))
+        return f"{100 * values[0]:.2f} % [{low:.2f}, {high:.2f}]"
+    low, high = 100 * min(values), 100 * max(values)
+    return f"{100 * mean(values):.2f} ± {100 * stdev(values):.2f} % ({low:.2f} to {high:.2f})"
