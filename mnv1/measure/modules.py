@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -73,8 +72,8 @@ def build(workload: Workload) -> nn.Module:
 def prepare(case: Case) -> Prepared:
     """Build a case's module and input, and check its output once.
 
-    Raises `WrongOutputError` when the output is not finite or has the wrong shape; for a training step when the loss is
-    not finite, or the weights of a layer do not change.
+    Raises `WrongOutputError` when the output is not finite or has the wrong shape; for a training step when the loss or
+    a weight is not finite, weights do not change, or a layer has no part in it.
     """
     if isinstance(case.workload, Training):
         return _prepare_step(case)
@@ -108,21 +107,20 @@ def _prepare_step(case: Case) -> PreparedStep:
     forward, whole = (context, nullcontext) if in_amp else (nullcontext, context)
     in_fp16 = in_amp and amp_dtype(device) == torch.float16
     step = Step(module, optimizer, images, labels, forward, whole, torch.amp.GradScaler(device) if in_fp16 else None)
-    weights = [weight.detach() for weight in module.parameters() if weight.dim() > 1]
-    before = [weight.clone() for weight in weights]
+    weights = [weight for weight in module.parameters() if weight.dim() > 1]
+    before = [weight.detach().clone() for weight in weights]
     losses: list[torch.Tensor] = []
     first_call = clock_for(device).time(lambda: losses.append(step()), 1).wall
-    while _any_equal(weights, before) and len(losses) < MAX_SKIPPED:
+    while all(map(torch.equal, weights, before)) and len(losses) < MAX_SKIPPED:
         losses.append(step())
     if not all(bool(torch.isfinite(one).all()) for one in (*losses, *weights)):
         raise WrongOutputError(f"{case.id}: the loss is not finite, or makes weights that are not")
-    if _any_equal(weights, before):
-        raise WrongOutputError(f"{case.id}: the weights of a layer have not changed after {MAX_SKIPPED} steps")
+    if all(map(torch.equal, weights, before)):
+        raise WrongOutputError(f"{case.id}: no weight has changed after {MAX_SKIPPED} steps")
+    # Whether each layer's weights have changed cannot be asked: where a gradient is tiny, so is what Adam makes of it.
+    if not all(weight.grad is not None and bool(weight.grad.any()) for weight in weights):
+        raise WrongOutputError(f"{case.id}: the weights of a layer get no gradient")
     return PreparedStep(step, first_call, step)
-
-
-def _any_equal(weights: Iterable[torch.Tensor], before: Iterable[torch.Tensor]) -> bool:
-    return any(torch.equal(one, other) for one, other in zip(weights, before, strict=True))
 
 
 def count_module(case: Case) -> Facts:
