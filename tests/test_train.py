@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,12 @@ def test_epochs_tell_speed_from_their_clock():
     assert (row["seconds"], row["test_seconds"], row["throughput"]) == (4.0, 1.0, 10.0)
 
 
+def test_work_of_other_processes_is_told_from_an_epochs_own():
+    row = trainer().train_epoch()
+    cpus = os.cpu_count() or 1
+    assert -0.3 * cpus <= row["other_cpus"] <= 1.1 * cpus  # the system counts in ticks, an epoch here takes few
+
+
 def test_the_confusion_matrix_counts_every_test_image():
     made = trainer()
     row = made.train_epoch()
@@ -247,3 +254,16 @@ def test_a_recipe_survives_its_file():
     assert Recipe.from_dict(json.loads(json.dumps(TINY.as_dict()))) == TINY
     with pytest.raises(TrainError, match="unknown settings \\(colour\\)"):
         Recipe.from_dict({"colour": "blue"})
+
+
+def test_only_fp16_on_cuda_scales_its_loss():
+    assert not trainer(replace(TINY, amp=True)).scaler.is_enabled()  # bf16 has the range of fp32
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("amp", [False, True])
+def test_cuda_trains_as_the_cpu_does(amp):
+    recipe = replace(TINY, amp=amp, channels_last=amp, epochs=1)
+    data = load_data(recipe, Path())
+    rows = [Trainer(recipe, data, torch.device(name)).train_epoch() for name in ("cpu", "cuda")]
+    assert rows[1]["train_loss"] == pytest.approx(rows[0]["train_loss"], rel=2e-2)

@@ -92,6 +92,15 @@ def test_killed_at_random_moments_it_ends_as_the_uninterrupted_run(whole, tmp_pa
     assert not [path for path in out.iterdir() if path.name.startswith(".last.pt")]
 
 
+def test_tensorboard_gets_the_epochs_too(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    done = train(tmp_path / "run", "--epochs", "2", "--limit-train", "16", "--tensorboard")
+    assert done.returncode == 0, done.stderr
+    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    logged = [event.value for event in events.Scalars("train_loss")]
+    assert logged == pytest.approx(losses(tmp_path / "run"))
+
+
 def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, str(SCRIPT), *OPTIONS, "--epochs", "500", "--out", str(out)]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 CLASSES = ["cat", "dog"]
 
 
-def epoch(number: int, accuracy: float, seconds: float = 20.0) -> dict[str, float]:
+def epoch(number: int, accuracy: float, seconds: float = 20.0, other_cpus: float = 0.02) -> dict[str, float]:
     return {
         "epoch": number,
         "train_loss": 1 / number,
@@ -32,6 +32,7 @@ def epoch(number: int, accuracy: float, seconds: float = 20.0) -> dict[str, floa
         "seconds": seconds,
         "test_seconds": 2.0,
         "throughput": 60_000 / seconds,
+        "other_cpus": other_cpus,
     }
 
 
@@ -77,6 +78,14 @@ def test_the_table_joins_seeds_and_keeps_settings_apart():
         "| separable | 0.25 | 32 | fp32 | big | 2 | 1 | 89.00 % [88.50, 89.50] | 21.0 s | 2864 | 50.0 MiB | 3.22 M | "
         "11.6 M |",
     ]
+
+
+def test_the_time_of_a_disturbed_epoch_does_not_count():
+    facts = run()
+    facts["epochs"] = [epoch(1, 0.8, 20.0), epoch(2, 0.9, 90.0, other_cpus=0.8)]
+    assert "| 90.00 % [89.50, 90.50] | 20.0 s | 3000 |" in training_table([facts])
+    facts["epochs"] = [epoch(1, 0.8, 70.0, other_cpus=0.2), epoch(2, 0.9, 90.0, other_cpus=0.8)]
+    assert "| disturbed |  |" in training_table([facts])
 
 
 def test_runs_of_unlike_machines_get_no_table():

@@ -19,7 +19,10 @@ from mnv1.report.plots.style import style
 from mnv1.results import ResultError
 from mnv1.train.layout import FACTS, PREDICTIONS, SCHEMA
 
-NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "throughput")
+NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "throughput", "other_cpus")
+
+QUIET = 0.1
+"""An epoch's time counts when other processes kept at most so much of a CPU busy meanwhile."""
 
 
 def find_training(folder: Path) -> list[Path]:
@@ -98,6 +101,7 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
 
     Accuracy is the last epoch's on the test images, never the best one's, which would be chosen by looking at them:
     of several seeds the mean, with the standard deviation and the range; of one its 95 % interval over the images.
+    Times are medians of the epochs during which nothing else kept the machine busy.
     """
     machines = {_machine(run) for run in runs}
     if len(machines) > 1:
@@ -113,7 +117,7 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
     ]
     for group in sorted(groups.values(), key=_order):
         recipe, one = group[0]["recipe"], group[0]
-        rows = [row for run in group for row in run["epochs"]]
+        rows = [row for run in group for row in run["epochs"] if row["other_cpus"] <= QUIET]
         cells = (
             recipe["block"],
             f"{recipe['alpha']:g}",
@@ -123,8 +127,8 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
             len(one["epochs"]),
             len(group),
             _accuracy(group),
-            units.seconds(median(row["seconds"] for row in rows)),
-            units.significant(median(row["throughput"] for row in rows)),
+            units.seconds(median(row["seconds"] for row in rows)) if rows else "disturbed",
+            units.significant(median(row["throughput"] for row in rows)) if rows else "",
             units.bytes_(one["peak_memory"]) if "peak_memory" in one else "",
             units.count(one["params"]),
             units.macs(one["macs"]),

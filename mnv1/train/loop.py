@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from scipy import stats
 from torch import nn, optim
@@ -28,7 +30,7 @@ from mnv1.train.recipe import Recipe, TrainError
 from mnv1.train.transforms import transform_of
 
 Row = dict[str, Any]
-"""What is known of an epoch: losses and accuracies, seconds, images a second."""
+"""What is known of an epoch: losses and accuracies, seconds, images a second, CPUs that others used meanwhile."""
 
 CHECK_EVERY = 20
 """On CUDA the loss is looked at once in so many steps: each look waits for the device."""
@@ -99,9 +101,10 @@ class Trainer:
     def train_epoch(self, on_step: Callable[[Step], None] = lambda _: None) -> Row:
         """One epoch of training and a test. Raises `TrainError` when the loss is not finite; nothing is kept then."""
         number = len(self.rows) + 1
-        start = self._now()
+        start, busy = self._now(), _others_work()
         loss, accuracy, images = self._train(number, on_step)
         seconds = self._now() - start
+        others = (_others_work() - busy) / seconds
         tested = self.test()
         row = {
             "epoch": number,
@@ -112,6 +115,7 @@ class Trainer:
             "seconds": seconds,
             "test_seconds": self._now() - start - seconds,
             "throughput": images / seconds,
+            "other_cpus": others,
         }
         self.rows.append(row)
         return row
@@ -267,6 +271,14 @@ class Trainer:
             self.rows, self.confusion = content["rows"], content["confusion"]
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainError(f"{path}: does not fit ({str(error).splitlines()[0]}); restore or delete it") from None
+
+
+def _others_work() -> float:
+    """Seconds that the machine's CPUs have worked for anything but this process and those that it has waited for."""
+    times = psutil.cpu_times()
+    everything = sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return float(everything - sum(one.ru_utime + one.ru_stime for one in own))
 
 
 def check_same_recipe(recipe: Recipe, stored: Mapping[str, Any], path: Path) -> None:
