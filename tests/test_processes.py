@@ -114,7 +114,7 @@ def test_two_processes_train_as_one_does(tmp_path):
         assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-4)
     for name, value in alone.model.state_dict().items():
         moved = float((value - start[name]).double().norm())
-        assert float((together["model"][name] - value).double().norm()) <= 1e-2 * moved + 1e-6, name
+        assert float((together["model"][name] - value).double().norm()) <= 0.05 * moved + 1e-6, name
 
 
 def test_processes_that_go_wrong_say_so_once(tmp_path):
