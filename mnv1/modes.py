@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from mnv1.cases import DEVICES, MODES, PRECISIONS, Device, Mode, Precision
+from mnv1.cases import DEVICES, MODES, PRECISIONS, Conditions, Device, Mode, Precision
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 1e-2, "amp": 3e-2, "bf16": 3e-2, "int8": 1e-1}
 """Largest error of an output with which a mode counts as right. fp32: another order of additions. tf32 and 16 bits:
@@ -73,6 +73,11 @@ EXECUTION_MODES: dict[Mode, ExecutionMode] = {
 
 OUTSIDE_TORCH: tuple[Mode, ...] = ("onnxruntime", "openvino")
 """Modes whose memory torch's allocator does not see."""
+
+
+def is_plain(conditions: Conditions) -> bool:
+    """Whether the module is called as it is: nothing is transformed, so there is nothing to compare it with."""
+    return conditions.mode == "eager" and conditions.precision in ("fp32", "tf32", "amp")
 
 
 def exists(mode: Mode, precision: Precision, device: Device) -> bool:

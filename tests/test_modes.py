@@ -81,6 +81,13 @@ def test_the_axis_of_modes_is_eager_alone_unless_it_is_chosen():
         select("smoke", Overrides(devices=("cpu",), modes=("cuda-graph",)))
 
 
+def test_training_steps_are_of_eager_code_alone():
+    wanted = Overrides(devices=("cpu",), precisions=("fp32", "bf16"), modes=("eager", "folded"))
+    chosen = select("smoke", wanted)
+    found = {(case.conditions.mode, case.conditions.precision) for case in (*chosen.trainings, *chosen.training_pairs)}
+    assert found == {("eager", "fp32")}
+
+
 def test_modes_are_parsed_by_name():
     assert parse_modes("eager, folded+channels_last") == ("eager", "folded+channels_last")
     with pytest.raises(CaseError, match=r"--modes: unknown value 'fast'; valid values: eager, "):

@@ -68,11 +68,6 @@ class _Made:
     """What the first call runs in."""
 
 
-def is_plain(conditions: Conditions) -> bool:
-    """Whether the module is called as it is: nothing is transformed, so there is nothing to compare it with."""
-    return conditions.mode == "eager" and conditions.precision in ("fp32", "tf32", "amp")
-
-
 def execute(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> Executable:
     """A copy of a module in evaluation mode made ready for a mode and precision, and called once.
 

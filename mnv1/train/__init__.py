@@ -1,0 +1,1 @@
+"""Training: data sets, the loop, checkpoints, several processes, distillation. `scripts/train.py` is its command."""

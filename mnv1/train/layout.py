@@ -1,0 +1,13 @@
+"""What a training run's folder holds. Needs no torch."""
+
+CHECKPOINT = "last.pt"
+"""Weights, and everything else to go on with."""
+FACTS = "training.json"
+"""What is known of the run: recipe, environment, every epoch."""
+LOG = "log.csv"
+"""The epochs alone."""
+PREDICTIONS = "predictions.npz"
+"""Some test images, their labels and what they were taken for."""
+
+SCHEMA = 1
+"""Version of checkpoints and facts; a reader refuses another."""

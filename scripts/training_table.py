@@ -1,0 +1,36 @@
+"""Table of training runs: `python scripts/training_table.py FOLDER [FOLDER ...] [--out FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnv1.report.training import find_training, read_training, training_table
+from mnv1.results import ResultError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: Markdown on standard output. Returns 1 when runs cannot be read or are of unlike machines."""
+    parser = argparse.ArgumentParser(description="Table of training runs, one row for each setting over its seeds.")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders with training runs, at any depth")
+    parser.add_argument("--out", type=Path, help="also write it to this file")
+    args = parser.parse_args(argv)
+    try:
+        runs = [read_training(run) for folder in args.folders for run in find_training(folder)]
+        table = training_table(runs)
+        if args.out:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(table + "\n", encoding="utf8")
+    except ResultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {args.out}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
