@@ -42,6 +42,8 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
     if threads is not None:
         torch.set_num_threads(threads)
     flushed = torch.set_flush_denormal(state == "controlled") and state == "controlled"
+    # The older switch too: torch.export reads it, and refuses where the two disagree.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
