@@ -24,6 +24,8 @@ SMALL = (*ALL, "--resolution", "32", "--epochs", "3")
 LARGE = (*ALL, "--resolution", "64", "--epochs", "10", "--alpha", "0.5")
 NARROW = ("--alpha", "0.25")
 
+TEACHER = "separable-a1.00-s0"
+
 
 def runs(out: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Names and options, in the order in which they are trained: a teacher before its students."""
@@ -32,7 +34,7 @@ def runs(out: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"separable-a0.25-s{seed}", (*SMALL, *NARROW, *option)
     for alpha in (0.5, 1.0):
         yield f"separable-a{alpha:.2f}-s0", (*SMALL, "--alpha", str(alpha))
-    teacher = ("--teacher", str(out / "separable-a1.00-s0"))
+    teacher = ("--teacher", str(out / TEACHER))
     for seed, option in seeds:
         yield f"separable-a0.25-taught-s{seed}", (*SMALL, *NARROW, *teacher, *option)
     yield "separable-a0.50-r64-s0", LARGE
@@ -45,28 +47,34 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train everything that docs/training.md shows.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--only", default="", help="only runs whose name contains this")
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set")
     args = parser.parse_args(argv)
     for name, options in runs(args.out):
         folder = args.out / name
-        if args.only not in name or is_finished(folder):
+        if args.only not in name or is_finished(folder, needs_checkpoint=name == TEACHER):
             continue
         resume = ["--resume"] if (folder / "last.pt").exists() else []
         print(f"== {name}", flush=True)
-        done = subprocess.run([sys.executable, TRAIN, *options, "--out", folder, *resume], check=False)
+        command = [sys.executable, TRAIN, *options, "--data-root", args.data_root, "--out", folder, *resume]
+        try:
+            done = subprocess.run(command, check=False)
+        except KeyboardInterrupt:  # the run has said what to do
+            return 130
         if done.returncode:
             return done.returncode
     return 0
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a run has all its epochs."""
-    if not (folder / FACTS).exists():
+def is_finished(folder: Path, needs_checkpoint: bool = False) -> bool:
+    """Whether a run has all its epochs and pictures, and its weights too, if others need them."""
+    wanted = (FACTS, "predictions.png", *(["last.pt"] if needs_checkpoint else []))
+    if not all((folder / name).exists() for name in wanted):
         return False
     try:
         facts = read_training(folder)
     except ResultError:
         return False
-    return len(facts["epochs"]) == facts["recipe"]["epochs"]
+    return bool(len(facts["epochs"]) == facts["recipe"]["epochs"])
 
 
 if __name__ == "__main__":

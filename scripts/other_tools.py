@@ -161,7 +161,7 @@ class Scratch:
             (root / name).write_text(text)
         self.run("git", "init", "-q", "-b", "main")
         for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
-            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra, packages=list(_packages())))
+            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())))
             self.run("git", "add", "-A")
             who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
             self.run("git", *who, "commit", "-q", "-m", code)
@@ -176,8 +176,8 @@ class Scratch:
         return done.returncode, done.stdout + done.stderr
 
 
-def _packages() -> Iterator[str]:
-    """Where this package and torch are, for interpreters that asv makes."""
+def packages() -> Iterator[str]:
+    """Folders of this package and of torch, for interpreters that asv makes."""
     yield str(ROOT)
     yield from (path for path in sys.path if path.endswith("site-packages"))
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mnv1.measure.state import CPUS, STATES, State, prepare
+from mnv1.report.training import read_training, render_run
+from mnv1.results import ResultError
 from mnv1.train.layout import CHECKPOINT, FACTS, PREDICTIONS
 from mnv1.train.recipe import BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
 
@@ -24,31 +26,40 @@ PREDICTED = 32
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 for what the user can put right, 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
+    is_first = os.environ.get("RANK", "0") == "0"
     try:
         recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
         _check(args)
         _train(recipe, args)
-    except TrainError as error:
+    except (TrainError, ResultError) as error:
         # What was raised in a process that loads pictures comes with that process's traceback before it.
-        print(
-            f"error: {str(error).strip().splitlines()[-1].removeprefix('mnv1.train.recipe.TrainError: ')}",
-            file=sys.stderr,
-        )
+        line = str(error).strip().splitlines()[-1].removeprefix("mnv1.train.recipe.TrainError: ")
+        if is_first:  # all processes stop of the same
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not is_first:
+            return 2  # the first process is gone, and has said why
+        if "memory" not in str(error):
+            raise
+        print(f"error: out of memory: try a lower --batch-size ({str(error).splitlines()[0]})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: every finished epoch is kept; go on with the same options and --resume", file=sys.stderr)
+        if is_first:
+            print("interrupted: finished epochs are kept; go on with the same options and --resume", file=sys.stderr)
         return 130
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options."""
     defaults = Recipe()
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         description="Train MobileNetV1 or its standard-convolution twin.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    what = parser.add_argument_group("what is trained, on what, and how (kept with the run)")
+    what = made.add_argument_group("what is trained, on what, and how (kept with the run)")
 
     def add(name: str, **options: Any) -> None:
         what.add_argument(f"--{name}", default=getattr(defaults, name.replace("-", "_")), **options)
@@ -74,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("teacher-weights", metavar="FILE", help="the teacher's state dict; without it the package's own weights")
     add("distill-weight", type=float, help="share of the teacher's opinion in the loss")
     add("temperature", type=float, help="how much the opinions are softened")
-    where = parser.add_argument_group("where and with what")
+    where = made.add_argument_group("where and with what")
     where.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set")
     where.add_argument("--out", type=Path, help="folder for everything that is written (default: runs/NAME)")
     where.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -89,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--tensorboard", action="store_true", help="also log for TensorBoard (needs the extra tensorboard)"
     )
-    return parser
+    return made
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -132,44 +143,46 @@ def _train_here(recipe, args, device, processes, settings) -> None:
     from mnv1.train.progress import epoch_bar, epoch_line
 
     out = args.out or Path("runs") / recipe.id
-    kept = out / CHECKPOINT
-    if kept.exists() and not args.resume:
-        raise TrainError(f"{out}: holds a run already; go on with it (--resume), or name another --out")
-    if args.resume and not kept.exists():
-        raise TrainError(f"{kept}: no such checkpoint, so there is nothing to resume; leave --resume out")
-    log = _TensorBoard(out, args.tensorboard and processes.is_first)
-    data = load_data(recipe, args.data_root)
+    _look_at(out, args.resume)
+    with processes.first_alone():  # it may have to unpack an archive
+        data = load_data(recipe, args.data_root)
     trainer = Trainer(recipe, data, device, processes, args.workers)
-    if args.resume:
-        trainer.load(out)
-    console = Console(highlight=False, soft_wrap=True)
-    facts: dict[str, Any] = {
-        "recipe": recipe.as_dict(),
+    here = {
         "environment": {**environment.describe(), **settings},
         "device": device.type,
         "processes": processes.world,
         "workers": args.workers,
+    }
+    about: dict[str, Any] = {
+        "recipe": recipe.as_dict(),
+        **here,
         "classes": list(data.classes),
         "train_images": len(data.train),
         "test_images": len(data.test),
         **trainer.describe(),
     }
+    if args.resume:
+        about = trainer.load(out)
+        if list(trainer.epochs()) and not _is_alike(about, here):
+            about["elsewhere"] = [*about.get("elsewhere", []), {"epoch": len(trainer.rows) + 1, **here}]
 
     def keep() -> None:
-        save_facts(out, {**facts, "confusion": trainer.confusion.tolist()}, trainer.rows)
+        save_facts(out, {**about, "confusion": trainer.confusion.tolist()}, trainer.rows)
 
+    console = Console(highlight=False, soft_wrap=True)
+    log = _TensorBoard(out, args.tensorboard and processes.is_first, trainer.rows)
     if processes.is_first:
         keep()  # also what a kill between checkpoint and facts has lost
         console.print(
             f"{recipe.block}, α {recipe.alpha:g}, {recipe.resolution} px on {recipe.data}: "
-            f"{facts['params']:,} parameters, {facts['macs'] / 1e6:,.1f} M MACs an image; "
+            f"{about['params']:,} parameters, {about['macs'] / 1e6:,.1f} M MACs an image; "
             f"{len(data.train):,} images to train, {len(data.test):,} to test; {device}, {settings['threads']} threads"
         )
     for epoch in trainer.epochs():
         if processes.is_first:
             with epoch_bar(console, epoch, recipe.epochs, len(data.train)) as on_step:
                 row = trainer.train_epoch(on_step)
-            trainer.save(out)
+            trainer.save(out, about)
             keep()
             log.add(row)
             console.print(epoch_line(row, recipe.epochs))
@@ -180,10 +193,31 @@ def _train_here(recipe, args, device, processes, settings) -> None:
     log.close()
 
 
+def _look_at(out: Path, resume: bool) -> None:
+    """Whether the folder may be written to: a run that is there is never begun anew."""
+    kept, facts = out / CHECKPOINT, out / FACTS
+    if resume and not kept.exists():
+        raise TrainError(f"{kept}: no such checkpoint, so there is nothing to resume; leave --resume out")
+    if not resume and kept.exists():
+        raise TrainError(f"{out}: holds a run already; go on with it (--resume), or name another --out")
+    if not resume and facts.exists() and read_training(out)["epochs"]:
+        raise TrainError(f"{out}: holds a run's results, but not its checkpoint; name another --out")
+
+
+def _is_alike(about: dict[str, Any], here: dict[str, Any]) -> bool:
+    """Whether an interrupted run goes on as it was begun, as far as its times and last digits depend on that."""
+    return _decisive(about) == _decisive(here)
+
+
+def _decisive(facts: dict[str, Any]) -> tuple[Any, ...]:
+    environment = facts["environment"]
+    names = ("machine", "threads", "machine_state", "torch_build", "gpu")
+    return (*(environment.get(name) for name in names), facts["device"], facts["processes"])
+
+
 def _finish(trainer, out: Path, console) -> None:
     import numpy as np
 
-    from mnv1.report.training import render_run
     from mnv1.train.files import write_atomically
     from mnv1.train.transforms import to_picture
 
@@ -198,9 +232,12 @@ def _finish(trainer, out: Path, console) -> None:
 
 
 class _TensorBoard:
-    """Epochs for TensorBoard, where it is wanted. Raises `TrainError` when it is not installed."""
+    """Epochs for TensorBoard, where it is wanted: those of before an interruption too.
 
-    def __init__(self, out: Path, wanted: bool) -> None:
+    Raises `TrainError` when it is not installed.
+    """
+
+    def __init__(self, out: Path, wanted: bool, rows: list[dict[str, Any]]) -> None:
         self._writer: Any = None
         if wanted:
             try:
@@ -209,13 +246,16 @@ class _TensorBoard:
                 raise TrainError(
                     "--tensorboard: it is not installed: pip install -c constraints.txt -e '.[tensorboard]'"
                 ) from None
-            self._writer = SummaryWriter(out / "tensorboard")
+            self._writer = SummaryWriter(out / "tensorboard", purge_step=1)
+            for row in rows:
+                self.add(row)
 
     def add(self, row: dict[str, Any]) -> None:
         if self._writer:
             for name, value in row.items():
                 if name != "epoch":
                     self._writer.add_scalar(name, value, row["epoch"])
+            self._writer.flush()
 
     def close(self) -> None:
         if self._writer:

@@ -19,13 +19,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         runs = [read_training(run) for folder in args.folders for run in find_training(folder)]
         table = training_table(runs)
+        if args.out:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text(table + "\n", encoding="utf8")
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {args.out}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     print(table)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(table + "\n", encoding="utf8")
     return 0
 
 

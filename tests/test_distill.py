@@ -16,6 +16,7 @@ from mnv1.train.loop import Trainer
 from mnv1.train.recipe import Recipe, TrainError
 
 CPU = torch.device("cpu")
+CLASSES = tuple(f"class {number}" for number in range(10))
 TINY = Recipe(data="synthetic", alpha=0.25, resolution=32, epochs=1, batch_size=16, limit_train=32, limit_test=16)
 
 
@@ -70,6 +71,17 @@ def test_a_teacher_with_weight_changes_what_is_learned(teacher):
     assert losses(replace(TINY, teacher=str(teacher)))[1] != losses(TINY)[1]
 
 
+def test_a_teacher_of_other_classes_is_refused(teacher):
+    with pytest.raises(TrainError, match=r"knows other classes \(class 0, class 1, "):
+        load_teacher(replace(TINY, teacher=str(teacher)), tuple(f"thing {number}" for number in range(10)))
+
+
+def test_amp_and_channels_last_hear_the_same_teacher(teacher):
+    plain = losses(replace(TINY, teacher=str(teacher)))
+    other = losses(replace(TINY, teacher=str(teacher), amp=True, channels_last=True))
+    assert other[0] == pytest.approx(plain[0], rel=3e-2)
+
+
 def test_a_checkpoint_gives_its_network_back(teacher):
     recipe = replace(TINY, block="standard", seed=5)
     made = Trainer(recipe, load_data(recipe, Path()), CPU)
@@ -90,13 +102,13 @@ def test_networks_of_other_packages_teach_with_weights_from_a_file(tmp_path, pac
     file = tmp_path / "weights.pth"
     torch.save(other.state_dict(), file)
     recipe = replace(TINY, teacher=f"{package}:{name}", teacher_weights=str(file))
-    made = load_teacher(recipe, 10)
+    made = load_teacher(recipe, CLASSES)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(made(images), other.eval()(images))
     assert not any(parameter.requires_grad for parameter in made.parameters())
     with pytest.raises(TrainError, match="gives 10 classes, the data have 7"):
-        load_teacher(recipe, 7)
+        load_teacher(recipe, CLASSES[:7])
 
 
 def unable(*_, **__):
@@ -111,6 +123,7 @@ def unable(*_, **__):
         ({"teacher": "timm:resnet19"}, "timm has no model of this name"),
         ({"teacher": "torchvision:resnet18"}, "its weights cannot be downloaded (no route to host): name a file"),
         ({"teacher": "torchvision:resnet18", "teacher_weights": "no.pth"}, "--teacher-weights no.pth: no such file"),
+        ({"teacher": "torchvision:fcn_resnet50"}, "torchvision has no model of this name"),
         ({"teacher": "last.pt", "teacher_weights": "no.pth"}, "a checkpoint has its own weights"),
     ],
 )
@@ -121,7 +134,7 @@ def test_a_teacher_that_cannot_be_had_is_one_line(monkeypatch, changes, message)
     monkeypatch.setenv("TORCH_HOME", "/nonexistent")
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unable)
     with pytest.raises(TrainError) as error:
-        load_teacher(replace(TINY, **changes), 10)
+        load_teacher(replace(TINY, **changes), CLASSES)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -130,5 +143,5 @@ def test_weights_of_another_network_are_refused(tmp_path):
     file = tmp_path / "weights.pth"
     torch.save({"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}, file)
     with pytest.raises(TrainError, match=r"weights\.pth: not of torchvision:resnet18") as error:
-        load_teacher(replace(TINY, teacher="torchvision:resnet18", teacher_weights=str(file)), 10)
+        load_teacher(replace(TINY, teacher="torchvision:resnet18", teacher_weights=str(file)), CLASSES)
     assert "\n" not in str(error.value)

@@ -1,9 +1,12 @@
 """What scripts read from other tools' output, and that the changes which they make still apply."""
 
+import subprocess
+import sys
+
 import pytest
 
 from scripts.known_changes import CHANGES
-from scripts.other_tools import ASV, CASES, PYTEST, flagged_by_asv, flagged_by_pytest_benchmark, main
+from scripts.other_tools import ASV, CASES, PYTEST, flagged_by_asv, flagged_by_pytest_benchmark, main, packages
 from tests.conftest import ROOT
 
 ASV_SAYS = """\
@@ -31,8 +34,15 @@ def test_slower_cases_are_counted():
 
 
 def test_what_other_tools_run_is_python():
-    for text in (CASES.format(extra=0.05), PYTEST, ASV):
+    for text in (CASES.format(extra=0.05, packages=[]), PYTEST, ASV):
         compile(text, "cases.py", "exec")
+
+
+def test_cases_find_this_package_in_an_interpreter_that_knows_no_folder(tmp_path):
+    """As asv's are: it drops PYTHONPATH."""
+    (tmp_path / "cases.json").write_text("{}")
+    (tmp_path / "cases.py").write_text(CASES.format(extra=0.0, packages=list(packages())))
+    subprocess.run([sys.executable, "-I", "-S", tmp_path / "cases.py"], check=True)
 
 
 def test_unknown_tools(capsys):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from mnv1.train.data import DataSet, load_data
 from mnv1.train.files import load_checkpoint
 from mnv1.train.layout import CHECKPOINT
-from mnv1.train.loop import Trainer
+from mnv1.train.loop import Step, Trainer
+from mnv1.train.progress import epoch_bar
 from mnv1.train.recipe import Recipe, TrainError
 from mnv1.train.transforms import MEAN, STD, article_transform, get_transform, to_picture
 
@@ -42,9 +46,17 @@ def test_it_overfits_one_batch():
     assert made.rows[-1]["train_accuracy"] == 1
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
-def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_digit(tmp_path, schedule):
-    recipe = replace(TINY, schedule=schedule, epochs=2)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "constant"},
+        {"schedule": "one-cycle", "optimizer": "adamw"},
+        {"schedule": "cosine", "optimizer": "sgd"},
+        {"optimizer": "rmsprop", "amp": True},
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_run_to_the_last_digit(tmp_path, changes):
+    recipe = replace(TINY, **changes, epochs=2)
     whole = trainer(recipe)
     for _ in whole.epochs():
         whole.train_epoch()
@@ -77,12 +89,17 @@ def test_another_seed_is_another_run():
 
 def test_amp_agrees_with_fp32_within_the_digits_of_bf16():
     """One batch: after the first step the two walk apart, as two roundings of any chaotic walk do."""
-    losses = []
+    rows = []
     for amp in (False, True):
-        made = trainer(replace(TINY, amp=amp, batch_size=40))
-        losses.append(made.train_epoch()["train_loss"])
-    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
-    assert losses[1] != losses[0]
+        made = trainer(replace(TINY, amp=amp, batch_size=40, optimizer="sgd", learning_rate=0.01))
+        rows.append((made.train_epoch(), made.model.classifier.weight.detach()))
+    (plain, weights), (amp_row, amp_weights) = rows
+    assert amp_row["train_loss"] == pytest.approx(plain["train_loss"], rel=2e-2)
+    assert amp_row["train_loss"] != plain["train_loss"]
+    assert amp_row["test_loss"] == pytest.approx(plain["test_loss"], rel=2e-2)
+    start = trainer().model.classifier.weight.detach()
+    step, amp_step = (weights - start).flatten(), (amp_weights - start).flatten()
+    assert float(torch.cosine_similarity(step, amp_step, dim=0)) > 0.99
 
 
 def test_channels_last_agrees_with_contiguous():
@@ -103,6 +120,46 @@ def test_a_loss_that_is_not_finite_stops_with_a_line_and_keeps_what_was(tmp_path
         made.train_epoch()
     assert len(made.rows) == 1
     assert (tmp_path / CHECKPOINT).read_bytes() == kept
+
+
+def test_weights_that_the_last_step_broke_are_not_kept():
+    made = trainer(replace(TINY, batch_size=40, optimizer="sgd", learning_rate=1e18))
+    with pytest.raises(TrainError, match=r"the loss is (nan|inf) in the test after epoch 1"):
+        made.train_epoch()
+    assert made.rows == []
+
+
+def test_compiled_training_is_training(monkeypatch):
+    compiled = []
+
+    def compile_(module):
+        compiled.append(module)
+        return torch._dynamo.optimize("eager")(module)
+
+    plain = trainer(replace(TINY, epochs=1)).train_epoch()["train_loss"]
+    monkeypatch.setattr("mnv1.train.loop.torch.compile", compile_)
+    made = trainer(replace(TINY, epochs=1, compile=True))
+    assert made.train_epoch()["train_loss"] == pytest.approx(plain, rel=1e-5)
+    assert compiled == [made.model]
+    assert "peak_memory" not in made.describe()
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path):
+    made = trainer()
+    made.save(tmp_path)
+    data = made.data
+    other = Trainer(TINY, DataSet(data.train, data.test, ("cat", *data.classes[1:])), CPU)
+    with pytest.raises(TrainError, match=r"begun with other classes \(\['class 0'"):
+        other.load(tmp_path)
+
+
+def test_the_bar_shows_where_an_epoch_is():
+    text = io.StringIO()
+    console = Console(force_terminal=True, file=text, width=120)
+    with epoch_bar(console, 2, 3, 40) as on_step:
+        on_step(Step(16, 1.25, 0.5))
+    assert "epoch 2/3" in text.getvalue()
+    assert "loss 1.2500  50.0%" in text.getvalue()
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
@@ -165,6 +222,12 @@ def test_epochs_tell_speed_from_their_clock():
     ticks = iter([0.0, 4.0, 5.0])
     row = trainer(now=lambda: next(ticks)).train_epoch()
     assert (row["seconds"], row["test_seconds"], row["throughput"]) == (4.0, 1.0, 10.0)
+
+
+def test_work_of_other_processes_is_told_from_an_epochs_own():
+    row = trainer().train_epoch()
+    cpus = os.cpu_count() or 1
+    assert -0.3 * cpus <= row["other_cpus"] <= 1.1 * cpus  # the system counts in ticks, an epoch here takes few
 
 
 def test_the_confusion_matrix_counts_every_test_image():
@@ -247,3 +310,16 @@ def test_a_recipe_survives_its_file():
     assert Recipe.from_dict(json.loads(json.dumps(TINY.as_dict()))) == TINY
     with pytest.raises(TrainError, match="unknown settings \\(colour\\)"):
         Recipe.from_dict({"colour": "blue"})
+
+
+def test_only_fp16_on_cuda_scales_its_loss():
+    assert not trainer(replace(TINY, amp=True)).scaler.is_enabled()  # bf16 has the range of fp32
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("amp", [False, True])
+def test_cuda_trains_as_the_cpu_does(amp):
+    recipe = replace(TINY, amp=amp, channels_last=amp, epochs=1, batch_size=40)
+    data = load_data(recipe, Path())
+    rows = [Trainer(recipe, data, torch.device(name)).train_epoch() for name in ("cpu", "cuda")]
+    assert rows[1]["train_loss"] == pytest.approx(rows[0]["train_loss"], rel=2e-2)

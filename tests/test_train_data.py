@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
+import socket
 import struct
 import tarfile
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +22,7 @@ from torchvision.datasets import CIFAR10
 
 from mnv1.train import data as module
 from mnv1.train.data import Inputs, load_data, ordered_batches, shuffled_batches
+from mnv1.train.loop import Trainer
 from mnv1.train.recipe import Recipe, TrainError
 from mnv1.train.transforms import article_transform
 
@@ -85,16 +88,23 @@ def test_a_damaged_unpacked_file_is_one_line_and_stays_as_it_is(cifar):
 
 
 def test_without_files_and_internet_a_line_says_where_to_put_them(tmp_path, monkeypatch):
-    def offline(*_, **__):
-        raise OSError("no route to host")
+    with socket.socket() as nobody:  # a port at which nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{nobody.getsockname()[1]}/{CIFAR10.filename}")
+        with pytest.raises(TrainError) as error:
+            load_data(CIFAR, tmp_path)
+    assert f"CIFAR-10 is not in {tmp_path} and cannot be downloaded (" in str(error.value)
+    assert f"put {CIFAR10.filename} from {CIFAR10.url} there, or name its folder with --data-root" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", offline)
-    with pytest.raises(TrainError) as error:
-        load_data(CIFAR, tmp_path)
-    assert str(error.value) == (
-        f"CIFAR-10 is not in {tmp_path} and cannot be downloaded (no route to host): put cifar-10-python.tar.gz from "
-        f"{CIFAR10.url} there, or name its folder with --data-root"
-    )
+
+def test_the_network_trains_on_cifar10s_own_format(cifar):
+    recipe = replace(CIFAR, alpha=0.25, resolution=32, limit_train=48, batch_size=16)
+    made = Trainer(recipe, load_data(recipe, cifar), torch.device("cpu"))
+    row = made.train_epoch()
+    assert 1 < row["train_loss"] < 5
+    assert int(made.confusion.sum()) == 20
 
 
 def idx(values: np.ndarray) -> bytes:
@@ -205,8 +215,18 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
     pictures(tmp_path, "test", ["cat"])
     (tmp_path / "train" / "cat" / "1.png").write_bytes(b"no picture")
     found = load_data(FOLDER, tmp_path)
-    with pytest.raises(TrainError, match="picture 0: cannot be read"):
+    with pytest.raises(TrainError, match=r"1\.png: cannot be read"):
         Inputs(found.train, article_transform(32, train=True), 0, 1)[0]
+
+
+def test_a_limit_takes_pictures_of_all_classes(tmp_path):
+    pictures(tmp_path, "train", ["cat", "cow", "dog"])
+    pictures(tmp_path, "test", ["cat", "cow", "dog"])
+    for name in ("cat", "cow", "dog"):
+        for number in (2, 3):
+            Image.new("RGB", (40, 30), "red").save(tmp_path / "train" / name / f"{number}.png")
+    found = load_data(replace(FOLDER, limit_train=3), tmp_path)
+    assert [found.train[index][1] for index in range(3)] == [0, 1, 2]
 
 
 def test_limits_cut_and_a_limit_beyond_the_data_is_refused(fashion):

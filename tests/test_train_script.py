@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+
+from mnv1.train.files import load_checkpoint
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
@@ -67,29 +69,62 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_on(whole):
     assert (whole / "last.pt").read_bytes() == before
 
 
-def test_killed_at_random_moments_it_ends_as_the_uninterrupted_run(whole, tmp_path):
-    """Kills come between the start of training and its end: mid-epoch, mid-test or mid-write."""
+KILLER = """
+import os, runpy, signal, sys
+
+where, script = sys.argv[1:3]
+sys.argv = sys.argv[2:]
+sys.path.insert(0, os.path.dirname(script))
+from mnv1.measure.state import prepare
+import mnv1.train.files, mnv1.train.layout
+
+def after(calls, function):
+    count = 0
+    def counted(*arguments, **options):
+        nonlocal count
+        count += 1
+        if count > calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return counted
+
+if where == "mid-epoch":  # the seventh step: 4 an epoch
+    import mnv1.train.data
+    import torch
+    step = torch.optim.Adam.step
+    torch.optim.Adam.step = after(7, step)  # one more for the memory's own step
+elif where == "mid-write":  # the second checkpoint: facts and log are three files each time
+    mnv1.train.files.os.fsync = after(2 + 3 + 0, os.fsync)
+else:  # between the second checkpoint and its facts
+    save = mnv1.train.files.save_facts
+    mnv1.train.files.save_facts = after(2, save)
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("where", ["mid-epoch", "mid-write", "before the facts"])
+def test_killed_it_loses_at_most_the_epoch_and_ends_as_the_uninterrupted_run(whole, tmp_path, where):
     out = tmp_path / "run"
-    choose = random.Random(1)
-    command = [sys.executable, str(SCRIPT), *OPTIONS, "--out", str(out)]
-    kills = 0
-    for _ in range(4):
-        resume = ["--resume"] if (out / "last.pt").exists() else []
-        kept = losses(out) if resume else []
-        process = subprocess.Popen([*command, *resume], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()  # training begins
-        time.sleep(choose.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        if resume:
-            assert losses(out)[: len(kept)] == kept
-    done = train(out, *(["--resume"] if (out / "last.pt").exists() else []))
+    command = [sys.executable, "-c", KILLER, where, str(SCRIPT), *OPTIONS, "--out", str(out)]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    epochs = 2 if where == "before the facts" else 1
+    assert len(load_checkpoint(out)["rows"]) == epochs
+    assert losses(out) == losses(whole)[:1]
+    done = train(out, "--resume")
     assert done.returncode == 0, done.stderr
-    assert kills >= 1
+    assert f"epoch {epochs}/3" not in done.stdout
     assert losses(out) == losses(whole)
-    assert not [path for path in out.iterdir() if path.name.startswith(".last.pt")]
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_tensorboard_gets_the_epochs_too(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    done = train(tmp_path / "run", "--epochs", "2", "--limit-train", "16", "--tensorboard")
+    assert done.returncode == 0, done.stderr
+    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    logged = [event.value for event in events.Scalars("train_loss")]
+    assert logged == pytest.approx(losses(tmp_path / "run"))
 
 
 def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
@@ -103,7 +138,7 @@ def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
     assert complaint.count("\n") == 1
-    assert "every finished epoch is kept" in complaint
+    assert "finished epochs are kept" in complaint
     assert len(losses(out)) >= 1
 
 
@@ -134,9 +169,51 @@ def test_cuda_without_cuda_is_one_line(tmp_path):
     assert "torch.cuda.is_available() is false here" in done.stderr
 
 
-def test_a_diverging_run_stops_with_a_line_and_keeps_its_epochs(tmp_path):
+def test_a_diverging_run_stops_with_a_line(tmp_path):
     out = tmp_path / "run"
     done = train(out, "--optimizer", "sgd", "--learning-rate", "1e18")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "try a lower --learning-rate than 1e+18" in done.stderr
+    assert not (out / "last.pt").exists()
+    assert losses(out) == []
+
+
+def test_results_without_their_checkpoint_are_not_overwritten(whole, tmp_path):
+    """As in a clone: checkpoints are not committed."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "training.json").write_bytes((whole / "training.json").read_bytes())
+    done = train(out)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "holds a run's results, but not its checkpoint; name another --out" in done.stderr
+    assert losses(out) == losses(whole)
+
+
+def test_a_picture_that_a_loader_worker_cannot_read_is_one_line(tmp_path):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (40, 40), "red").save(tmp_path / part / name / f"{number}.png")
+    broken = tmp_path / "train" / "dog" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    options = ("--data", "folder", "--data-root", str(tmp_path), "--alpha", "0.25", "--resolution", "32")
+    done = train(tmp_path / "run", "--batch-size", "4", "--workers", "1", "--transform", "crop", options=options)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{broken}: cannot be read" in done.stderr
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(whole, tmp_path):
+    out = tmp_path / "run"
+    assert train(out, "--epochs", "1").returncode == 0
+    done = train(out, "--resume", "--epochs", "3")
+    assert "begun with --epochs 1, not 3" in done.stderr
+    content = load_checkpoint(whole)
+    content["rows"], content["about"]["environment"]["machine"] = content["rows"][:2], "another"
+    torch.save(content, out / "last.pt")
+    done = train(out, "--resume")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((out / "training.json").read_text())
+    assert facts["environment"]["machine"] == "another"
+    assert [one["epoch"] for one in facts["elsewhere"]] == [3]

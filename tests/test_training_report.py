@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import pytest
 from mnv1.report.training import find_training, read_training, render_run, training_table
 from mnv1.results import ResultError
 from mnv1.train.recipe import Recipe
+from scripts.fashion_mnist import TEACHER, is_finished, runs
+from scripts.train import parser
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["cat", "dog"]
 
 
-def epoch(number: int, accuracy: float, seconds: float = 20.0) -> dict[str, float]:
+def epoch(number: int, accuracy: float, seconds: float = 20.0, other_cpus: float = 0.02) -> dict[str, float]:
     return {
         "epoch": number,
         "train_loss": 1 / number,
@@ -32,6 +35,7 @@ def epoch(number: int, accuracy: float, seconds: float = 20.0) -> dict[str, floa
         "seconds": seconds,
         "test_seconds": 2.0,
         "throughput": 60_000 / seconds,
+        "other_cpus": other_cpus,
     }
 
 
@@ -39,6 +43,8 @@ def run(accuracy: float = 0.9, seconds: float = 20.0, threads: int = 2, **recipe
     chosen = Recipe(**{"data": "fashion-mnist", "resolution": 32, "epochs": 2, **recipe})
     return {
         "schema": 1,
+        "device": "cpu",
+        "processes": 1,
         "recipe": chosen.as_dict(),
         "environment": {"machine": "box", "threads": threads, "packages": {"torch": "2.15.0"}},
         "classes": CLASSES,
@@ -57,30 +63,74 @@ def stored(folder: Path, facts: dict[str, object]) -> Path:
 
 
 def test_the_table_joins_seeds_and_keeps_settings_apart():
-    runs = [
+    table = [
         run(0.90, seed=0),
         run(0.92, seed=1),
         run(0.93, block="standard", seconds=60),
         run(0.88, alpha=0.25),
         run(0.89, alpha=0.25, teacher="runs/big/last.pt"),
     ]
-    assert training_table(runs).splitlines() == [
-        "| network | α | px | precision | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of a "
-        "step | parameters | MACs an image |",
-        "|:--|--:|--:|:--|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
-        "| separable | 1 | 32 | fp32 | none | 2 | 2 | 91.00 ± 1.41 % (90.00 to 92.00) | 21.0 s | 2864 | 50.0 MiB | "
+    training = "| fashion-mnist: adam 0.001 constant, batch 32, fp32 "
+    assert training_table(table).splitlines() == [
+        "| data, training | network | α | px | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of "
+        "a step | parameters | MACs an image |",
+        "|:--|:--|--:|--:|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
+        f"{training}| separable | 1 | 32 | none | 2 | 2 | 91.00 ± 1.41 % (90.00 to 92.00) | 21.0 s | 2864 | 50.0 MiB | "
         "3.22 M | 11.6 M |",
-        "| standard | 1 | 32 | fp32 | none | 2 | 1 | 93.00 % [92.50, 93.50] | 61.0 s | 984 | 50.0 MiB | 3.22 M | "
-        "11.6 M |",
-        "| separable | 0.25 | 32 | fp32 | none | 2 | 1 | 88.00 % [87.50, 88.50] | 21.0 s | 2864 | 50.0 MiB | 3.22 M | "
-        "11.6 M |",
-        "| separable | 0.25 | 32 | fp32 | big | 2 | 1 | 89.00 % [88.50, 89.50] | 21.0 s | 2864 | 50.0 MiB | 3.22 M | "
-        "11.6 M |",
+        f"{training}| standard | 1 | 32 | none | 2 | 1 | 93.00 % [92.50, 93.50] | 61.0 s | 984 | 50.0 MiB | "
+        "3.22 M | 11.6 M |",
+        f"{training}| separable | 0.25 | 32 | none | 2 | 1 | 88.00 % [87.50, 88.50] | 21.0 s | 2864 | 50.0 MiB | "
+        "3.22 M | 11.6 M |",
+        f"{training}| separable | 0.25 | 32 | big | 2 | 1 | 89.00 % [88.50, 89.50] | 21.0 s | 2864 | 50.0 MiB | "
+        "3.22 M | 11.6 M |",
     ]
 
 
+def test_the_time_of_a_disturbed_epoch_does_not_count():
+    facts = run()
+    facts["epochs"] = [epoch(1, 0.8, 20.0), epoch(2, 0.9, 90.0, other_cpus=0.8)]
+    assert "| 90.00 % [89.50, 90.50] | 20.0 s | 3000 |" in training_table([facts])
+    facts["epochs"] = [epoch(1, 0.8, 70.0, other_cpus=0.2), epoch(2, 0.9, 90.0, other_cpus=0.8)]
+    assert "| disturbed |  |" in training_table([facts])
+
+
+def test_a_seed_that_is_there_twice_is_no_spread():
+    with pytest.raises(ResultError, match="this seed is there twice"):
+        training_table([run(), run()])
+
+
+def test_a_run_that_went_on_elsewhere_is_of_two_machines():
+    facts = run()
+    other = {"environment": {**facts["environment"], "machine": "another"}, "device": "cpu"}
+    with pytest.raises(ResultError, match=r"unlike machines: another, .*; box"):
+        training_table([facts | {"elsewhere": [other]}])
+
+
+def test_an_unfinished_run_is_not_in_the_table():
+    assert training_table([run(epochs=3)]).count("\n") == 1
+
+
+def test_everything_that_the_documentation_shows_can_be_trained():
+    made = list(runs(Path("out")))
+    names = [name for name, _ in made]
+    assert len(set(names)) == len(names)
+    assert names.index(TEACHER) < names.index("separable-a0.25-taught-s0")
+    for _, options in made:
+        args = parser().parse_args(options)
+        Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
+
+
+def test_a_run_is_finished_when_nothing_of_it_is_missing(tmp_path):
+    folder = stored(tmp_path / "run", run())
+    assert not is_finished(folder)
+    (folder / "predictions.png").touch()
+    assert is_finished(folder)
+    assert not is_finished(folder, needs_checkpoint=True)
+    assert not is_finished(stored(tmp_path / "run", run(epochs=3)))
+
+
 def test_runs_of_unlike_machines_get_no_table():
-    with pytest.raises(ResultError, match=r"runs of unlike machines: box, 1 threads, .*; box, 2 threads"):
+    with pytest.raises(ResultError, match=r"runs of unlike machines: box, cpu, 1 threads, .*; box, cpu, 2 threads"):
         training_table([run(), run(threads=1)])
 
 
@@ -119,6 +169,9 @@ def test_the_confusion_matrix_shows_shares_of_the_true_class():
         (json.dumps(run() | {"epochs": 3}), "its epochs are no list"),
         (json.dumps(run() | {"epochs": [{"epoch": 1}]}), "an epoch lacks its numbers"),
         (json.dumps(run() | {"recipe": None}), "its recipe or its environment is missing"),
+        (json.dumps(run() | {"recipe": {"alpha": -1}}), "its recipe cannot be (--alpha: -1"),
+        (json.dumps(run() | {"macs": None}), "its classes or its counts are missing"),
+        (json.dumps(run() | {"confusion": [[1, 2]]}), "its confusion matrix does not belong to its classes"),
     ],
 )
 def test_a_damaged_run_is_one_line(tmp_path, content, message):
@@ -130,9 +183,12 @@ def test_a_damaged_run_is_one_line(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-def test_damaged_predictions_are_one_line(tmp_path):
+@pytest.mark.parametrize("damage", ["garbage", "empty", "cut"])
+def test_damaged_predictions_are_one_line(tmp_path, damage):
     folder = stored(tmp_path, run())
-    (folder / "predictions.npz").write_bytes(b"nothing")
+    np.savez(folder / "predictions.npz", images=np.zeros((1, 8, 8, 3)), labels=np.array([0]), taken=np.array([0]))
+    whole = (folder / "predictions.npz").read_bytes()
+    (folder / "predictions.npz").write_bytes({"garbage": b"nothing", "empty": b"", "cut": whole[:-50]}[damage])
     with pytest.raises(ResultError, match=r"predictions\.npz: damaged"):
         render_run(folder)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,16 @@ from mnv1.report.plots import training as plots
 from mnv1.report.plots.style import style
 from mnv1.results import ResultError
 from mnv1.train.layout import FACTS, PREDICTIONS, SCHEMA
+from mnv1.train.recipe import Recipe, TrainError
 
-NUMBERS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "throughput")
+ROW_NUMBERS = (
+    *("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "test_accuracy_low", "test_accuracy_high"),
+    *("seconds", "throughput", "other_cpus"),
+)
+NUMBERS = ("params", "macs", "processes")
+
+QUIET = 0.1
+"""An epoch's time counts when other processes kept at most so much of a CPU busy meanwhile."""
 
 
 def find_training(folder: Path) -> list[Path]:
@@ -41,14 +51,35 @@ def read_training(folder: Path) -> dict[str, Any]:
         raise ResultError(f"{path}: damaged or unreadable ({error}); restore or delete it") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ResultError(f"{path}: no training run of layout {SCHEMA}")
-    rows = document.get("epochs")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ResultError(f"{path}: damaged: its epochs are no list")
-    if not all(isinstance(row.get(name), int | float) for row in rows for name in NUMBERS):
-        raise ResultError(f"{path}: damaged: an epoch lacks its numbers")
-    if not all(isinstance(document.get(name), dict) for name in ("recipe", "environment")):
-        raise ResultError(f"{path}: damaged: its recipe or its environment is missing")
+    wrong = _first_wrong(document)
+    if wrong:
+        raise ResultError(f"{path}: damaged: {wrong}")
     return document
+
+
+def _first_wrong(document: Mapping[str, Any]) -> str | None:
+    """What is rendered of a run and this document lacks."""
+    rows, recipe, classes = document.get("epochs"), document.get("recipe"), document.get("classes")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return "its epochs are no list"
+    if not all(_is_number(row.get(name)) for row in rows for name in ROW_NUMBERS):
+        return "an epoch lacks its numbers"
+    if not isinstance(recipe, dict) or not isinstance(document.get("environment"), dict):
+        return "its recipe or its environment is missing"
+    try:
+        Recipe.from_dict(recipe)
+    except TrainError as error:
+        return f"its recipe cannot be ({error})"
+    if not isinstance(classes, list) or not all(_is_number(document.get(name)) for name in NUMBERS):
+        return "its classes or its counts are missing"
+    matrix = document.get("confusion")
+    if rows and np.shape(np.array(matrix, dtype=object)) != (len(classes), len(classes)):
+        return "its confusion matrix does not belong to its classes"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def title(facts: Mapping[str, Any]) -> str:
@@ -77,7 +108,7 @@ def render_run(folder: Path) -> list[Path]:
             )
     except FileNotFoundError:
         pass  # an unfinished run has none
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise ResultError(f"{folder / PREDICTIONS}: damaged ({error}); delete it") from None
     return [_saved(folder / name, figure) for name, figure in figures.items()]
 
@@ -94,37 +125,42 @@ def _saved(path: Path, figure: Figure) -> Path:
 
 
 def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """One row for each setting, over its seeds, in Markdown. Raises `ResultError` for runs of unlike machines.
+    """One row for each setting, over its seeds, in Markdown; finished runs alone.
 
     Accuracy is the last epoch's on the test images, never the best one's, which would be chosen by looking at them:
     of several seeds the mean, with the standard deviation and the range; of one its 95 % interval over the images.
+    Times are medians of the epochs during which nothing else kept the machine busy. Raises `ResultError` for runs of
+    unlike machines, and for a seed that is there twice.
     """
-    machines = {_machine(run) for run in runs}
+    machines = {one for run in runs for one in _machines(run)}
     if len(machines) > 1:
         raise ResultError(f"runs of unlike machines: {'; '.join(sorted(machines))}: name runs of one")
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in runs:
-        if run["epochs"]:
+        if len(run["epochs"]) == run["recipe"]["epochs"]:
             groups.setdefault(_setting(run), []).append(run)
     lines = [
-        "| network | α | px | precision | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of a "
-        "step | parameters | MACs an image |",
-        "|:--|--:|--:|:--|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
+        "| data, training | network | α | px | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of "
+        "a step | parameters | MACs an image |",
+        "|:--|:--|--:|--:|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
     ]
     for group in sorted(groups.values(), key=_order):
         recipe, one = group[0]["recipe"], group[0]
-        rows = [row for run in group for row in run["epochs"]]
+        seeds = [run["recipe"]["seed"] for run in group]
+        if len(set(seeds)) < len(seeds):
+            raise ResultError(f"{title(one)}: this seed is there twice; name each run once")
+        rows = [row for run in group for row in run["epochs"] if row["other_cpus"] <= QUIET]
         cells = (
+            _training(recipe),
             recipe["block"],
             f"{recipe['alpha']:g}",
             recipe["resolution"],
-            "amp" if recipe["amp"] else "fp32",
             _teacher(recipe),
-            len(one["epochs"]),
-            len(group),
+            recipe["epochs"],
+            len(seeds),
             _accuracy(group),
-            units.seconds(median(row["seconds"] for row in rows)),
-            units.significant(median(row["throughput"] for row in rows)),
+            units.seconds(median(row["seconds"] for row in rows)) if rows else "disturbed",
+            units.significant(median(row["throughput"] for row in rows)) if rows else "",
             units.bytes_(one["peak_memory"]) if "peak_memory" in one else "",
             units.count(one["params"]),
             units.macs(one["macs"]),
@@ -133,15 +169,28 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _machine(run: Mapping[str, Any]) -> str:
-    about = run["environment"]
-    return f"{about.get('machine')}, {about.get('threads')} threads, torch {about.get('packages', {}).get('torch')}"
+def _training(recipe: Mapping[str, Any]) -> str:
+    """The data and how they were trained on, as far as that differs between runs."""
+    precision = "amp" if recipe["amp"] else "fp32"
+    rate = f"{recipe['optimizer']} {recipe['learning_rate']:g} {recipe['schedule']}"
+    return f"{recipe['data']}: {rate}, batch {recipe['batch_size']}, {precision}"
+
+
+def _machines(run: Mapping[str, Any]) -> list[str]:
+    """What a run was trained on; more than one where it went on elsewhere."""
+    return [_machine(one) for one in (run, *run.get("elsewhere", []))]
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    about = facts["environment"]
+    torch = about.get("packages", {}).get("torch")
+    return f"{about.get('machine')}, {facts['device']}, {about.get('threads')} threads, torch {torch}"
 
 
 def _setting(run: Mapping[str, Any]) -> tuple[Any, ...]:
     """What runs must share to be one row: everything but the seed, and where their teacher lies."""
     recipe = {name: value for name, value in run["recipe"].items() if name not in ("seed", "teacher")}
-    return (*sorted((name, str(value)) for name, value in recipe.items()), _teacher(run["recipe"]), len(run["epochs"]))
+    return (*sorted((name, str(value)) for name, value in recipe.items()), _teacher(run["recipe"]), run["processes"])
 
 
 def _teacher(recipe: Mapping[str, Any]) -> str:

@@ -48,7 +48,9 @@ def load_data(recipe: Recipe, root: Path) -> DataSet:
     """The pictures of a recipe, cut to its limits. Raises `TrainError` when they are missing or damaged."""
     found = _LOADERS[recipe.data](root)
     return DataSet(
-        _first(found.train, recipe.limit_train, "train"), _first(found.test, recipe.limit_test, "test"), found.classes
+        _limited(found.train, recipe.limit_train, "train"),
+        _limited(found.test, recipe.limit_test, "test"),
+        found.classes,
     )
 
 
@@ -67,23 +69,28 @@ class _Grey:
 
 
 @dataclass(frozen=True)
-class _First:
+class _Some:
     pictures: Pictures
-    count: int
+    indices: list[int]
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.pictures[index]
+        return self.pictures[self.indices[index]]
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.indices)
 
 
-def _first(pictures: Pictures, limit: int | None, part: str) -> Pictures:
+def spread(count: int, number: int) -> list[int]:
+    """At most so many of `count` indices, evenly spread: the first ones of a folder would all be of one class."""
+    return [place * count // number for place in range(number)] if number < count else list(range(count))
+
+
+def _limited(pictures: Pictures, limit: int | None, part: str) -> Pictures:
     if limit is None:
         return pictures
     if limit > len(pictures):
         raise TrainError(f"--limit-{part}: {limit}, but there are only {len(pictures)} images")
-    return _First(pictures, limit)
+    return _Some(pictures, spread(len(pictures), limit))
 
 
 def _cifar10(root: Path) -> DataSet:
@@ -187,6 +194,14 @@ def _reason(error: BaseException) -> str:
     return text or type(error).__name__
 
 
+def _name(pictures: Pictures, index: int) -> str:
+    """A picture's file, where it has one of its own."""
+    if isinstance(pictures, _Some):
+        return _name(pictures.pictures, pictures.indices[index])
+    samples = getattr(pictures, "samples", None)
+    return str(samples[index][0]) if samples else f"picture {index}"
+
+
 def _mixed(*numbers: int) -> int:
     """One seed of several numbers. torch's generator on the CPU looks at 32 bits alone, so all must go into those."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
@@ -209,8 +224,8 @@ class Inputs(Dataset[tuple[torch.Tensor, int]]):
         try:
             image, label = self._pictures[index]
             return self._transform(image), int(label)
-        except OSError as error:  # PIL reads a picture when it is first used
-            raise TrainError(f"picture {index}: cannot be read ({_reason(error)})") from None
+        except Exception as error:  # PIL raises types of many kinds for pictures that it cannot read
+            raise TrainError(f"{_name(self._pictures, index)}: cannot be read ({_reason(error)})") from None
         finally:
             torch.set_rng_state(before)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -59,8 +59,8 @@ def network_of(checkpoint: Path) -> MobileNetV1:
     return model.eval()
 
 
-def load_teacher(recipe: Recipe, classes: int) -> nn.Module:
-    """The recipe's teacher, in evaluation mode: gives logits `(N, classes)` for images `(N, 3, D, D)`.
+def load_teacher(recipe: Recipe, classes: Sequence[str]) -> nn.Module:
+    """The recipe's teacher, in evaluation mode: gives logits `(N, len(classes))` for images `(N, 3, D, D)`.
 
     A checkpoint of this project, or `torchvision:NAME` and `timm:NAME` with weights from a file (a state dict), or
     those that the package downloads. Raises `TrainError`.
@@ -72,6 +72,9 @@ def load_teacher(recipe: Recipe, classes: int) -> nn.Module:
     elif recipe.teacher_weights:
         raise TrainError("--teacher-weights: a checkpoint has its own weights; name torchvision:NAME or timm:NAME")
     else:
+        known = load_checkpoint(Path(name))["classes"]
+        if list(known) != list(classes):
+            raise TrainError(f"--teacher {name}: knows other classes ({', '.join(known)})")
         teacher = network_of(Path(name))
     teacher = teacher.eval().requires_grad_(False)
     try:
@@ -79,9 +82,11 @@ def load_teacher(recipe: Recipe, classes: int) -> nn.Module:
             logits = teacher(torch.zeros(1, 3, recipe.resolution, recipe.resolution))
     except Exception as error:
         raise TrainError(f"--teacher {name}: fails at {recipe.resolution} px ({str(error).splitlines()[0]})") from None
-    if tuple(logits.shape) != (1, classes):
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
+        raise TrainError(f"--teacher {name}: is no classifier of pictures")
+    if logits.shape[1] != len(classes):
         raise TrainError(
-            f"--teacher {name}: gives {logits.shape[-1]} classes, the data have {classes}: train its classifier on "
+            f"--teacher {name}: gives {logits.shape[1]} classes, the data have {len(classes)}: train its classifier on "
             "these classes first, and name the weights with --teacher-weights"
         )
     return teacher
@@ -90,7 +95,7 @@ def load_teacher(recipe: Recipe, classes: int) -> nn.Module:
 def _torchvision(name: str, weights: str | None) -> nn.Module:
     from torchvision import models
 
-    if name not in models.list_models():
+    if name not in models.list_models(module=models):
         raise TrainError(f"--teacher torchvision:{name}: torchvision has no model of this name")
     return _filled(
         lambda pretrained, **size: models.get_model(name, weights="DEFAULT" if pretrained else None, **size),
@@ -137,10 +142,10 @@ def _filled(build: Callable[..., nn.Module], name: str, weights: str | None) -> 
     if not isinstance(state, dict) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise TrainError(f"--teacher-weights {weights}: no state dict (names and tensors)")
     last = list(state.values())[-1]
-    model = build(False, num_classes=last.shape[0] if last.dim() else 1)
     try:
+        model = build(False, num_classes=last.shape[0] if last.dim() else 1)
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except Exception as error:
         raise TrainError(
             f"--teacher-weights {weights}: not of {name} ({str(error).splitlines()[-1].strip()})"
         ) from None

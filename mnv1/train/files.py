@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,22 +20,24 @@ def write_atomically(path: Path, write: Callable[[Any], None]) -> None:
     """Write a file under another name, see it on disk, and only then give it its name. Raises `TrainError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            try:
+        for leftover in path.parent.glob(f".{path.name}-*"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        part = path.with_name(f".{path.name}-{os.getpid()}")
+        try:
+            with part.open("wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a full disk
         raise TrainError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from None
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Keep a checkpoint; the one before is replaced only by a whole one. Raises `TrainError`."""
-    _remove_leftovers(path)
     write_atomically(path, lambda file: torch.save({"schema": SCHEMA, **content}, file))
 
 
@@ -57,15 +58,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _remove_leftovers(path: Path) -> None:
-    """What a process that was killed while it wrote has left."""
-    for leftover in path.parent.glob(f".{path.name}-*"):
-        leftover.unlink(missing_ok=True)
-
-
 def save_facts(folder: Path, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep what is known of a run: as JSON, and its epochs as CSV too. Raises `TrainError`."""
-    document = json.dumps({"schema": SCHEMA, **facts, "epochs": list(rows)}, indent=1) + "\n"
+    document = json.dumps({"schema": SCHEMA, **facts, "epochs": list(rows)}, indent=1, allow_nan=False) + "\n"
     write_atomically(folder / FACTS, lambda file: file.write(document.encode()))
     text = io.StringIO()
     if rows:

@@ -13,25 +13,27 @@ from typing import Any
 
 import torch
 from scipy import stats
-from torch import nn, optim
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mnv1.architecture import NetworkKind, network_layers
 from mnv1.complexity import count
+from mnv1.measure.load import machine_work, own_work
 from mnv1.measure.memory import peak_memory
-from mnv1.train.data import DataSet, Inputs, ordered_batches, shuffled_batches
+from mnv1.train.data import DataSet, Inputs, ordered_batches, shuffled_batches, spread
 from mnv1.train.distill import build_network, distillation_loss, load_teacher
 from mnv1.train.files import load_checkpoint, save_checkpoint
 from mnv1.train.layout import CHECKPOINT
+from mnv1.train.optimizers import OPTIMIZERS, SCHEDULES
 from mnv1.train.processes import Processes, share_batch_norm
 from mnv1.train.recipe import Recipe, TrainError
 from mnv1.train.transforms import transform_of
 
 Row = dict[str, Any]
-"""What is known of an epoch: losses and accuracies, seconds, images a second."""
+"""What is known of an epoch: losses and accuracies, seconds, images a second, CPUs that others used meanwhile."""
 
 CHECK_EVERY = 20
-"""On CUDA the loss is looked at once in so many steps: each look waits for the device."""
+"""On CUDA, and with several processes, the loss is looked at once in so many steps: a look waits for all of them."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,21 @@ class Trainer:
         if self.processes.world > 1:
             if recipe.batch_size < 2 * self.processes.world:
                 raise TrainError(f"--batch-size: {self.processes.world} processes need at least 2 images each")
+            if recipe.compile:
+                raise TrainError("--compile: several processes cannot train through it; leave it out")
             share_batch_norm(self.model)
         self._format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = self.model.to(device).to(memory_format=self._format)
-        self._teacher = load_teacher(recipe, len(data.classes)).to(device) if recipe.teacher else None
-        self.optimizer = _OPTIMIZERS[recipe.optimizer](self.model, recipe)
+        self._teacher = load_teacher(recipe, data.classes) if recipe.teacher else None
+        if self._teacher is not None:
+            self._teacher = self._teacher.to(device).to(memory_format=self._format)
+        self.optimizer = OPTIMIZERS[recipe.optimizer](self.model, recipe)
         self._batches_an_epoch = len(
             shuffled_batches(len(data.train), recipe.batch_size, 0, 0, 0, self.processes.world)
         )
         if not self._batches_an_epoch:
             raise TrainError(f"{len(data.train)} images are too few to train on")
-        self.scheduler = _SCHEDULES[recipe.schedule](self.optimizer, recipe, recipe.epochs * self._batches_an_epoch)
+        self.scheduler = SCHEDULES[recipe.schedule](self.optimizer, recipe, recipe.epochs * self._batches_an_epoch)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp and device.type == "cuda")
         wrapped = self.processes.wrap(self.model)
         self._network: nn.Module = torch.compile(wrapped) if recipe.compile else wrapped  # type: ignore[assignment]
@@ -97,12 +103,14 @@ class Trainer:
         return iter(range(len(self.rows) + 1, self.recipe.epochs + 1))
 
     def train_epoch(self, on_step: Callable[[Step], None] = lambda _: None) -> Row:
-        """One epoch of training and a test. Raises `TrainError` when the loss is not finite; nothing is kept then."""
+        """One epoch of training and a test. Raises `TrainError` when a loss is not finite; nothing is kept then."""
         number = len(self.rows) + 1
-        start = self._now()
+        start, others = self._now(), self._others_work()
         loss, accuracy, images = self._train(number, on_step)
-        seconds = self._now() - start
+        seconds, others = self._now() - start, self._others_work() - others
         tested = self.test()
+        if not math.isfinite(tested["test_loss"]):
+            raise TrainError(self._diverged(tested["test_loss"], f"the test after epoch {number}"))
         row = {
             "epoch": number,
             "train_loss": loss,
@@ -112,6 +120,7 @@ class Trainer:
             "seconds": seconds,
             "test_seconds": self._now() - start - seconds,
             "throughput": images / seconds,
+            "other_cpus": others / seconds,
         }
         self.rows.append(row)
         return row
@@ -126,22 +135,24 @@ class Trainer:
         inputs = Inputs(self.data.train, transform_of(recipe.transform, recipe.resolution, True), recipe.seed, number)
         # Sum of losses, right answers, images: of this process, on the device, so that no step waits for the sums.
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        done = 0
-        look_every = CHECK_EVERY if self.device.type == "cuda" else 1
+        total = right = done = 0.0
+        look_every = CHECK_EVERY if self.device.type == "cuda" or world > 1 else 1
         for step, (images, labels) in enumerate(self._loaded(inputs, shares), start=1):
-            size = sizes[step - 1]
-            sums += self.step(images, labels, world / size)
-            done += size
+            sums += self.step(images, labels, world / sizes[step - 1])
             if step % look_every == 0 or step == len(shares):
-                total, right, mine = sums.tolist()
-                if not math.isfinite(total):
-                    raise TrainError(
-                        f"the loss is {total} in epoch {number}, step {step}: try a lower --learning-rate than "
-                        f"{recipe.learning_rate:g}"
-                    )
-                on_step(Step(done, total / mine, right / mine))
-        total, right, images_ = self.processes.total(sums).tolist()
-        return total / images_, right / images_, int(images_)
+                total, right, done = self.processes.total(sums).tolist()
+                if not math.isfinite(total):  # the same in all processes, so that all stop
+                    raise TrainError(self._diverged(total, f"epoch {number}, step {step}"))
+                on_step(Step(int(done), total / done, right / done))
+        return total / done, right / done, int(done)
+
+    def _diverged(self, loss: float, where: str) -> str:
+        return f"the loss is {loss} in {where}: try a lower --learning-rate than {self.recipe.learning_rate:g}"
+
+    def _others_work(self) -> float:
+        """CPU seconds of everything but this training so far, where all of its processes are on one machine."""
+        own = torch.tensor([own_work()], dtype=torch.float64, device=self.device)
+        return machine_work() - float(self.processes.total(own))
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, scale: float) -> torch.Tensor:
         """One step on this process's share of a batch: the sum of its losses, its right answers, its images.
@@ -153,9 +164,11 @@ class Trainer:
             loss = self._loss(images, logits, labels)
         self.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
+        scale = self.scaler.get_scale()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.scheduler.step()
+        if self.scaler.get_scale() >= scale:  # otherwise fp16 overflowed, and the optimizer has left this step out
+            self.scheduler.step()
         right = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double(), right.double(), torch.full_like(right, len(labels)).double()])
 
@@ -190,10 +203,9 @@ class Trainer:
 
     @torch.inference_mode()
     def predict(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The first test images as the network sees them `(n, 3, D, D)`, their labels, and what it takes them for."""
+        """Some test images as the network sees them `(n, 3, D, D)`, their labels, and what it takes them for."""
         self.model.eval()
-        number = min(number, len(self.data.test))
-        images, labels = next(iter(self._loaded(self._test_inputs(), [list(range(number))])))
+        images, labels = next(iter(self._loaded(self._test_inputs(), [spread(len(self.data.test), number)])))
         with self._precision():
             taken = self.model(images).argmax(1)
         return images.cpu(), labels.cpu(), taken.cpu()
@@ -224,8 +236,8 @@ class Trainer:
         twin = copy.copy(self)
         twin.model = copy.deepcopy(self.model)
         twin._network = twin.model.train()
-        twin.optimizer = _OPTIMIZERS[self.recipe.optimizer](twin.model, self.recipe)
-        twin.scheduler = _SCHEDULES["constant"](twin.optimizer, self.recipe, 1)
+        twin.optimizer = OPTIMIZERS[self.recipe.optimizer](twin.model, self.recipe)
+        twin.scheduler = SCHEDULES["constant"](twin.optimizer, self.recipe, 1)
         twin.scaler = copy.deepcopy(self.scaler)
         size = min(self.recipe.batch_size, len(self.data.train))
         images = torch.zeros(size, 3, self.recipe.resolution, self.recipe.resolution, device=self.device)
@@ -238,13 +250,14 @@ class Trainer:
         call()  # makes the optimizer's state
         return dict(peak_memory(call, "cuda" if self.device.type == "cuda" else "cpu"))
 
-    def save(self, folder: Path) -> None:
-        """Keep everything to go on with. Raises `TrainError`."""
+    def save(self, folder: Path, about: Mapping[str, Any] | None = None) -> None:
+        """Keep everything to go on with, and what is known `about` the run. Raises `TrainError`."""
         save_checkpoint(
             folder / CHECKPOINT,
             {
                 "recipe": self.recipe.as_dict(),
-                "classes": list(self.data.classes),
+                "about": dict(about or {}),
+                **self._what_must_not_change(),
                 "rows": self.rows,
                 "confusion": self.confusion,
                 "model": self.model.state_dict(),
@@ -254,18 +267,38 @@ class Trainer:
             },
         )
 
-    def load(self, folder: Path) -> None:
-        """Go on where the folder's checkpoint ends. Raises `TrainError` when it is damaged, or of another recipe."""
+    def _what_must_not_change(self) -> dict[str, Any]:
+        """What the rest of a run depends on beside its recipe."""
+        return {
+            "classes": list(self.data.classes),
+            "train_images": len(self.data.train),
+            "test_images": len(self.data.test),
+            "steps": self._batches_an_epoch,
+        }
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Go on where the folder's checkpoint ends. Returns what it knows about the run.
+
+        Raises `TrainError` when it is damaged, or of another recipe or other data.
+        """
         path = folder / CHECKPOINT
         content = load_checkpoint(path)
         check_same_recipe(self.recipe, content["recipe"], path)
+        for name, mine in self._what_must_not_change().items():
+            if content.get(name) != mine:
+                other = f"other {name.replace('_', ' ')} ({content.get(name)}, not {mine})"
+                raise TrainError(
+                    f"{path}: begun with {other}: go on with the same data and number of processes, or train into "
+                    "another --out"
+                )
         try:
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.scheduler.load_state_dict(content["scheduler"])
             self.scaler.load_state_dict(content["scaler"])
             self.rows, self.confusion = content["rows"], content["confusion"]
-        except (RuntimeError, KeyError, ValueError) as error:
+            return dict(content["about"])
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise TrainError(f"{path}: does not fit ({str(error).splitlines()[0]}); restore or delete it") from None
 
 
@@ -282,22 +315,3 @@ def check_same_recipe(recipe: Recipe, stored: Mapping[str, Any], path: Path) -> 
 
 
 _AMP_DTYPES = {"cpu": torch.bfloat16, "cuda": torch.float16}
-
-_OPTIMIZERS: dict[str, Callable[[nn.Module, Recipe], optim.Optimizer]] = {
-    "adam": lambda m, r: optim.Adam(m.parameters(), lr=r.learning_rate, weight_decay=r.weight_decay),
-    "adamw": lambda m, r: optim.AdamW(m.parameters(), lr=r.learning_rate, weight_decay=r.weight_decay),
-    "sgd": lambda m, r: optim.SGD(
-        m.parameters(), lr=r.learning_rate, momentum=0.9, nesterov=True, weight_decay=r.weight_decay
-    ),
-    # The paper trains as Inception V3 does: decay 0.9, epsilon 1 (Szegedy et al. 2015, arXiv 1512.00567, section 8).
-    "rmsprop": lambda m, r: optim.RMSprop(
-        m.parameters(), lr=r.learning_rate, alpha=0.9, eps=1.0, weight_decay=r.weight_decay
-    ),
-}
-
-_SCHEDULES: dict[str, Callable[[optim.Optimizer, Recipe, int], Any]] = {
-    "constant": lambda o, _, steps: optim.lr_scheduler.ConstantLR(o, factor=1.0, total_iters=steps),
-    "cosine": lambda o, _, steps: optim.lr_scheduler.CosineAnnealingLR(o, T_max=steps),
-    "one-cycle": lambda o, r, steps: optim.lr_scheduler.OneCycleLR(o, max_lr=r.learning_rate, total_steps=steps),
-}
-"""By name: from the optimizer, the recipe and the number of steps. Every step moves the schedule."""

@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import distributed, nn
-from torch.distributed.nn import functional as collectives
 from torch.nn.parallel import DistributedDataParallel
 
 from mnv1.train.recipe import TrainError
@@ -38,6 +38,17 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Within it the first process is alone; the others follow when it has left, whatever became of it."""
+        if not self.is_first:
+            distributed.barrier()
+        try:
+            yield
+        finally:
+            if self.is_first and self.world > 1:
+                distributed.barrier()
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """The network as every process trains its share of it."""
         return DistributedDataParallel(model) if self.world > 1 else model
@@ -60,10 +71,13 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The GPU of this process on its machine, where several train on CUDA."""
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return device
+    """The GPU of this process on its machine, where several train on CUDA. Raises `TrainError` where it has none."""
+    if device.type != "cuda":
+        return device
+    place, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if place >= gpus:
+        raise TrainError(f"more processes than GPUs ({gpus}): start fewer, or train with --device cpu")
+    return torch.device("cuda", place)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -95,9 +109,24 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         return output
 
 
+class _SumOfAll(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs. torch's own differentiable one is deprecated."""
+
+    @staticmethod
+    def forward(_: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
 def _sum_of_all(values: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes, through which gradients flow."""
-    total: torch.Tensor = collectives.all_reduce(values)  # type: ignore[no-untyped-call]
+    total: torch.Tensor = _SumOfAll.apply(values)  # type: ignore[no-untyped-call]
     return total
 
 

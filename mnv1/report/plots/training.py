@@ -35,7 +35,7 @@ def curves(rows: pd.DataFrame, title: str) -> Figure:
 def predictions(
     images: np.ndarray[Any, Any], labels: Sequence[int], taken: Sequence[int], classes: Sequence[str], title: str
 ) -> Figure:
-    """Pictures `(n, D, D, 3)` of bytes in rows of eight, each with what it was taken for, and what it is."""
+    """Pictures `(n, D, D, 3)` of bytes in rows of eight, with what each was taken for; if wrong, what it is, too."""
     columns = min(8, len(images))
     with style():
         figure, axes = new_figure(len(images), 1.4 * columns, 1.55, columns=columns)
