@@ -1,8 +1,8 @@
 """Compress a trained network: `python scripts/compress.py CHECKPOINT --method ptq --data fashion-mnist --out DIR`.
 
-Methods: `ptq` (int8 after training), `qat` (int8 learnt in some more epochs), `prune-unstructured` (the smallest weights become
-zero) and `prune-channels` (whole channels go, then some more epochs). CHECKPOINT is what `scripts/train.py` left. The
-compressed network is kept in DIR, with `compressed.json`: accuracy, outputs, counts, file sizes and latency, before
+Methods: `ptq` (int8 after training), `qat` (int8 learnt in some more epochs), `prune-unstructured` (the smallest weights
+become zero) and `prune-channels` (whole channels go, then some more epochs). CHECKPOINT is what `scripts/train.py` left.
+The compressed network is kept in DIR, with `compressed.json`: accuracy, outputs, counts, file sizes and latency, before
 and after.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, get_args
 from mnv1.compress.errors import CompressError
 from mnv1.compress.layout import COMPRESSED, METHODS, SPREADS
 from mnv1.extras import MissingPackageError
-from mnv1.measure.state import CPUS, STATES, State, prepare
+from mnv1.measure.state import CPUS, STATES, prepare
 from mnv1.train.recipe import DataName, TrainError
 
 LEARNING_RATES = {"qat": 2e-4, "prune-channels": 2e-3}
@@ -55,11 +55,16 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--amount", type=float, default=0.2, help="prune-unstructured: share of weights to zero (0.2)")
     how.add_argument("--keep", type=float, default=0.5, help="prune-channels: share of channels that stay (0.5)")
     how.add_argument(
-        "--spread", choices=SPREADS, default="layer", help="prune-channels: the same share of each layer, or of the network"
+        "--spread",
+        choices=SPREADS,
+        default="layer",
+        help="prune-channels: the same share of each layer, or of the network",
     )
     how.add_argument("--epochs", type=int, default=2, help="qat, prune-channels: epochs of training on (2)")
     how.add_argument(
-        "--learning-rate", type=float, help=f"the highest of these epochs (default: {_rates()}, others the checkpoint's)"
+        "--learning-rate",
+        type=float,
+        help=f"the highest of these epochs (default: {_rates()})",
     )
     what = made.add_argument_group("what is measured")
     what.add_argument("--against", type=Path, metavar="CHECKPOINT", help="another network to time the result against")

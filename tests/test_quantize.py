@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
+from mnv1.architecture import widths_of
 from mnv1.blocks import conv_standard
 from mnv1.compress import quantize
 from mnv1.compress.bias import channel_means, correct_bias
@@ -31,10 +33,11 @@ from mnv1.train.recipe import Recipe
 
 pytest.importorskip("torchao", reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'")
 
-RECIPE = Recipe(data="synthetic", alpha=0.25, resolution=32)
+WIDTHS = widths_of("shallow", 0.25)
+RECIPE = Recipe(data="synthetic", alpha=0.25, resolution=32, widths=WIDTHS)
 CLASSES = tuple(f"class {number}" for number in range(10))
-LAYERS = 27
-"""Convolutions of the separable network, 13 of them depthwise."""
+LAYERS = 17
+"""Convolutions of the shallow network, 8 of them depthwise: it has every kind of layer, and is tested in less time."""
 
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
@@ -46,13 +49,8 @@ def images(seed: int, number: int = 8) -> torch.Tensor:
 
 
 def network(**options: object) -> MobileNetV1:
-    """A network whose BatchNorm knows its inputs, as after training."""
     torch.manual_seed(0)
-    model = MobileNetV1(10, 0.25, **options)
-    with torch.no_grad():
-        for seed in range(40):
-            model(images(100 + seed, 32))
-    return model.eval()
+    return MobileNetV1(10, widths=WIDTHS, **options).eval()
 
 
 def error(output: torch.Tensor, expected: torch.Tensor) -> float:
@@ -92,14 +90,14 @@ def while_training(model) -> tuple[list[float], nn.Module, Int8Network]:
 def test_quantized_outputs_are_close_and_the_float_network_is_as_it_was(model, after_training):
     before = logits(network())
     assert torch.equal(logits(model), before)
-    assert 0 < error(logits(after_training), before) < 0.1
+    assert 0 < error(logits(after_training), before) < 0.05
 
 
 def test_its_weights_are_bytes_and_every_layer_reads_and_writes_bytes(after_training):
     state = after_training.state_dict()
     weights = [one for one in state.values() if one.dtype == torch.int8]
     assert len(weights) == LAYERS + 1
-    assert all(one.dtype == torch.int8 for one in state.values() if one.dim() > 1 and "_extra" not in str(one.dtype))
+    assert all(one.dtype == torch.int8 for one in state.values() if one.dim() > 2), "no fp32 weights are left"
     targets = [str(node.target) for node in after_training.graph.graph.nodes]
     assert sum("quantize_per_tensor" in one and "dequantize" not in one for one in targets) >= LAYERS + 1
 
@@ -109,7 +107,7 @@ def test_any_number_of_images_can_be_asked_about(model, after_training, number):
     with torch.inference_mode():
         output = after_training(images(1, number))
         assert output.shape == (number, 10)
-        assert error(output, model(images(1, number))) < 0.1
+        assert error(output, model(images(1, number))) < 0.05
 
 
 @needs_compiler
@@ -138,7 +136,7 @@ def test_training_with_rounding_learns_and_converts(model, while_training):
     assert losses[-1] < 0.7 * losses[0]
     trained.eval()
     assert torch.equal(logits(trained), logits(trained)), "ranges are no longer learnt in evaluation"
-    assert error(logits(converted), logits(trained)) < 0.1
+    assert error(logits(converted), logits(trained)) < 0.05
     assert error(logits(model), logits(network())) == 0
 
 
@@ -154,15 +152,15 @@ def test_it_can_be_trained_on_after_it_was_converted(while_training):
 
 
 @pytest.mark.parametrize("way", ["ptq", "qat"])
-def test_a_file_gives_the_same_network_and_is_a_quarter_as_large(
-    model, after_training, while_training, tmp_path, way
-):
+def test_a_file_gives_the_same_network_and_is_smaller(model, after_training, while_training, tmp_path, way):
     network = after_training if way == "ptq" else while_training[2]
     path = tmp_path / "int8.pt"
     save_int8(path, network, way, RECIPE, CLASSES)
     assert torch.equal(logits(load_int8(path)), logits(network))
     floats = sum(one.numel() for one in model.parameters())
-    assert state_size(network) < state_size(model) - 2 * floats  # small tensors have a large share in so small a network
+    assert (
+        state_size(network) < state_size(model) - 2 * floats
+    )  # small tensors have a large share in so small a network
     assert path.stat().st_size < state_size(model)
 
 
@@ -179,7 +177,7 @@ def test_what_is_no_file_of_an_int8_network_is_said_in_a_line(after_training, tm
     torch.save(Bomb(), path)
     with pytest.raises(CompressError, match="damaged, or no int8 network"):
         load_int8(path)
-    save_int8(path, after_training, "ptq", Recipe(data="synthetic", alpha=0.5, resolution=32), CLASSES)
+    save_int8(path, after_training, "ptq", Recipe(data="synthetic", alpha=0.25, resolution=32), CLASSES)
     with pytest.raises(CompressError, match="damaged, or of another version"):
         load_int8(path)
     with pytest.raises(CompressError, match="cannot be written"):
@@ -232,15 +230,15 @@ def test_modules_can_stay_in_fp32(model):
 @pytest.mark.parametrize("semantics", [TIMM, KERAS])
 def test_other_semantics_can_be_quantized_after_training(semantics):
     other = network(semantics=semantics)
-    assert error(logits(post_training_quantized(other, [images(2)])), logits(other)) < 0.1
+    assert error(logits(post_training_quantized(other, [images(2)])), logits(other)) < 0.05
 
 
 def test_the_standard_twin_can_be_quantized():
     twin = network(block=conv_standard)
-    assert error(logits(post_training_quantized(twin, [images(2)])), logits(twin)) < 0.1
+    assert error(logits(post_training_quantized(twin, [images(2)])), logits(twin)) < 0.05
 
 
-def test_rounding_cannot_be_learnt_with_another_eps(model):
+def test_rounding_cannot_be_learnt_with_another_eps():
     with pytest.raises(CompressError, match=r"BatchNorm's eps is 0.001: torchao trains with 1e-05"):
         quantization_aware(network(semantics=KERAS), images(2))
 
@@ -319,15 +317,16 @@ def test_a_float_network_can_be_compiled_beside_it(model):
     assert error(frozen(model, images(1))(images(1)), logits(model)) < 1e-4
 
 
-def test_the_tutorials_own_way_trains_but_what_it_converts_to_does_not_run(model):
+def test_the_tutorials_own_way_trains_but_what_it_converts_to_does_not_run():
     """`prepare_qat` of torch.quantization, as in the tutorial: deprecated, and it lacks what marks the inputs."""
     old = pytest.importorskip("torch.ao.quantization", reason="this torch has removed it")
     own = network().train()
-    own.qconfig = old.get_default_qat_qconfig("fbgemm")
-    with pytest.warns(DeprecationWarning, match="torch.ao.quantization is deprecated"):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        own.qconfig = old.get_default_qat_qconfig("fbgemm")
         old.prepare_qat(own, inplace=True)
-    assert own(images(2)).requires_grad
-    with pytest.warns(DeprecationWarning, match="deprecated"):
+        assert own(images(2)).requires_grad
         converted = old.convert(own.eval())
+    assert any("torch.ao.quantization is deprecated" in str(one.message) for one in told)
     with pytest.raises(NotImplementedError, match="quantized::conv2d"):
         converted(images(2))

@@ -45,7 +45,7 @@ class _Correction(fx.Interpreter):
         if n.name not in self._expected or not isinstance(bias, fx.Node) or bias.op != "get_attr":
             return output
         shift = _mean(output) - self._expected[n.name]
-        self.fetch_attr(str(bias.target)).sub_(shift)  # type: ignore[no-untyped-call]
+        self.fetch_attr(str(bias.target)).sub_(shift)
         return output - shift.view(1, -1, *[1] * (output.dim() - 2))
 
 

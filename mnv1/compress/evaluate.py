@@ -57,7 +57,7 @@ def calibration_batches(pictures: Pictures, recipe: Recipe, images: int) -> list
     """So many training pictures from all over the data set `(N, 3, D, D)`, in batches, without the flips of training."""
     inputs = inputs_of(pictures, recipe)
     chosen = torch.stack([inputs[index][0] for index in spread(len(pictures), images)])
-    return list(chosen.split(BATCH_SIZE))
+    return list(torch.split(chosen, BATCH_SIZE))
 
 
 @torch.inference_mode()

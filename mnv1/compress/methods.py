@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mnv1.compress.errors import CompressError
 from mnv1.compress.evaluate import calibration_batches
 from mnv1.compress.layout import PRUNED, Method, Spread
 from mnv1.compress.prune import prune_channels, prune_weights, sparsity
@@ -79,7 +80,10 @@ class Compressor:
     on_epoch: OnEpoch = lambda _row, _epochs: None
 
     def run(self, method: Method) -> Made:
-        """Raises `mnv1.compress.errors.CompressError`, `TrainError` and `mnv1.extras.MissingPackageError`."""
+        """Raises `CompressError`, `TrainError` and `mnv1.extras.MissingPackageError`."""
+        if self.data.classes != self.source.classes:
+            known = ", ".join(self.source.classes)
+            raise CompressError(f"{self.source.path}: knows other classes ({known}) than the data have")
         made = {
             "ptq": self._ptq,
             "qat": self._qat,

@@ -1,4 +1,4 @@
-"""Pruning: single weights set to zero, which changes no shape, and whole channels removed, which leaves a smaller network.
+"""Pruning: single weights set to zero, which changes no shape, or whole channels removed, which makes a smaller network.
 
 Channels are removed by a pass of this project's own. MobileNetV1 is a chain: what a block puts out is read by the next
 block alone, and its depthwise half has the same channels. So a channel is a filter with its BatchNorm, and a slice of
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from mnv1.architecture import scale_channels
+from mnv1.architecture import IMAGE_CHANNELS, scale_channels
 from mnv1.blocks import Block, conv_dw, conv_standard
 from mnv1.compress.errors import CompressError
 from mnv1.compress.layout import SPREADS, Spread
@@ -38,7 +39,7 @@ def prune_weights(model: nn.Module, amount: float = 0.2) -> nn.Module:
     weights = [(part, "weight") for part in pruned.modules() if isinstance(part, nn.Conv2d)]
     if not weights:
         raise CompressError("a network without convolutions has nothing to prune")
-    prune.global_unstructured(weights, prune.L1Unstructured, amount=float(amount))  # type: ignore[no-untyped-call]
+    prune.global_unstructured(weights, prune.L1Unstructured, amount=float(amount))
     for part, name in weights:
         prune.remove(part, name)  # type: ignore[no-untyped-call]
     return pruned
@@ -53,9 +54,9 @@ def sparsity(model: nn.Module) -> float:
 def prune_channels(model: MobileNetV1, keep: float, spread: Spread = "layer") -> MobileNetV1:
     """A network with about a share `keep` of the channels: in each layer those whose filters have the largest L1 norm.
 
-    The norm is that of the filter with its BatchNorm folded in, as it acts: |γ| / sqrt(σ² + eps) · Σ|w| (after Li et al.
-    2017, arXiv 1608.08710, who have no BatchNorm in it: under one, the scale of a bare filter means nothing). `spread`
-    `layer` keeps the same share of each layer, which are the widths of a narrower network; `network` keeps the largest of
+    The norm is that of the filter with its BatchNorm folded in, as it acts: |γ| / sqrt(σ² + eps) · Σ|w| (after Li et
+    al. 2017, arXiv 1608.08710, who take the filter alone: before BatchNorm its scale means nothing). `spread` `layer`
+    keeps the same share of each layer, which gives the widths of a narrower network; `network` keeps the largest of
     all layers together, each layer's norms divided by their mean. Either way a layer has a multiple of 8 channels, at
     least 8, and MACs shrink with about the square of `keep`.
 
@@ -79,7 +80,7 @@ def prune_channels(model: MobileNetV1, keep: float, spread: Spread = "layer") ->
 def block_of(model: nn.Module) -> BlockName:
     """Which block a network of this project is made of. Raises `CompressError` for another network."""
     if isinstance(model, MobileNetV1):
-        parts = [part for part in model.features[1] if isinstance(part, nn.Conv2d)]  # type: ignore[union-attr]
+        parts = [part for part in model.features[1].children() if isinstance(part, nn.Conv2d)]
         if len(parts) == 1 and parts[0].groups == 1:
             return "standard"
         if len(parts) == 2 and parts[0].groups == parts[0].in_channels and parts[1].groups == 1:
@@ -107,9 +108,7 @@ def _counts(scores: Sequence[torch.Tensor], keep: float, spread: Spread) -> list
     ordered = torch.cat(relative).sort(descending=True).values
     least = ordered[max(1, round(keep * len(ordered))) - 1]
     wanted = [int((one >= least).sum()) for one in relative]
-    return [
-        min(width, max(STEP, round(number / STEP) * STEP)) for width, number in zip(widths, wanted, strict=True)
-    ]
+    return [min(width, max(STEP, round(number / STEP) * STEP)) for width, number in zip(widths, wanted, strict=True)]
 
 
 def _largest(score: torch.Tensor, number: int) -> torch.Tensor:
@@ -119,16 +118,16 @@ def _largest(score: torch.Tensor, number: int) -> torch.Tensor:
 
 def _copy(model: MobileNetV1, smaller: MobileNetV1, kept: Sequence[torch.Tensor]) -> None:
     """Copy what is left into the smaller network: filters, BatchNorm and the classifier's columns."""
-    inputs = torch.arange(model.features[0][0].in_channels)  # type: ignore[index,union-attr,arg-type]
+    inputs = torch.arange(IMAGE_CHANNELS)
     with torch.no_grad():
         for stage, small, outputs in zip(model.features, smaller.features, kept, strict=True):
             *_, producer = (part for part in stage.children() if isinstance(part, nn.Conv2d))
             channels = inputs
             for part, new in zip(stage.children(), small.children(), strict=True):
-                if isinstance(part, nn.Conv2d):
+                if isinstance(part, nn.Conv2d) and isinstance(new, nn.Conv2d):
                     channels = outputs if part is producer else inputs
                     weight = part.weight[channels]
-                    new.weight.copy_(weight[:, inputs] if part is producer else weight)  # type: ignore[operator,union-attr]
+                    new.weight.copy_(weight[:, inputs] if part is producer else weight)
                 elif isinstance(part, nn.BatchNorm2d):
                     for name, values in part.state_dict().items():
                         new.state_dict()[name].copy_(values[channels] if values.dim() else values)

@@ -7,9 +7,12 @@ BatchNorm is folded into the convolutions first. What comes out computes with fp
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +53,7 @@ class Int8Network(nn.Module):
         super().__init__()
         self.graph = graph
         self.training = False
+        _drop_unused(graph)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images `(N, 3, D, D)` to logits `(N, classes)`."""
@@ -79,7 +83,7 @@ class Int8Network(nn.Module):
 
 
 class QuantizationAware(nn.Module):
-    """A network that trains with the rounding of int8 in its forward pass: same inputs and outputs as the float network.
+    """A network that trains with the rounding of int8 in its forward pass; inputs and outputs are the float network's.
 
     `train()` and `eval()` switch BatchNorm and whether ranges of activations are still being learnt.
     """
@@ -110,14 +114,18 @@ class QuantizationAware(nn.Module):
 
 
 def post_training_quantized(
-    model: nn.Module, calibration: Iterable[torch.Tensor], keep_float: Sequence[str] = ()
+    model: nn.Module,
+    calibration: Iterable[torch.Tensor],
+    keep_float: Sequence[str] = (),
+    *,
+    corrected: bool = True,
 ) -> Int8Network:
     """A trained network in int8.
 
-    `calibration`: batches of images `(N, 3, D, D)` like those that it will see, at the D at which it will be called;
-    they are run through it to learn the ranges of its activations (and, the first 32 of them, what rounding of the weights
-    shifts, which is corrected: `mnv1.compress.bias`). `keep_float` names modules that stay fp32
-    (`features.0`, `classifier`). The model is not changed.
+    `calibration`: batches of images `(N, 3, D, D)` like those that it will see, at the D at which it will be called.
+    They tell the ranges of activations, and the first 32 of them what rounding shifts, so that it can be corrected
+    (`mnv1.compress.bias`); `corrected` False leaves it. `keep_float` names modules that stay fp32 (`features.0`,
+    `classifier`). The model is not changed.
 
     Raises `CompressError` when the model is in training mode, there are no images or not all alike, or torchao lacks
     what this needs; `mnv1.extras.MissingPackageError` without torchao.
@@ -132,9 +140,10 @@ def post_training_quantized(
         for batch in batches:
             prepared(batch)
     some = torch.cat(batches)[:CORRECTION_IMAGES]
-    means = channel_means(prepared, some)  # its observers change nothing, so these are those of fp32
+    means = channel_means(prepared, some)  # its observers change no value, so these are those of fp32
     quantized = _pt2e("quantize_pt2e").convert_pt2e(prepared)
-    correct_bias(quantized, some, means)
+    if corrected:
+        correct_bias(quantized, some, means)
     return Int8Network(quantized)
 
 
@@ -144,8 +153,8 @@ def quantization_aware(
     """A network to be trained with fake quantization, which starts with the model's weights, and what converts it.
 
     `example`: a batch of images `(N, 3, D, D)`. Train it a few epochs with a small learning rate, then convert. The
-    model is not changed. Raises as `post_training_quantized`, and `CompressError` for a BatchNorm whose eps is not 1e-5:
-    torchao would compute with that.
+    model is not changed. Raises as `post_training_quantized`, and `CompressError` for a BatchNorm whose eps is not
+    1e-5: torchao would compute with that.
     """
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d) and part.eps != BN_EPS:
@@ -154,7 +163,7 @@ def quantization_aware(
                 "quantize such a network after training"
             )
     _check_images([example])
-    graph = _exported(deepcopy(model).train(), example)
+    graph = _exported(model, example, training=True)
     prepared = _pt2e("quantize_pt2e").prepare_qat_pt2e(graph, _quantizer(True, keep_float))
     network = QuantizationAware(prepared)
     return network, network.converted
@@ -180,7 +189,7 @@ def frozen(network: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor],
     """
     # As an option of torch.compile it comes too late: weights are inputs of the graph by then.
     limits = dict.fromkeys(("recompile_limit", "accumulated_recompile_limit"), RECOMPILE_LIMIT)
-    with torch.inference_mode(), inductor.patch(freezing=True), dynamo.patch(limits):
+    with torch.inference_mode(), inductor.patch(freezing=True), dynamo.patch(limits), _quiet():
         compiled = torch.compile(network, dynamic=False)
         compiled(images)
 
@@ -216,14 +225,24 @@ def _quantizer(is_qat: bool, keep_float: Sequence[str]) -> Any:
     return quantizer
 
 
-def _exported(model: nn.Module, images: torch.Tensor) -> fx.GraphModule:
-    """The model as a graph of operators, for any number of images."""
+def _exported(model: nn.Module, images: torch.Tensor, training: bool = False) -> fx.GraphModule:
+    """A copy of the model as a graph of operators, for any number of images."""
+    model = deepcopy(model).train(training)  # the graph has the copy's own tensors
     # An example of one image would be taken for a constant.
     example = images if len(images) > 1 else images.repeat(2, 1, 1, 1)
     batch = torch.export.Dim("batch", min=1)
     graph = torch.export.export(model, (example,), dynamic_shapes=({0: batch},)).module()
     assert isinstance(graph, fx.GraphModule)
     return graph
+
+
+def _drop_unused(graph: fx.GraphModule) -> None:
+    """Delete what no node reads: torchao leaves the fp32 weights beside the bytes that it made of them."""
+    used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
+    for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
+        if name not in used:
+            owner, _, attribute = name.rpartition(".")
+            delattr(graph.get_submodule(owner), attribute)
 
 
 def _check_images(batches: Sequence[torch.Tensor]) -> None:
@@ -236,13 +255,30 @@ def _check_images(batches: Sequence[torch.Tensor]) -> None:
 
 def _pt2e(name: str = "") -> ModuleType:
     """A module of torchao's PT2E. Raises `CompressError` where this version of torchao lacks what is used of it."""
-    module = require(f"{PT2E}.{name}" if name else PT2E, "quantize")
+    with _quiet():
+        module = require(f"{PT2E}.{name}" if name else PT2E, "quantize")
     missing = [one for one in _USED[name] if not hasattr(module, one)]
     if missing:
         raise CompressError(
             f"this torchao has no {missing[0]}: pip install -c constraints.txt -e '.[quantize]' brings one that does"
         )
     return module
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What torch and torchao tell themselves is nothing that the user could act on."""
+    loggers = [logging.getLogger(f"torch.utils.{name}") for name in ("_pytree", "cpp_extension")]
+    levels = [one.level for one in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for one, level in zip(loggers, levels, strict=True):
+                one.setLevel(level)
 
 
 _USED = {

@@ -1,4 +1,4 @@
-"""int8 networks as files: weights, ranges of activations and what network they belong to; tensors and plain values alone."""
+"""int8 networks as files: weights, ranges of activations and the recipe; tensors and plain values alone."""
 
 from __future__ import annotations
 
@@ -53,11 +53,13 @@ def load_int8(path: Path) -> Int8Network:
         model = build_network(replace(recipe, start=None), len(content["classes"])).eval()
         images = torch.randn(2, 3, recipe.resolution, recipe.resolution)
         if content["way"] == "qat":
-            network = quantization_aware(model, images, content["keep_float"])[1]()
+            trained, convert = quantization_aware(model, images, content["keep_float"])
+            trained(images)  # there is nothing to convert before something was seen
+            network = convert()
         else:
             network = post_training_quantized(model, [images], content["keep_float"])
         network.load_state_dict(content["int8"])
-    except (TrainError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (CompressError, TrainError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CompressError(f"{path}: damaged, or of another version ({str(error).splitlines()[0]})") from None
     return network
 

@@ -45,7 +45,7 @@ def build_network(recipe: Recipe, classes: int) -> MobileNetV1:
     try:
         return MobileNetV1(classes, recipe.alpha, block, widths=recipe.widths)
     except ValueError as error:
-        raise TrainError(f"--alpha: {error}") from None
+        raise TrainError(f"{'--alpha' if recipe.widths is None else 'a damaged recipe'}: {error}") from None
 
 
 def as_started(recipe: Recipe) -> Recipe:
