@@ -24,7 +24,7 @@ from mnv1.plugin.options import (
 )
 from mnv1.plugin.run import Run
 from mnv1.plugin.storage import StorageError, WholeFiles, try_to_write
-from mnv1.profiles import PROFILES, CaseError, shard, why_not_installed, why_unavailable
+from mnv1.profiles import PROFILES, CaseError, shard, why_not_installed, why_not_trainable, why_unavailable
 from mnv1.sweep import place_again
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -78,7 +78,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         case = run.case_of(item)
         chosen = options.precisions is not None
-        reason = why_unavailable(case.conditions, run.environment, chosen) or why_not_installed(case)
+        reason = why_unavailable(case.conditions, run.environment, chosen)
+        reason = reason or why_not_installed(case) or why_not_trainable(case)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
         item.add_marker(pytest.mark.benchmark(timer=run.replay))
@@ -200,7 +201,7 @@ def case(request):
     return _run(request.config).by_id[request.param]
 
 
-layer_case = model_case = pair = case
+layer_case = model_case = pair = training_case = training_pair = case
 
 
 @pytest.fixture

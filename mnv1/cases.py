@@ -1,8 +1,9 @@
 """What is measured: cases as data, and their stable ids.
 
-A `Case` is a workload (one block, one whole network, or a network of another package) under conditions (batch size,
-device, precision). A `Pair` is the standard and the separable workload of one shape under the same conditions, for a
-measured speedup. Ids key the stored results, so they never change for the same content; a test pins them.
+A `Case` is a workload (one block, one whole network, a training step of one, or a network of another package) under
+conditions (batch size, device, precision). A `Pair` is the standard and the separable workload of one shape under the
+same conditions, for a measured speedup. Ids key the stored results, so they never change for the same content; a test
+pins them.
 
 Needs no torch.
 """
@@ -104,6 +105,16 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Training(Network):
+    """A training step of one whole network: forward pass and loss, backward pass, and the optimizer's step."""
+
+    @property
+    def id(self) -> str:
+        """The step's id, such as `training-separable-a1.00-r224`."""
+        return f"training-{self.kind}-{self.shape_id}"
+
+
+@dataclass(frozen=True)
 class Reference:
     """A network of another package: `resolution` is the input side in pixels, `alpha` None where it has one width.
 
@@ -195,8 +206,13 @@ class Pair:
 
     @property
     def id(self) -> str:
-        """The pair's id, such as `speedup-model-a1.00-r224-b8-cpu-fp32`."""
+        """The pair's id, such as `speedup-model-a1.00-r224-b8-cpu-fp32`, or `training-speedup-a1.00-r224-b8-cpu-fp32`.
+
+        The latter is that of training steps.
+        """
         workload = self.separable.workload
+        if isinstance(workload, Training):
+            return f"training-speedup-{workload.shape_id}-{self.conditions.id}"
         subject = "layer" if isinstance(workload, Block) else "model"
         return f"speedup-{subject}-{workload.shape_id}-{self.conditions.id}"
 

@@ -6,6 +6,9 @@ ABOUT_RUN = {"run", "environment"}
 TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
 """Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""
 
+PHASES = ("forward", "backward", "optimizer")
+"""What a training step consists of, in turn; each has columns `*_time`, `*_low` and `*_high`."""
+
 COLUMNS: dict[str, str] = {
     "run": "file name of the stored run, without its ending",
     "time": "when the run was stored (UTC)",
@@ -29,9 +32,9 @@ COLUMNS: dict[str, str] = {
     "device": "cpu or cuda",
     "precision": "fp32 (IEEE), tf32 or amp",
     "amp_dtype": "what autocast computed in",
-    "macs": "multiply-accumulates a call",
+    "macs": "multiply-accumulates a call; of a training step those of the backward pass too",
     "params": "trainable parameters",
-    "min_bytes": "compulsory memory traffic of a call, bytes; empty for networks of other packages",
+    "min_bytes": "compulsory memory traffic of a call, bytes; empty for networks of other packages, and training steps",
     "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean)",
     "latency_low": "seconds, lower end of its 95 % interval",
     "latency_high": "seconds, upper end of its 95 % interval",
@@ -45,10 +48,22 @@ COLUMNS: dict[str, str] = {
     "first_call": "seconds of the first call with this input",
     "throughput": "images a second, at the median latency",
     "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
-    "peak_memory": "bytes above weights and input, at the worst moment",
+    "peak_memory": "bytes above weights and input, at the worst moment; of a training step above the optimizer's state "
+    "too: what the backward pass needs, gradients, and what the optimizer makes of them",
     "peak_reserved": "CUDA: bytes that the caching allocator took from the device for the call",
     "process_peak": "CPU: bytes by which the process grew, libraries' scratch memory included (VmHWM)",
-    "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be",
+    "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be; empty "
+    "for training steps",
+    "forward_time": "training steps: seconds a step in the forward pass and the loss, median",
+    "forward_low": "seconds, lower end of its 95 % interval",
+    "forward_high": "seconds, upper end of its 95 % interval",
+    "backward_time": "training steps: seconds a step in the backward pass, median",
+    "backward_low": "seconds, lower end of its 95 % interval",
+    "backward_high": "seconds, upper end of its 95 % interval",
+    "optimizer_time": "training steps: seconds a step in the optimizer, freeing the old gradients included, median",
+    "optimizer_low": "seconds, lower end of its 95 % interval",
+    "optimizer_high": "seconds, upper end of its 95 % interval",
+    "phase_steps": "training steps: steps over which these are medians, in a pass of their own",
     "speedup": "speedups: standard time / separable time, geometric mean of the rounds",
     "speedup_low": "speedups: lower end of the 95 % interval",
     "speedup_high": "speedups: upper end of the 95 % interval",

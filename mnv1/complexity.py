@@ -20,6 +20,9 @@ pointwise  N Do² M C        b (N M Do² + N C Do² + M C)
 linear     N M C            b (N M + N C + M C)
 pool       0                b (N M Di² + N M)
 =========  ===============  =========================================
+
+A training step has each layer's MACs three times, once forward and twice backward, where the first layer has them twice
+(`training_macs`).
 """
 
 from __future__ import annotations
@@ -102,6 +105,17 @@ def count(layers: Iterable[Layer], batch_size: int = 1, element_size: int = 4) -
         params=sum(layer_params(layer) for layer in layers),
         min_bytes=sum(layer_min_bytes(layer, batch_size, element_size) for layer in layers),
     )
+
+
+def training_macs(layers: Iterable[Layer], batch_size: int = 1) -> int:
+    """Multiply-accumulates of a training step: those of the forward pass, and twice as many of the backward pass.
+
+    Backward each layer multiplies the gradient of its output with its input, for the gradient of its weights, and with
+    its weights, for that of its input; either takes as many as the layer itself. The first layer's input is the images,
+    whose gradient nobody needs. Loss, BatchNorm and the optimizer count none.
+    """
+    first, *rest = layers
+    return 2 * layer_macs(first, batch_size) + 3 * sum(layer_macs(layer, batch_size) for layer in rest)
 
 
 def memory_floor(layers: Iterable[Layer], batch_size: int = 1, element_size: int = 4) -> int:

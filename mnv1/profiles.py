@@ -26,9 +26,10 @@ from mnv1.cases import (
     Pair,
     Precision,
     Reference,
+    Training,
     Workload,
 )
-from mnv1.complexity import count
+from mnv1.complexity import count, training_macs
 from mnv1.measure.timing import Policy
 from mnv1.references import REFERENCE_KINDS, REFERENCES
 
@@ -84,14 +85,20 @@ class Grid:
                 for width in self.alphas if REFERENCES[reference].has_alpha else (None,):
                     yield Reference(reference, resolution, width)
 
+    def trainings(self) -> Iterator[Training]:
+        """Training steps of this suite's own networks, of every kind, width and resolution."""
+        for network in self.networks():
+            if isinstance(network, Network):
+                yield Training(network.kind, network.alpha, network.resolution)
+
 
 @dataclass(frozen=True)
 class Profile:
     """Which cases run, and how long they may be sampled, in seconds.
 
-    `layer_time` and `model_time` are the budgets of a latency, `layer_pair_time` and `model_pair_time` those of a
-    speedup, which is sampled in many short visits spread over the sweep: at least `min_visits`. Once the sweep took
-    `sweep_time`, speedups get no more visits than that.
+    `layer_time`, `model_time` and `training_time` are the budgets of a latency; `layer_pair_time`, `model_pair_time`
+    and `training_pair_time` those of a speedup, which is sampled in many short visits spread over the sweep: at least
+    `min_visits`. Once the sweep took `sweep_time`, speedups get no more visits than that.
     """
 
     layers: tuple[Grid, ...]
@@ -106,14 +113,26 @@ class Profile:
     sweep_time: float
     half_width: float = 0.02
     """Sampling stops when the 95 % interval is within plus or minus this share of the figure."""
+    trainings: tuple[Grid, ...] = ()
+    training_pairs: tuple[Grid, ...] = ()
+    training_time: float = 0.4
+    training_pair_time: float = 40.0
 
     def policy_for(self, case: Case | Pair) -> Policy:
         """How a case is sampled."""
         if isinstance(case, Pair):
-            budget = self.layer_pair_time if isinstance(case.separable.workload, Block) else self.model_pair_time
+            _, budget = self._budgets(case.separable.workload)
             return Policy(PAIR_VISIT_TIME, budget, min_visits=self.min_visits, precision=self.half_width)
-        budget = self.layer_time if isinstance(case.workload, Block) else self.model_time
+        budget, _ = self._budgets(case.workload)
         return Policy(budget, max_time=3 * budget, precision=self.half_width)
+
+    def _budgets(self, workload: Workload) -> tuple[float, float]:
+        """Seconds of a latency and of a speedup."""
+        if isinstance(workload, Block):
+            return self.layer_time, self.layer_pair_time
+        if isinstance(workload, Training):
+            return self.training_time, self.training_pair_time
+        return self.model_time, self.model_pair_time
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
@@ -138,6 +157,8 @@ class Profile:
 def _macs(case: Case) -> float:
     if isinstance(case.workload, Reference):
         return case.conditions.batch_size * case.workload.expected_macs
+    if isinstance(case.workload, Training):
+        return training_macs(case.workload.layers, case.conditions.batch_size)
     return count(case.workload.layers, case.conditions.batch_size).macs
 
 
@@ -148,6 +169,8 @@ class Cases:
     layers: tuple[Case, ...]
     models: tuple[Case, ...]
     pairs: tuple[Pair, ...]
+    trainings: tuple[Case, ...] = ()
+    training_pairs: tuple[Pair, ...] = ()
 
 
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
@@ -187,6 +210,19 @@ _SMOKE_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), ONE_IMAGE, shapes=("64x128-s2-
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
 _EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
 
+# A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair, with
+# phases and memory of its sides, would take a tenth of the default profile's time, whose dearest speedups get hardly
+# more than the fewest visits as it is. So training has a profile of its own. Claims are about α 1 at 224 px and batch
+# 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a step costs
+# besides images. On CUDA batch 256 fills the device.
+_TRAINING_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (32, 256)}
+_TRAINING = (
+    Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _TRAINING_BATCHES),
+    Grid(STANDARD_AND_SEPARABLE, (0.5, 0.25), (224,), _TRAINING_BATCHES | {"cpu": (1, 8)}),
+)
+# Enough to see that a step trains and that its figures are there, in two seconds.
+_SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), {"cpu": (2,), "cuda": (2,)}, ("fp32",))
+
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         layers=(_SMOKE_SHAPES,),
@@ -199,6 +235,10 @@ PROFILES: dict[str, Profile] = {
         model_pair_time=1.2,
         min_visits=4,
         sweep_time=25.0,
+        trainings=(_SMOKE_TRAINING,),
+        training_pairs=(replace(_SMOKE_TRAINING, kinds=STANDARD_AND_SEPARABLE),),
+        training_time=0.2,
+        training_pair_time=1.2,
     ),
     "default": Profile(
         layers=(_ALL_SHAPES, *_AMP_SHAPES),
@@ -223,6 +263,26 @@ PROFILES: dict[str, Profile] = {
         model_pair_time=40.0,
         min_visits=10,
         sweep_time=math.inf,
+        trainings=(_EVERYTHING,),
+        training_pairs=(_EVERYTHING,),
+        training_time=3.0,
+        training_pair_time=40.0,
+    ),
+    "training": Profile(
+        layers=(),
+        models=(),
+        layer_pairs=(),
+        model_pairs=(),
+        layer_time=0.2,
+        model_time=0.4,
+        layer_pair_time=8.0,
+        model_pair_time=40.0,
+        min_visits=6,
+        sweep_time=620.0,
+        trainings=_TRAINING,
+        training_pairs=_TRAINING,
+        training_time=1.0,
+        training_pair_time=60.0,
     ),
 }
 
@@ -266,8 +326,10 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
         layers=_cases(chosen.layers, Grid.blocks, overrides),
         models=_cases(chosen.models, Grid.networks, overrides),
         pairs=_pairs(chosen.layer_pairs, Grid.blocks, overrides) + _pairs(chosen.model_pairs, Grid.networks, overrides),
+        trainings=_cases(chosen.trainings, Grid.trainings, overrides),
+        training_pairs=_pairs(chosen.training_pairs, Grid.trainings, overrides),
     )
-    if not (selected.layers or selected.models or selected.pairs):
+    if not any((selected.layers, selected.models, selected.pairs, selected.trainings, selected.training_pairs)):
         raise CaseError("the chosen axes leave no case to measure (tf32 exists on cuda only)")
     return selected
 
@@ -321,6 +383,20 @@ def why_not_installed(case: Case | Pair) -> str | None:
         return None
     where = f"'.[{model.extra}]'" if model.extra else "."
     return f"{model.package} is not installed: pip install -c constraints.txt -e {where}"
+
+
+def why_not_trainable(case: Case | Pair) -> str | None:
+    """Why a network cannot be trained on these images, or None."""
+    workload = (case.separable if isinstance(case, Pair) else case).workload
+    if not isinstance(workload, Training):
+        return None
+    last_side = next(layer.side for layer in workload.layers if layer.op == "pool")
+    if case.conditions.batch_size * last_side**2 > 1:
+        return None
+    return (
+        f"one image of {workload.resolution} px leaves one value a channel, and BatchNorm needs two for a variance: "
+        "take a larger batch or resolution to train on"
+    )
 
 
 def why_unavailable(conditions: Conditions, environment: Mapping[str, object], chosen: bool) -> str | None:

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from mnv1.columns import TRAINING, TRAINING_SPEEDUP
 from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
 from mnv1.report.summary import summary
 from mnv1.results import ResultError, find_runs, load, load_results
@@ -19,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Render stored runs into plots (one format or several), tables (Markdown, CSV, LaTeX) and one page."
     )
-    parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest one below --results)")
+    parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest below --results)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
     parser.add_argument("--out", type=Path, help="where to write (default: rendered/ beside the machine's runs)")
     parser.add_argument("--formats", default="svg", help=f"comma-separated: {', '.join(FORMATS)} (default: svg)")
@@ -62,16 +65,30 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _choose(given: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]:
-    """The runs to render, and a line for each that cannot be used: those given, or the newest by its own date."""
-    times, complaints = {}, []
+    """The runs to render, and a line for each that cannot be used: those given, or the newest by their own dates.
+
+    Inference and training have profiles of their own. Where the newest run has one alone, the newest of its environment
+    that has the other belongs to it.
+    """
+    tables: dict[Path, pd.DataFrame] = {}
+    complaints = []
     for path in given or find_runs(results):
         try:
-            times[path] = load([path])["time"].iloc[0]
+            tables[path] = load([path])
         except ResultError as error:
             complaints.append(str(error))
-    if given or not times:
-        return list(times), complaints
-    return [max(times, key=lambda path: times[path])], complaints
+    if given or not tables:
+        return list(tables), complaints
+    ranked = sorted(tables, key=lambda path: tables[path]["time"].iloc[0], reverse=True)
+    here = tables[ranked[0]]["environment"].iloc[0]
+    alike = [path for path in ranked if tables[path]["environment"].iloc[0] == here]
+    newest = (next((path for path in alike if _trains(tables[path]).eq(one).any()), None) for one in (False, True))
+    return sorted({ranked[0], *filter(None, newest)}, key=ranked.index, reverse=True), complaints
+
+
+def _trains(cases: pd.DataFrame) -> pd.Series:
+    """Which cases are training steps."""
+    return cases["measures"].isin((TRAINING, TRAINING_SPEEDUP))
 
 
 def _others(results: Path) -> list[Path]:

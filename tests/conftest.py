@@ -121,6 +121,24 @@ def speedup_facts(speedup=4.0, latency=0.010, macs_ratio=8.558, **more):
     return facts
 
 
+def training_facts(**more):
+    """Facts of a training step: three times the operations, a third of the time forward, a tenth in the optimizer."""
+    facts = latency_facts(**more)
+    del facts["min_bytes"]
+    time = facts["latency_p50"]
+    for name, share in (("forward", 0.3), ("backward", 0.6), ("optimizer", 0.1)):
+        seconds = more.get(f"{name}_time", share * time)
+        facts |= {f"{name}_time": seconds, f"{name}_low": 0.95 * seconds, f"{name}_high": 1.05 * seconds}
+    about = {"id": facts["id"].replace("model", "training"), "measures": "training", "phase_steps": 10}
+    return facts | about | {"macs": 3 * facts["macs"]}
+
+
+def training_speedup_facts(speedup=3.5, macs_ratio=8.6, **more):
+    """Facts of a speedup of training steps."""
+    facts = speedup_facts(speedup=speedup, macs_ratio=macs_ratio, **more)
+    return facts | {"id": facts["id"].replace("speedup-model", "training-speedup"), "measures": "training speedup"}
+
+
 def ceiling(name, value, device="cpu", precision="", size=1024):
     """A ceiling of a run, ±2 %."""
     return {
@@ -176,7 +194,7 @@ def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **envi
 
 
 def everything():
-    """Facts for every view of one run: layers, models along both axes and three batch sizes, pairs of both."""
+    """Facts for every view of one run: layers, models along both axes and three batch sizes, training, pairs of all."""
     facts = []
     for precision, factor in (("fp32", 1.0), ("amp", 0.7)):
         for batch_size in (1, 8):
@@ -206,6 +224,14 @@ def everything():
                     }
                     facts.append(latency_facts(kind=kind, precision=precision, latency=time, **more_facts))
                 facts.append(speedup_facts(precision=precision, **size))
+        for batch_size, alpha in ((1, 1.0), (8, 1.0), (32, 1.0), (8, 0.5)):
+            size = {"alpha": alpha, "shape": f"a{alpha:.2f}-r224", "batch_size": batch_size, "precision": precision}
+            time = 0.03 * alpha * batch_size * factor
+            for kind, more, peak in (("standard", 3.5, 5e7), ("separable", 1, 7e7)):
+                facts.append(
+                    training_facts(kind=kind, latency=more * time, peak_memory=int(peak * alpha * batch_size), **size)
+                )
+            facts.append(training_speedup_facts(latency=time, speedup=3.5 * factor, **size))
     for batch_size in (1, 8):
         for kind, macs, params, latency in (
             ("timm", 568_740_352, 4_231_976, 0.007),

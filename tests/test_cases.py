@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.plugin.values import (
     parse_alphas,
     parse_batch_sizes,
@@ -22,12 +22,17 @@ from mnv1.profiles import (
     select,
     shard,
     why_not_installed,
+    why_not_trainable,
     why_unavailable,
 )
 from mnv1.references import REFERENCE_KINDS
 from mnv1.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
 
 CPU = Overrides(devices=("cpu",))
+
+
+def all_of(cases):
+    return list(chain(cases.layers, cases.models, cases.pairs, cases.trainings, cases.training_pairs))
 
 
 def test_ids_are_pinned():
@@ -45,11 +50,16 @@ def test_ids_are_pinned():
     assert Network("separable", 0.333, 64).id == "model-separable-a0.333-r64"
     assert Case(Reference("resnet18", 224), conditions).id == "model-resnet18-r224-b8-cpu-fp32"
     assert Case(Reference("timm", 160, 0.5), conditions).id == "model-timm-a0.50-r160-b8-cpu-fp32"
+    steps = [Case(Training(kind, 1.0, 224), conditions) for kind in ("standard", "separable")]
+    assert steps[1].id == "training-separable-a1.00-r224-b8-cpu-fp32"
+    assert Pair(*steps).id == "training-speedup-a1.00-r224-b8-cpu-fp32"
+    # A step is no forward pass, whatever they have in common.
+    assert steps[1] != Case(Network("separable", 1.0, 224), conditions)
 
 
 def test_smoke_profile_is_pinned():
     cases = select("smoke", Overrides(devices=("cpu",), precisions=("fp32",)))
-    assert [case.id for case in chain(cases.layers, cases.models, cases.pairs)] == [
+    assert [case.id for case in all_of(cases)] == [
         "layer-standard-64x128-s2-d112-b1-cpu-fp32",
         "layer-depthwise-64x128-s2-d112-b1-cpu-fp32",
         "layer-pointwise-64x128-s2-d112-b1-cpu-fp32",
@@ -63,6 +73,8 @@ def test_smoke_profile_is_pinned():
         "speedup-layer-64x128-s2-d112-b1-cpu-fp32",
         "speedup-layer-512x512-s1-d14-b1-cpu-fp32",
         "speedup-model-a0.25-r128-b1-cpu-fp32",
+        "training-separable-a0.25-r128-b2-cpu-fp32",
+        "training-speedup-a0.25-r128-b2-cpu-fp32",
     ]
 
 
@@ -84,12 +96,58 @@ def test_default_profile_covers_the_question():
 def test_full_profile_is_every_combination():
     models = {case.id for case in select("full", CPU).models}
     assert len(models) == 4 * 4 * 3 * 3 * 2  # alpha, resolution, kind, batch size, precision
+    trainings = {case.id for case in select("full", CPU).trainings}
+    assert trainings == {name.replace("model", "training") for name in models}
+
+
+def test_training_profile_has_what_the_claims_are_about():
+    cases = select("training", CPU)
+    assert cases.layers == cases.models == cases.pairs == ()
+    sizes = {(case.workload.alpha, case.conditions.batch_size) for case in cases.trainings}
+    assert sizes == {(1.0, 1), (1.0, 8), (1.0, 32), (0.5, 1), (0.5, 8), (0.25, 1), (0.25, 8)}
+    assert {case.conditions.precision for case in cases.trainings} == {"fp32", "amp"}
+    assert (len(cases.trainings), len(cases.training_pairs)) == (2 * 7 * 2, 7 * 2)
+    assert {case.workload.kind for case in cases.trainings} == {"standard", "separable"}
+    assert all(pair.separable in cases.trainings and pair.standard in cases.trainings for pair in cases.training_pairs)
+    on_cuda = select("training", Overrides(devices=("cuda",))).trainings
+    assert {case.conditions.batch_size for case in on_cuda} == {32, 256}
+    # Every option that names an axis holds for training too.
+    chosen = select(
+        "training", Overrides(("cpu",), ("amp",), (0.75,), (96,), (4,), ("separable", "resnet18", "depthwise"))
+    )
+    assert [case.id for case in all_of(chosen)] == ["training-separable-a0.75-r96-b4-cpu-amp"]
+
+
+def test_training_steps_are_not_in_the_default_profile():
+    cases = select("default")
+    assert cases.trainings == cases.training_pairs == ()
+
+
+def test_a_step_costs_three_forward_passes_and_has_a_budget_of_its_own():
+    profile = replace(PROFILES["training"], training_time=7.0, training_pair_time=77.0, model_time=1.0)
+    forward, step = (Case(one("separable", 1.0, 224), Conditions(8, "cpu", "fp32")) for one in (Network, Training))
+    assert (profile.policy_for(forward).visit_time, profile.policy_for(step).visit_time) == (1.0, 7.0)
+    assert profile.policy_for(Pair(step, step)).max_time == 77.0
+    assert profile.policy_for(Pair(forward, forward)).max_time == profile.model_pair_time
+    profile = replace(profile, training_time=0.0, model_time=0.0)
+    one, other = (profile.expected_seconds(case) - 1.0 for case in (forward, step))
+    assert 2.9 < other / one < 3
+
+
+def test_a_network_that_one_image_cannot_train_has_a_reason():
+    def reason(resolution, batch_size, make=Training):
+        case = Case(make("separable", 0.25, resolution), Conditions(batch_size, "cpu", "fp32"))
+        assert why_not_trainable(case) == why_not_trainable(Pair(case, case))
+        return why_not_trainable(case)
+
+    assert reason(32, 1).startswith("one image of 32 px leaves one value a channel, and BatchNorm needs two")
+    assert reason(33, 1) is reason(32, 2) is reason(32, 1, Network) is None
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_ids_are_unique_and_usable_with_k(profile):
     cases = select(profile)
-    ids = [case.id for case in chain(cases.layers, cases.models, cases.pairs)]
+    ids = [case.id for case in all_of(cases)]
     assert len(set(ids)) == len(ids)
     # pytest's -k takes word characters, and : + - . [ ] \ / without quoting.
     assert not set("".join(ids)) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
@@ -97,7 +155,8 @@ def test_ids_are_unique_and_usable_with_k(profile):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_has_paired_speedups(profile):
-    assert select(profile, CPU).pairs
+    cases = select(profile, CPU)
+    assert cases.pairs or cases.training_pairs
 
 
 def test_cuda_adds_tf32_and_a_larger_batch():
@@ -107,7 +166,8 @@ def test_cuda_adds_tf32_and_a_larger_batch():
 
 
 def test_pair_sides_differ_in_kind_alone():
-    for pair in select("default", CPU).pairs:
+    for pair in (*select("default", CPU).pairs, *select("training", CPU).training_pairs):
+        assert type(pair.standard.workload) is type(pair.separable.workload)
         assert pair.standard.workload.kind == "standard"
         assert pair.separable.workload.kind == "separable"
         assert pair.standard.workload.shape_id == pair.separable.workload.shape_id
@@ -207,8 +267,7 @@ def test_ids_tell_cases_apart(alpha, resolution, batch_size):
 
 
 def everything(profile):
-    cases = select(profile)
-    return [*cases.layers, *cases.models, *cases.pairs]
+    return all_of(select(profile))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

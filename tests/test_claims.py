@@ -273,6 +273,16 @@ def test_inference_does_not_answer_for_training():
         assert f"{beside} (cpu" in one.why
 
 
+def test_a_step_on_a_cpu_does_not_answer_for_a_gpu():
+    facts = [
+        training(latency_facts(kind=kind, peak_memory=peak)) for kind, peak in (("standard", 10), ("separable", 12))
+    ]
+    for more in ([], [latency_facts(), latency_facts(kind="standard")]):
+        one = one_of("article-gpu-memory", results_of([*facts, *more]))
+        assert (one.verdict, one.ours) == ("needs", "")
+        assert "Beside it, and no answer to it, a training step on a CPU: 1.20× (cpu, fp32, batch 1)" in one.why
+
+
 def test_claims_about_training_are_measured_once_it_is_stored():
     facts = [
         training(speedup_facts(speedup=3.5)),

@@ -2,10 +2,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from mnv1.architecture import block_layers, network_layers
 from mnv1.blocks import conv_dw, conv_standard
-from mnv1.complexity import HEADER, count, count_with_fvcore, count_with_torch, main, table_rows
+from mnv1.complexity import (
+    HEADER,
+    count,
+    count_with_fvcore,
+    count_with_torch,
+    layer_macs,
+    main,
+    table_rows,
+    training_macs,
+)
 from mnv1.model import MobileNetV1
 
 # Howard et al. 2017 give these rounded to millions; the integers follow from the architecture.
@@ -40,6 +51,24 @@ def test_macs_agree_with_published_figures_fvcore_and_torch(kind, alpha, resolut
 )
 def test_parameters_agree_with_published_figures(kind, alpha, parameters):
     assert count(network_layers(kind, alpha)).params == parameters
+
+
+@pytest.mark.parametrize(("kind", "alpha", "resolution"), [("standard", 0.25, 96), ("separable", 0.5, 64)])
+def test_macs_of_a_training_step_agree_with_torch(kind, alpha, resolution):
+    layers = network_layers(kind, alpha, resolution)
+    model = MobileNetV1(alpha=alpha, block=conv_standard if kind == "standard" else conv_dw).train()
+    with FlopCounterMode(display=False) as counter:
+        cross_entropy(model(torch.zeros(2, 3, resolution, resolution)), torch.tensor([0, 1])).backward()
+    # torch's counter takes the gradient of a depthwise weight for one that has every pair of channels.
+    too_many = sum((one.in_channels - 1) * layer_macs(one, 2) for one in layers if one.op == "depthwise")
+    assert training_macs(layers, batch_size=2) == counter.get_total_flops() / 2 - too_many
+
+
+@given(st.floats(0.25, 2), st.integers(32, 300), st.integers(1, 64))
+def test_a_training_step_has_three_forward_passes_less_the_gradient_of_the_images(alpha, resolution, batch_size):
+    layers = network_layers("separable", alpha, resolution)
+    forward, stem = count(layers, batch_size).macs, count(layers[:1], batch_size).macs
+    assert training_macs(layers, batch_size) == 3 * forward - stem
 
 
 def test_macs_by_operator():

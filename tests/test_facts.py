@@ -2,14 +2,18 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.claims.judge import judge
 from mnv1.columns import COLUMNS
 from mnv1.measure.facts import better_of, conclude, record
 from mnv1.measure.timing import Policy, Visit
+from mnv1.published import claims
+from mnv1.results import Results, load
 
 CPU = Conditions(1, "cpu", "fp32")
 CASE = Case(Network("separable", 1.0, 224), CPU)
@@ -146,6 +150,48 @@ def test_facts_of_a_speedup():
     assert facts["macs_ratio"] == facts["standard_macs"] / facts["macs"]
     assert len(facts["standard_samples"]) == facts["rounds"] == 12
     assert set(facts) - {"standard_samples", "standard_calls_per_round", "visit_rounds"} <= set(COLUMNS)
+
+
+STEP = Case(Training("separable", 1.0, 224), Conditions(8, "cpu", "amp"))
+STEPS = Pair(Case(Training("standard", 1.0, 224), STEP.conditions), STEP)
+
+
+def test_facts_of_a_training_step():
+    facts = facts_of(STEP, [latency(extras={"peak_memory": 5, "forward_time": 0.003})])
+    assert (facts["id"], facts["measures"], facts["subject"]) == (STEP.id, "training", "model")
+    assert (facts["kind"], facts["shape"], facts["amp_dtype"]) == ("separable", "a1.00-r224", "bfloat16")
+    assert facts["macs"] == 8 * (3 * 568_740_352 - 10_838_016)  # no gradient of the images
+    assert facts["throughput"] == pytest.approx(800)
+    assert facts["forward_time"] == 0.003
+    assert not {"min_bytes", "memory_floor"} & set(facts)
+    assert set(facts) <= set(COLUMNS)
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_facts_of_a_training_speedup():
+    facts = facts_of(STEPS, [pair_visit(ratio) for ratio in (3.9, 4.0, 4.1, 3.95, 4.05, 4.0)])
+    assert (facts["id"], facts["measures"]) == ("training-speedup-a1.00-r224-b8-cpu-amp", "training speedup")
+    assert facts["speedup"] == pytest.approx(4.0, rel=1e-3)
+    assert facts["macs_ratio"] == pytest.approx((3 * 4_867_293_184 - 10_838_016) / (3 * 568_740_352 - 10_838_016))
+    assert "memory_floor" not in facts
+
+
+def test_stored_training_steps_judge_the_articles_claims(store):
+    """From visits to verdicts, as facts are stored and loaded."""
+    on_cuda = Conditions(32, "cuda", "fp32")
+    facts = [facts_of(STEPS, [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)])]
+    for kind, peak, seconds in (("separable", 700, 0.010), ("standard", 500, 0.035)):
+        case = Case(Training(kind, 1.0, 224), on_cuda)
+        facts.append(facts_of(case, [latency((seconds,) * 8, extras={"peak_memory": peak})]))
+    amp = Case(Training("separable", 1.0, 224), Conditions(32, "cuda", "amp"))
+    facts.append(facts_of(amp, [latency((0.004,) * 8, extras={"peak_memory": 400})]))
+    run = load([store(facts)])
+    judged = {one.claim.id: one for one in judge(claims(), [Results(run)])}
+    epoch, memory, faster = (judged[f"article-{name}"] for name in ("epoch", "gpu-memory", "amp"))
+    assert re.fullmatch(r"3\.50× \[3\.4\d, 3\.5\d\] \(cpu, amp, batch 8\)", epoch.ours)
+    assert (epoch.verdict, epoch.why) == ("measured", "holds; by `0001_a`")
+    assert (memory.ours, memory.why) == ("1.40× (cuda, fp32, batch 32)", "does not hold; by `0001_a`")
+    assert (faster.ours, faster.why) == ("2.50× (cuda, amp, batch 32)", "holds; by `0001_a`")
 
 
 def test_a_layers_facts_name_its_shape():

@@ -6,7 +6,16 @@ import pytest
 from mnv1.report import findings
 from mnv1.report.views import BY_NAME
 from mnv1.results import Results, frame
-from tests.conftest import every_view, latency_facts, profiled, reference_facts, results_of, speedup_facts
+from tests.conftest import (
+    every_view,
+    latency_facts,
+    profiled,
+    reference_facts,
+    results_of,
+    speedup_facts,
+    training_facts,
+    training_speedup_facts,
+)
 
 
 def said(name, *facts, **machine):
@@ -160,6 +169,51 @@ def test_roofline_shares_of_a_network_add_up():
     assert of_standard["share"].sum() == pytest.approx(1)
     many = of_standard.set_index("shape")["share"]
     assert many["512x512-s1-d14"] == pytest.approx(5 * many["32x64-s1-d112"])  # the network has five of them
+
+
+def test_training_stands_beside_inference_of_the_same_conditions():
+    facts = [
+        training_speedup_facts(speedup=4.0),
+        training_speedup_facts(speedup=3.0, batch_size=8),
+        training_speedup_facts(speedup=2.0, batch_size=8, precision="amp"),
+        training_speedup_facts(speedup=9.0, alpha=0.5, shape="a0.50-r224"),
+    ]
+    beside = [speedup_facts(speedup=5.0, batch_size=8), speedup_facts(speedup=7.0, batch_size=32)]
+    assert said("training_speedup", *facts, *beside) == (
+        "A training step of MobileNetV1 (α 1, 224 px), which needs 8.60× fewer multiply-accumulates than that of its "
+        "standard-convolution twin: in fp32 it is faster by 4.00× [3.90, 4.10] at batch 1 and 3.00× [2.92, 3.07] at "
+        "batch 8 (a forward pass alone: faster by 5.00× [4.88, 5.12] at batch 8); in amp it is faster by 2.00× "
+        "[1.95, 2.05] at batch 8."
+    )
+    rows = BY_NAME["training_speedup"].select(results_of([*facts, *beside]))
+    assert rows["inference_speedup"].tolist()[:2] == [pytest.approx(float("nan"), nan_ok=True), 5.0]
+    assert len(rows) == len(facts)
+
+
+def test_shares_of_a_step():
+    facts = [
+        training_facts(),
+        training_facts(batch_size=8, forward_time=0.004, backward_time=0.006, optimizer_time=0.0),
+        training_facts(kind="standard"),
+        training_facts(resolution=128, shape="a1.00-r128", forward_time=0.0),  # not the highest
+    ]
+    assert said("training_steps", *facts) == (
+        "Shares of a step's time, over widths, precisions and batch sizes. Standard: forward 30 %, backward 60 %, "
+        "optimizer 10 %; separable: forward 30 to 40 %, backward 60 %, optimizer 0 to 10 %."
+    )
+
+
+def test_memory_of_a_step_beside_its_twins_and_a_forward_pass():
+    facts = [
+        training_facts(peak_memory=3 * 2**20),
+        training_facts(kind="standard", peak_memory=2**21),
+        latency_facts(peak_memory=2**20),
+    ]
+    text = said("training_memory", *facts)
+    assert text == "The separable network's peak beside its twin's: fp32 batch 1: 3.00 MiB instead of 2.00 MiB."
+    rows = BY_NAME["training_memory"].select(results_of(facts)).set_index("kind")
+    assert rows.loc["separable", "inference_peak_memory"] == 2**20
+    assert pd.isna(rows.loc["standard", "inference_peak_memory"])
 
 
 def test_nothing_is_said_of_nothing():

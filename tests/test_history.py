@@ -14,7 +14,7 @@ from mnv1.history.nominations import boundaries, case_pattern
 from mnv1.history.report import picture, text
 from mnv1.history.series import TOGETHER, noise, series_of
 from mnv1.results import load
-from tests.conftest import ROOT, latency_facts, speedup_facts
+from tests.conftest import ROOT, everything, latency_facts, results_of, speedup_facts
 
 pytest.importorskip("otava", reason="needs Apache Otava: pip install --no-deps -c constraints.txt apache-otava")
 
@@ -377,3 +377,11 @@ def test_stored_runs_make_series(store):
     assert list(series[model(96), "latency"].values) == [0.010, 0.020]
     assert [run.name for run in series[model(96), "latency"].runs] == ["0001_a", "0002_b"]
     assert {measure for _, measure in series} == {"latency", "speedup", "peak_memory", "macs", "params"}
+
+
+def test_training_steps_are_no_part_of_the_series_of_inference():
+    cases = results_of(everything()).cases
+    inference = cases[~cases["measures"].str.startswith("training")]
+    assert len(inference) < len(cases)
+    found, expected = ([(one.id, one.measure, *one.values) for one in series_of(table)] for table in (cases, inference))
+    assert found == expected

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mnv1.cases import Block, Case, Conditions, Network, Pair
-from mnv1.columns import COLUMNS
+from mnv1.columns import COLUMNS, PHASES
 from mnv1.complexity import memory_floor
 from mnv1.measure import environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
@@ -83,7 +83,8 @@ def test_record_of_a_case_has_every_fact():
     about_run = {"run", "time", "machine", "environment", "commit", "threads"}
     about_run |= {"peak_rate", "copy_rate", "cache_rate", "cache_size"}
     about_pairs = {"speedup", "speedup_low", "speedup_high", "standard_latency_p50", "standard_macs", "macs_ratio"}
-    assert set(facts) - {"operators"} == set(COLUMNS) - optional - on_cuda - about_run - about_pairs
+    of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}
+    assert set(facts) - {"operators"} == set(COLUMNS) - optional - on_cuda - about_run - about_pairs - of_steps
     assert facts["rounds"] == len(made.samples) >= 6
     assert facts["latency_low"] <= facts["latency_p50"] <= facts["latency_high"]
     assert facts["memory_floor"] <= facts["peak_memory"]

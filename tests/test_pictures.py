@@ -13,7 +13,7 @@ from mnv1.report.views import BY_NAME
 from tests.conftest import every_view
 
 BASELINE = Path(__file__).parent / "baseline"
-NAMES = ("verdict", "why", "excess", "heat_map", "operators", "peak_memory")
+NAMES = ("verdict", "why", "excess", "heat_map", "operators", "peak_memory", "training_speedup", "training_steps")
 TOLERANCE = 4
 """Root mean square of the difference, of 255: another version of the font renderer makes 1 or 2."""
 

@@ -8,7 +8,7 @@ import pytest
 from mnv1.report.render import BEGIN, END, readme_part, render
 from mnv1.report.views import VIEWS
 from mnv1.results import find_runs, load_results
-from tests.conftest import ROOT, everything, latency_facts, speedup_facts
+from tests.conftest import ROOT, everything, latency_facts, speedup_facts, training_facts, training_speedup_facts
 
 
 def _script():
@@ -64,6 +64,34 @@ def test_newest_run_by_its_own_date(store, folder, capsys):
     assert main(["--results", str(folder)]) == 0
     assert "0001_new" in capsys.readouterr().out
     assert "7.00×" in (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
+
+
+def test_the_newest_runs_of_inference_and_of_training_belong_together(store, folder, capsys):
+    may, april, march = (f"2026-0{month}-01T00:00:00+00:00" for month in (5, 4, 3))
+    store([training_speedup_facts()], name="0003_training.json", time=may)
+    store([training_speedup_facts(), training_facts()], name="0004_older_training.json", time=march)
+    store([speedup_facts()], name="0002_inference.json", time=april)
+    store([speedup_facts()], name="0001_older.json", time=march)
+    store([speedup_facts()], name="0005_elsewhere.json", time=may, threads=1)
+    assert main(["--results", str(folder)]) == 0
+    out = folder / "test-cpu" / "rendered"
+    assert "rendered" in capsys.readouterr().out
+    overview = (out / "README.md").read_text()
+    assert re.findall(r"`(\w+)` \(revision", overview) == ["0002_inference", "0003_training"]
+    assert {"verdict-cpu.md", "training_speedup-cpu.md"} <= {path.name for path in out.iterdir()}
+    # One that has both needs no other.
+    store([speedup_facts(), training_facts()], name="0006_both.json", time="2026-06-01T00:00:00+00:00")
+    assert main(["--results", str(folder)]) == 0
+    assert re.findall(r"`(\w+)` \(revision", (out / "README.md").read_text()) == ["0006_both"]
+
+
+def test_the_readme_tells_of_training_where_it_was_measured(store):
+    plain, both = (
+        readme_part(load_results([store(facts)]), ROOT / "rendered")
+        for facts in ([speedup_facts()], [speedup_facts(), training_speedup_facts()])
+    )
+    assert "A training step of MobileNetV1 (α 1, 224 px)" in both
+    assert "A training step" not in plain
 
 
 def test_views_that_the_run_lacks_are_named(store, folder, capsys):
@@ -178,11 +206,12 @@ def test_committed_results_and_readme_belong_together(tmp_path):
     """What is committed as rendered is what the committed run gives: no figure was typed."""
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
-    run = re.search(r"Measured by `(\w+)`", shown)[1]
+    named = re.findall(r"`(\w+)` \(revision", shown)
     runs = find_runs(ROOT / "results")
-    (path,) = [path for path in runs if path.stem == run]
-    results = load_results([path], others=runs)
-    rendered = path.parent.parent / "rendered"
+    paths = [path for path in runs if path.stem in named]
+    assert len(paths) == len(named) > 0
+    results = load_results(paths, others=runs)
+    rendered = paths[-1].parent.parent / "rendered"
     assert shown == readme_part(results, rendered.relative_to(ROOT))
     render(results, tmp_path, ("svg",))
     for fresh in (*tmp_path.glob("*.md"), *tmp_path.glob("*.csv"), *tmp_path.glob("*.tex")):
@@ -190,6 +219,6 @@ def test_committed_results_and_readme_belong_together(tmp_path):
     for link in re.findall(r"\]\((results/\S+)\)", text):
         assert (ROOT / link).exists()
     page = (ROOT / "results" / "report.html").read_text()
-    assert f"Measured by {run}" in page
+    assert all(f"{run} (revision" in page for run in named)
     for link in re.findall(r'href="([^"#]+)"', page):
         assert (ROOT / "results" / link).exists()

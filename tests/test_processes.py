@@ -20,9 +20,9 @@ from mnv1.train.recipe import Recipe, TrainError
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
-    *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "2", "--batch-size", "16"),
-    # 47 = 16 + 16 + 15: the last batch has uneven shares. SGD: Adam does not notice gradients that are too large.
-    *("--limit-train", "47", "--limit-test", "21", "--device", "cpu", "--workers", "0", "--threads", "1"),
+    *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "3", "--batch-size", "15"),
+    # One batch an epoch, in uneven shares. SGD, because Adam does not notice gradients that are too large.
+    *("--limit-train", "15", "--limit-test", "21", "--device", "cpu", "--workers", "0", "--threads", "1"),
     *("--optimizer", "sgd", "--learning-rate", "0.01"),
 )
 
@@ -93,30 +93,32 @@ def test_processes_that_cannot_meet_say_so_in_a_line(monkeypatch):
         pass
 
 
-def run(out: Path, processes: int, *more: str) -> dict[str, object]:
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2") if processes == 2 else ()
-    command = [sys.executable, *torchrun, SCRIPT, *OPTIONS, "--out", out, *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "FutureWarning" not in done.stderr
-    return json.loads((out / "training.json").read_text())
+def run(*more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
+    return subprocess.run([*command, *more], capture_output=True, text=True, timeout=300)
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    alone, together = run(tmp_path / "one", 1), run(tmp_path / "two", 2)
-    assert (alone["processes"], together["processes"]) == (1, 2)
-    for mine, theirs in zip(alone["epochs"], together["epochs"], strict=True):
+    """Three steps: after that, roundings may grow as they do between any two ways to add up."""
+    done = run("--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "FutureWarning" not in done.stderr
+    facts, together = json.loads((tmp_path / "training.json").read_text()), load_checkpoint(tmp_path)
+    assert facts["processes"] == 2
+    recipe = Recipe.from_dict(facts["recipe"])
+    alone = Trainer(recipe, load_data(recipe, Path()), torch.device("cpu"))
+    start = {name: value.clone() for name, value in alone.model.state_dict().items()}
+    for theirs in facts["epochs"]:
+        mine = alone.train_epoch()
         assert theirs["train_loss"] == pytest.approx(mine["train_loss"], rel=1e-4)
-        assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-3)
-    ours, others = (load_checkpoint(tmp_path / name)["model"] for name in ("one", "two"))
-    for name, value in ours.items():
-        torch.testing.assert_close(others[name], value, atol=2e-3, rtol=2e-3)
+        assert theirs["test_loss"] == pytest.approx(mine["test_loss"], rel=1e-4)
+    for name, value in alone.model.state_dict().items():
+        moved = float((value - start[name]).double().norm())
+        assert float((together["model"][name] - value).double().norm()) <= 0.05 * moved + 1e-6, name
 
 
 def test_processes_that_go_wrong_say_so_once(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
-    command += ["--learning-rate", "1e18", "--epochs", "9", "--out", tmp_path / "run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = run("--learning-rate", "1e18", "--epochs", "9", "--out", tmp_path / "run")
     assert done.returncode != 0
     assert done.stderr.count("error: the loss is ") == 1
 

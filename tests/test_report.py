@@ -13,7 +13,15 @@ from mnv1.report.progress import Progress, progress_line, visit_line
 from mnv1.report.summary import MAX_LINES, summary, verdict_text
 from mnv1.report.views import BY_NAME, VIEWS
 from mnv1.results import Results, frame
-from tests.conftest import every_view, everything, latency_facts, results_of, speedup_facts
+from tests.conftest import (
+    every_view,
+    everything,
+    latency_facts,
+    results_of,
+    speedup_facts,
+    training_facts,
+    training_speedup_facts,
+)
 
 RESULTS = every_view()
 
@@ -61,6 +69,13 @@ def test_progress_line_of_a_pair():
     assert line == "[3/3] speedup-model-a1.00-r224-b1-cpu-fp32  4.00× [3.90, 4.10]  40.0 ms → 10.0 ms  eta 0:00"
 
 
+def test_progress_lines_of_training_steps():
+    line = progress_line("[1/2]", training_facts(latency=0.05, batch_size=8), 0)
+    assert line.startswith("[1/2] training-separable-a1.00-r224-b8-cpu-fp32  50.0 ms ±2.0 %  160 img/s  73.5 MiB")
+    line = progress_line("[2/2]", training_speedup_facts(), 0)
+    assert line == "[2/2] training-speedup-a1.00-r224-b1-cpu-fp32  3.50× [3.41, 3.59]  35.0 ms → 10.0 ms  eta 0:00"
+
+
 def test_progress_extrapolates_from_expected_costs():
     now = iter([100.0, 110.0, 140.0])
     progress = Progress({"short": 1.0, "long": 3.0, "last": 4.0}, lambda: next(now))
@@ -93,6 +108,37 @@ def test_verdict_falls_back_to_layers_and_says_when_there_is_nothing():
     layer = speedup_facts(subject="layer", shape="64x128-s2-d112")
     assert "64x128-s2-d112" in verdict_text(of(layer))
     assert verdict_text(of(latency_facts())).startswith("no standard/separable pair was measured")
+
+
+def test_verdict_ends_with_training_where_it_was_measured():
+    both = verdict_text(of(speedup_facts(speedup=4.8), training_speedup_facts()))
+    assert both.index("How much faster is MobileNetV1") < both.index("How much faster is a training step?")
+    alone = verdict_text(of(training_speedup_facts(latency=0.1), training_speedup_facts(alpha=0.5, shape="a0.50-r224")))
+    title, _, header, _, first, second, _, *finding = alone.splitlines()
+    assert title == "How much faster is a training step? (cpu)"
+    assert header.split("  ")[-1].strip() == "stopped"
+    assert " ".join(first.split()) == "1 224 fp32 1 350 ms 100 ms 8.60× 3.50× [3.41, 3.59] 50 precise"
+    assert second.split()[:3] == ["0.5", "224", "fp32"]
+    assert " ".join(finding) == BY_NAME["training_speedup"].finding(
+        BY_NAME["training_speedup"].select(of(training_speedup_facts(latency=0.1)))
+    )
+
+
+def test_views_of_inference_are_the_same_with_training_steps_and_without():
+    without = results_of(
+        [one for one in everything() if "training" not in one["measures"]],
+        ("2026-05-01", 2, [one for one in everything() if "training" not in one["measures"]]),
+        ("2026-05-03", 1, [one for one in everything() if "training" not in one["measures"]]),
+    )
+    views = [view for view in VIEWS if not view.name.startswith("training")]
+    assert len(views) == len(VIEWS) - 3
+    for view in views:
+        pd.testing.assert_frame_equal(view.select(RESULTS), view.select(without), check_dtype=False)
+    # Nor the other way round.
+    alone = results_of([one for one in everything() if "training" in one["measures"]])
+    assert all(view.select(alone).empty for view in views)
+    for name in ("training_speedup", "training_steps", "training_memory"):
+        assert len(BY_NAME[name].select(alone)) == len(BY_NAME[name].select(RESULTS)) > 0
 
 
 def test_verdict_has_a_table_for_each_device():

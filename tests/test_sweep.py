@@ -83,6 +83,23 @@ def test_pytest_benchmark_reads_the_stored_run(stored):
     assert "test_model[model-separable-a0.25-r32-b1-cpu-fp32]" in process.stdout
 
 
+def test_training_steps_are_measured_stored_and_told(tmp_path):
+    stored = tmp_path / "0001_run.json"
+    arguments = (*TINY[:-6], "--resolutions", "32,64", "--batch-sizes", "1", "--precisions", "fp32", "--devices", "cpu")
+    process = sweep(*arguments, "-k", "training", "--benchmark-json", str(stored))
+    assert process.returncode == 0, process.stdout
+    table = load([stored]).set_index("id")
+    assert set(table.index) == {
+        "training-separable-a0.25-r64-b1-cpu-fp32",
+        "training-speedup-a0.25-r64-b1-cpu-fp32",
+    }
+    assert set(table["measures"]) == {"training", "training speedup"}
+    assert table.loc["training-separable-a0.25-r64-b1-cpu-fp32", "backward_time"] > 0
+    assert "2 cases skipped: one image of 32 px leaves one value a channel" in process.stdout
+    assert "How much faster is a training step? (α 0.25 at 64 px, cpu)" in process.stdout
+    assert "so there is no speedup to report" not in process.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

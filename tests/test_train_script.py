@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ import torch
 from PIL import Image
 
 from mnv1.train.files import load_checkpoint
+from scripts.train import main
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
@@ -23,9 +28,29 @@ OPTIONS = (
 )
 
 
-def train(out: Path, *more: str, options: tuple[str, ...] = OPTIONS) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *options, "--out", str(out), *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=out.parent)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def train(out: Path, *more: str, options: tuple[str, ...] = OPTIONS) -> Done:
+    """The command, in this process: starting another one takes longer than all that is trained here."""
+    told, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complaints):
+        code = main([*options, "--out", str(out), *more])
+    return Done(code, told.getvalue(), complaints.getvalue())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def this_process_as_it_was():
+    """The command sets up the process that it runs in."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    torch.set_flush_denormal(False)
 
 
 def losses(out: Path) -> list[float]:
@@ -130,7 +155,9 @@ def test_tensorboard_gets_the_epochs_too(tmp_path):
 def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, str(SCRIPT), *OPTIONS, "--epochs", "500", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where this test runs in the background, its shell has told it to ignore Ctrl-C.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.readline()  # the first epoch's line
@@ -161,12 +188,21 @@ def test_bad_input_is_one_line_and_a_non_zero_exit(tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_cuda_without_cuda_is_one_line(tmp_path):
-    command = [sys.executable, str(SCRIPT), *OPTIONS, "--device", "cuda", "--out", str(tmp_path / "run")]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+def test_cuda_without_cuda_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = train(tmp_path / "run", "--device", "cuda")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "torch.cuda.is_available() is false here" in done.stderr
+
+
+def test_memory_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr("mnv1.train.loop.Trainer.step", fail)
+    done = train(tmp_path / "run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "out of memory: try a lower --batch-size" in done.stderr
 
 
 def test_a_diverging_run_stops_with_a_line(tmp_path):
@@ -207,8 +243,7 @@ def test_a_picture_that_a_loader_worker_cannot_read_is_one_line(tmp_path):
 def test_a_run_that_goes_on_elsewhere_says_so(whole, tmp_path):
     out = tmp_path / "run"
     assert train(out, "--epochs", "1").returncode == 0
-    done = train(out, "--resume", "--epochs", "3")
-    assert "begun with --epochs 1, not 3" in done.stderr
+    assert "begun with --epochs 1, not 3" in train(out, "--resume").stderr
     content = load_checkpoint(whole)
     content["rows"], content["about"]["environment"]["machine"] = content["rows"][:2], "another"
     torch.save(content, out / "last.pt")

@@ -92,11 +92,10 @@ def _by_runs(claim: Claim, runs: Sequence[Results]) -> Judgement:
         holds = measured.outcome(found, figure(claim), factor(claim))
         return Judgement(claim, "measured", measured.text(found, claim), f"{holds}; by {measured.run_names(found)}")
     about = f"needs {measured.NEEDS[claim.quantity, claim.subject]}; no run that was looked at has them"
-    seen = measured.beside(claim, runs)
+    what, seen = measured.beside(claim, runs)
     if seen:
         about += (
-            f". Beside it, and no answer to it, a forward pass alone: {measured.text(seen, claim)}, "
-            f"by {measured.run_names(seen)}"
+            f". Beside it, and no answer to it, {what}: {measured.text(seen, claim)}, by {measured.run_names(seen)}"
         )
     return Judgement(claim, "needs", "", about)
 

@@ -1,6 +1,6 @@
 """Claims about time and memory, held against stored runs: by the newest run that has the facts.
 
-A figure of inference never answers a claim about training; it is said beside it.
+A figure of inference never answers a claim about training, nor one of a CPU a claim about a GPU; it is said beside it.
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ def measured(claim: Claim, runs: Sequence[Results]) -> list[Found]:
     return _first(SELECT[claim.quantity, claim.subject], runs)
 
 
-def beside(claim: Claim, runs: Sequence[Results]) -> list[Found]:
-    """Figures of inference for a claim about training."""
-    select = BESIDE.get((claim.quantity, claim.subject))
-    return _first(select, runs) if select else []
+def beside(claim: Claim, runs: Sequence[Results]) -> tuple[str, list[Found]]:
+    """The nearest to a claim about training that was measured, and what that is; nothing where nothing is near."""
+    for about, select in BESIDE.get((claim.quantity, claim.subject), ()):
+        found = _first(select, runs)
+        if found:
+            return about, found
+    return "", []
 
 
 def _first(select: Callable[[Results], Iterator[Found]], runs: Sequence[Results]) -> list[Found]:
@@ -158,6 +161,8 @@ EPOCH = ("times faster training", "MobileNetV1 against its standard-convolution 
 AMP = ("times faster training", "autocast against fp32")
 MEMORY = ("peak memory of training, ratio", "MobileNetV1 against its standard-convolution twin")
 
+_COMMAND = "pytest benchmarks --profile training --benchmark-autosave"
+
 SELECT: dict[tuple[str, str], Callable[[Results], Iterator[Found]]] = {
     TIME_SHARE: _time_share,
     EPOCH: _speedup(TRAINING_SPEEDUP),
@@ -168,17 +173,23 @@ SELECT: dict[tuple[str, str], Callable[[Results], Iterator[Found]]] = {
 
 NEEDS: dict[tuple[str, str], str] = {
     TIME_SHARE: "a stored run with the operators of MobileNetV1 (α 1, 224 px): pytest benchmarks --benchmark-autosave",
-    EPOCH: f"training steps of MobileNetV1 and its twin in turns, stored as `{TRAINING_SPEEDUP}`",
-    AMP: f"training steps of MobileNetV1 in fp32 and amp, stored as `{TRAINING}`",
-    MEMORY: f"training steps of MobileNetV1 and its twin on a GPU with their peak memory, stored as `{TRAINING}`",
+    EPOCH: f"training steps of MobileNetV1 and its twin in turns: {_COMMAND}",
+    AMP: f"training steps of MobileNetV1 in fp32 and amp: {_COMMAND}",
+    MEMORY: f"training steps of MobileNetV1 and its twin on a GPU, with their peak memory: {_COMMAND}",
 }
 """What must be stored for that."""
 
-BESIDE: dict[tuple[str, str], Callable[[Results], Iterator[Found]]] = {
-    EPOCH: _speedup("speedup"),
-    AMP: _amp("latency"),
-    MEMORY: _memory("latency", ("cuda", "cpu")),
+_FORWARD = "a forward pass alone"
+
+BESIDE: dict[tuple[str, str], tuple[tuple[str, Callable[[Results], Iterator[Found]]], ...]] = {
+    EPOCH: ((_FORWARD, _speedup("speedup")),),
+    AMP: ((_FORWARD, _amp("latency")),),
+    MEMORY: (
+        ("a training step on a CPU", _memory(TRAINING, ("cpu",))),
+        (_FORWARD, _memory("latency", ("cuda", "cpu"))),
+    ),
 }
+"""What is near a claim, the nearest first."""
 
 
 def text(found: Sequence[Found], claim: Claim) -> str:

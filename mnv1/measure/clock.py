@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 from mnv1.cases import Device
 
@@ -85,3 +86,54 @@ class Meter:
 def clock_for(device: Device) -> Clock:
     """The clock of a device."""
     return CudaClock() if device == "cuda" else CpuClock()
+
+
+class Laps(Protocol):
+    """Times the parts of a call, between marks that the call sets; tests use one with fixed moments."""
+
+    def mark(self) -> None:
+        """A part ends here and the next begins."""
+
+    def seconds(self) -> list[float]:
+        """Seconds between each mark and the next."""
+
+
+class CpuLaps:
+    """The wall clock at each mark."""
+
+    def __init__(self) -> None:
+        self._moments: list[float] = []
+
+    def mark(self) -> None:
+        """See `Laps.mark`."""
+        self._moments.append(time.perf_counter())
+
+    def seconds(self) -> list[float]:
+        """See `Laps.seconds`."""
+        return [after - before for before, after in pairwise(self._moments)]
+
+
+class CudaLaps:
+    """An event on the stream at each mark, so that the host need not wait; synchronised once, when all are set."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._event = torch.cuda.Event
+        self._events: list[Any] = []
+
+    def mark(self) -> None:
+        """See `Laps.mark`."""
+        event = self._event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        self._events.append(event)
+
+    def seconds(self) -> list[float]:
+        """See `Laps.seconds`; gaps in which the device waits for the host belong to the part that they are in."""
+        self._events[-1].synchronize()
+        return [before.elapsed_time(after) / 1e3 for before, after in pairwise(self._events)]  # milliseconds
+
+
+def laps_for(device: Device) -> Laps:
+    """What times the parts of a call on a device."""
+    return CudaLaps() if device == "cuda" else CpuLaps()

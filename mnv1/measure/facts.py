@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import cast
 
-from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Workload
-from mnv1.complexity import count, memory_floor
+from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Training, Workload
+from mnv1.columns import TRAINING, TRAINING_SPEEDUP
+from mnv1.complexity import count, memory_floor, training_macs
 from mnv1.measure.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
 
@@ -124,11 +125,11 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
     )
     _, p90, p99 = percentiles(separable_samples)
     counted = _counted(pair.separable)
-    del counted["memory_floor"]  # of the latency
+    counted.pop("memory_floor", None)  # of the latency
     standard_macs = _counted(pair.standard)["macs"]
     facts = {
         **_identity(pair.id, pair.separable.workload, pair.conditions),
-        "measures": "speedup",
+        "measures": TRAINING_SPEEDUP if isinstance(pair.separable.workload, Training) else "speedup",
         **counted,
         "latency_p50": separable[0],
         "latency_p90": p90,
@@ -221,6 +222,8 @@ def _counted(case: Case, found: Facts | None = None) -> dict[str, int]:
         return {name: cast(int, (found or {})[name]) for name in ("macs", "params")}
     sizes = case.workload.layers, case.conditions.batch_size, ELEMENT_SIZE[case.conditions.precision]
     counts = count(*sizes)
+    if isinstance(case.workload, Training):
+        return {"macs": training_macs(case.workload.layers, case.conditions.batch_size), "params": counts.params}
     return {
         "macs": counts.macs,
         "params": counts.params,
@@ -230,7 +233,8 @@ def _counted(case: Case, found: Facts | None = None) -> dict[str, int]:
 
 
 def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts:
-    facts: Facts = {"id": case_id, "measures": "latency", "kind": workload.kind, "shape": workload.shape_id}
+    measures = TRAINING if isinstance(workload, Training) else "latency"
+    facts: Facts = {"id": case_id, "measures": measures, "kind": workload.kind, "shape": workload.shape_id}
     if isinstance(workload, Block):
         facts |= {
             "subject": "layer",

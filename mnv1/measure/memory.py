@@ -15,7 +15,7 @@ from mnv1.cases import Case, Device
 from mnv1.measure.children import ask
 from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
-from mnv1.measure.modules import prepare
+from mnv1.measure.modules import PreparedStep, prepare
 
 KERNEL_WORK_TIME = 0.15
 """Seconds of calls over which the kernel's work is averaged."""
@@ -28,6 +28,8 @@ def peak_memory(call: Call, device: Device) -> Facts:
     figure comes from the events of torch's allocator and repeats to the byte; scratch memory that libraries allocate
     by themselves is not seen (`process_peak` sees it). On CUDA it is the caching allocator's peak of allocated bytes,
     and `peak_reserved` is what the allocator took from the device for it, above what it held.
+
+    A training step must find no gradients: those of the step before, which it frees, would be taken from its peak.
     """
     return _peak_cuda(call) if device == "cuda" else {"peak_memory": _peak_cpu(call)}
 
@@ -61,7 +63,9 @@ def kernel_work(call: Call, seconds: float) -> Facts:
 
 
 def _growth(case: Case) -> int | None:
-    call = prepare(case).call  # and called once
+    prepared = prepare(case)  # and called once
+    if isinstance(prepared, PreparedStep):
+        prepared.step.forget_gradients()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     try:
@@ -69,7 +73,7 @@ def _growth(case: Case) -> int | None:
     except OSError:
         return None
     before = _resident()
-    call()
+    prepared.call()
     return _high_water_mark() - before
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -12,13 +12,17 @@ from torch import nn
 from mnv1.architecture import MIN_SIDE
 from mnv1.blocks import Block as BlockFunction
 from mnv1.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Reference, Workload
+from mnv1.cases import NUM_CLASSES, Block, Case, Conditions, Device, Precision, Reference, Training, Workload
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.facts import AMP_DTYPES, Facts
 from mnv1.measure.references import build_reference, count_reference
+from mnv1.measure.training import LEARNING_RATE, Step
 from mnv1.model import MobileNetV1
 
 SEED = 0
+
+MAX_SKIPPED = 20
+"""Steps by which weights must have changed: with a scaler the first ones only look for a scale without overflow."""
 
 _BLOCKS: dict[str, BlockFunction] = {
     "standard": conv_standard,
@@ -29,7 +33,10 @@ _BLOCKS: dict[str, BlockFunction] = {
 
 
 class WrongOutputError(Exception):
-    """A workload gave an output that is not finite or not of the right shape, so timing it would say nothing."""
+    """A workload gave an output that is not finite or not of the right shape, or a training step that does not train.
+
+    Timing it would say nothing.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,14 @@ class Prepared:
     call: Call
     first_call: float
     """Seconds of the very first call, the one that was checked."""
+
+
+@dataclass(frozen=True)
+class PreparedStep(Prepared):
+    """The same for a training step."""
+
+    step: Step
+    """What `call` calls."""
 
 
 def build(workload: Workload) -> nn.Module:
@@ -57,8 +72,11 @@ def build(workload: Workload) -> nn.Module:
 def prepare(case: Case) -> Prepared:
     """Build a case's module and input, and check its output once.
 
-    Raises `WrongOutputError` when the output is not finite or has the wrong shape.
+    Raises `WrongOutputError` when the output is not finite or has the wrong shape; for a training step when the loss or
+    a weight is not finite, weights do not change, or a layer has no part in it.
     """
+    if isinstance(case.workload, Training):
+        return _prepare_step(case)
     device = case.conditions.device
     module = _module(_without_size(case.workload), device)
     images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
@@ -78,6 +96,33 @@ def prepare(case: Case) -> Prepared:
     return Prepared(call, first_call)
 
 
+def _prepare_step(case: Case) -> PreparedStep:
+    device, in_amp = case.conditions.device, case.conditions.precision == "amp"
+    module, optimizer = _trained(_without_size(case.workload), device)
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randn(case.input_shape, generator=generator).to(device)
+    labels = torch.randint(NUM_CLASSES, (case.conditions.batch_size,), generator=generator).to(device)
+    context = partial(precision_context, case.conditions)
+    # Autocast is for the forward pass, as its documentation asks for; TF32 for all products.
+    forward, whole = (context, nullcontext) if in_amp else (nullcontext, context)
+    in_fp16 = in_amp and amp_dtype(device) == torch.float16
+    step = Step(module, optimizer, images, labels, forward, whole, torch.amp.GradScaler(device) if in_fp16 else None)
+    weights = [weight for weight in module.parameters() if weight.dim() > 1]
+    before = [weight.detach().clone() for weight in weights]
+    losses: list[torch.Tensor] = []
+    first_call = clock_for(device).time(lambda: losses.append(step()), 1).wall
+    while all(map(torch.equal, weights, before)) and len(losses) < MAX_SKIPPED:
+        losses.append(step())
+    if not all(bool(torch.isfinite(one).all()) for one in (*losses, *weights)):
+        raise WrongOutputError(f"{case.id}: the loss is not finite, or makes weights that are not")
+    if all(map(torch.equal, weights, before)):
+        raise WrongOutputError(f"{case.id}: no weight has changed after {MAX_SKIPPED} steps")
+    # Whether each layer's weights have changed cannot be asked: where a gradient is tiny, so is what Adam makes of it.
+    if not all(weight.grad is not None and bool(weight.grad.any()) for weight in weights):
+        raise WrongOutputError(f"{case.id}: the weights of a layer get no gradient")
+    return PreparedStep(step, first_call, step)
+
+
 def count_module(case: Case) -> Facts:
     """What a network of another package counts a call, of which there is no closed form: `macs` and `params`."""
     assert isinstance(case.workload, Reference)
@@ -91,6 +136,16 @@ def _module(workload: Workload, device: Device) -> nn.Module:
     return build(workload).to(device)
 
 
+@cache
+def _trained(workload: Workload, device: Device) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A module to train and its optimizer, apart from those that are not trained.
+
+    All steps of a workload share them: weights, gradients and state of the largest take half a gigabyte.
+    """
+    module = build(workload).train().to(device)
+    return module, torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
+
+
 def _without_size(workload: Workload) -> Workload:
     if isinstance(workload, Block):
         return replace(workload, side=MIN_SIDE)
@@ -100,6 +155,7 @@ def _without_size(workload: Workload) -> Workload:
 def forget_modules() -> None:
     """Free the memory of all modules built so far."""
     _module.cache_clear()
+    _trained.cache_clear()
 
 
 def precision_context(conditions: Conditions) -> AbstractContextManager[object]:

@@ -13,10 +13,11 @@ from mnv1.measure.clock import clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.gpu import device_busy, throttling
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
+from mnv1.measure.modules import Prepared, PreparedStep, count_module, forget_modules, prepare
 from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
+from mnv1.measure.training import phase_times
 
 CUDA_ROUND_TIME = 5e-3
 """Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""
@@ -71,6 +72,8 @@ class Runner:
         visited = visit(prepared.call, clock, policy, watch, earlier)
         extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over
         if earlier is None:
+            if isinstance(prepared, PreparedStep):
+                prepared.step.forget_gradients()
             extras |= {"first_call": prepared.first_call, **peak_memory(prepared.call, device)}
             if on_cuda:
                 extras["device_busy"] = device_busy(prepared.call)
@@ -79,8 +82,10 @@ class Runner:
                 extras |= {} if grown is None else {"process_peak": grown}
             if isinstance(case.workload, Reference):
                 extras |= count_module(case)
-            if isinstance(case.workload, Network):
-                seconds = median(visited.sides[0])
+            seconds = median(visited.sides[0])
+            if isinstance(prepared, PreparedStep):
+                extras |= phase_times(prepared.step, device, seconds)
+            elif isinstance(case.workload, Network):
                 extras["operators"] = operator_times(prepared.call, device, seconds)
                 extras |= {} if on_cuda else kernel_work(prepared.call, seconds)
         return replace(visited, extras=extras)

@@ -50,6 +50,8 @@ class Run:
             "layer_case": cases.layers,
             "model_case": cases.models,
             "pair": cases.pairs,
+            "training_case": cases.trainings,
+            "training_pair": cases.training_pairs,
         }
         self.by_id: dict[str, Case | Pair] = {case.id: case for group in self.cases.values() for case in group}
         self.supervisor = supervisor

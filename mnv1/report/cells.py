@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from tabulate import tabulate
 
+from mnv1.columns import PHASES
 from mnv1.report import units
 
 Row = pd.Series
@@ -42,6 +43,22 @@ def _note(row: Row) -> str:
     if isinstance(row["throttled"], str) and row["throttled"]:
         notes.append(f"throttled: {row['throttled']}")
     return ", ".join(notes)
+
+
+def _phase(name: str) -> Cell:
+    """The time of a training step's phase with its interval, and its share."""
+
+    def text(row: Row) -> str:
+        half_width = (row[f"{name}_high"] - row[f"{name}_low"]) / 2 / row[f"{name}_time"]
+        time = f"{units.seconds(row[f'{name}_time'])} ±{units.percent(half_width)}"
+        return f"{time}, {100 * row[f'share_{name}']:.0f} %"
+
+    return Cell(text, f"{name}_time")
+
+
+def _of_inference(row: Row) -> str:
+    names = [f"inference_speedup{end}" for end in ("", "_low", "_high")]
+    return units.ratio_interval(*row[names]) if pd.notna(row.get(names[0])) else ""
 
 
 def _share(operator: str) -> Cell:
@@ -99,6 +116,10 @@ CELLS: dict[str, Cell] = {
     "measured speedup [95 %]": Cell(
         lambda row: units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]]), "speedup"
     ),
+    "a forward pass [95 %]": Cell(_of_inference, "inference_speedup"),
+    **{name: _phase(name) for name in PHASES},
+    "steps by phase": Cell(lambda row: f"{row['phase_steps']:g}", "phase_steps"),
+    "in a forward pass": _known("inference_peak_memory", units.bytes_),
     "MAC ratio": Cell(lambda row: units.ratio(row["macs_ratio"]), "macs_ratio"),
     "ideal, BN folded": _known("ideal_folded", units.ratio),
     "ideal, eager": _known("ideal_eager", units.ratio),
@@ -146,6 +167,8 @@ OPTIONAL = {
     "reserved",
     "floor",
     "note",
+    "a forward pass [95 %]",
+    "in a forward pass",
     "ideal, BN folded",
     "ideal, eager",
     "limited by",

@@ -10,6 +10,7 @@ from math import exp, log
 import pandas as pd
 from scipy import stats
 
+from mnv1.columns import PHASES
 from mnv1.report import units
 from mnv1.report.cells import EXCESS_OPERATORS, network_name
 
@@ -64,6 +65,36 @@ def _limits(rows: Rows) -> str:
         how_much = "" if share is None else f", {_span(share)} of the time beyond theory"
         parts.append(f"{LIMITS.get(str(cause), cause)} (batch {batches}{how_much})")
     return f" What limits it is {several(parts)}."
+
+
+def training_speedup(rows: Rows) -> str:
+    """The largest network's speedups, and beside them those of a forward pass alone."""
+    largest = rows[rows["shape"] == rows["shape"].iloc[0]]
+    first = largest.iloc[0]
+    parts = []
+    for precision, group in largest.groupby("precision", sort=False):
+        part = f"in {precision} it is {_faster_or_slower(group)}"
+        known = group[group["inference_speedup"].notna()]
+        if not known.empty:
+            names = {f"speedup{end}": f"inference_speedup{end}" for end in ("", "_low", "_high")}
+            part += (
+                f" (a forward pass alone: {_faster_or_slower(known.assign(**{n: known[o] for n, o in names.items()}))})"
+            )
+        parts.append(part)
+    return (
+        f"A training step of MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px), which needs "
+        f"{units.ratio(first['macs_ratio'])} fewer multiply-accumulates than that of its standard-convolution twin: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def training_steps(rows: Rows) -> str:
+    """What share of a step each phase has, by kind of network, over widths, precisions and batch sizes."""
+    parts = []
+    for kind, group in rows.groupby("kind", sort=False):
+        shares = [f"{name} {_span(group[f'share_{name}'])}" for name in PHASES]
+        parts.append(f"{kind}: {', '.join(shares)}")
+    return f"Shares of a step's time, over widths, precisions and batch sizes. {'; '.join(parts).capitalize()}."
 
 
 LIMITS = {

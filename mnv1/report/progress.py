@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mnv1.columns import TRAINING_SPEEDUP
 from mnv1.report import units
 
 
@@ -51,7 +52,7 @@ def visit_line(counter: str, case_id: str, remaining: float) -> str:
 
 def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> str:
     """One line about one finished case; `remaining` is the expected rest of the sweep in seconds."""
-    if facts["measures"] == "speedup":
+    if facts["measures"] in ("speedup", TRAINING_SPEEDUP):
         figures = [
             units.ratio_interval(facts["speedup"], facts["speedup_low"], facts["speedup_high"]),
             f"{units.seconds(facts['standard_latency_p50'])} → {units.seconds(facts['latency_p50'])}",

@@ -116,6 +116,10 @@ def readme_part(results: Results, folder: Path) -> str:
         rows = verdict.select(part)
         if not rows.empty:
             parts += [verdict.finding(rows), text_table(rows, verdict.columns)]
+        training = BY_NAME["training_speedup"]
+        rows = training.select(part)
+        if not rows.empty:
+            parts.append(training.finding(rows))
         parts += [
             f"![{view.title} ({device})]({(folder / f'{view.name}-{device}.svg').as_posix()})"
             for view in (BY_NAME["why"], BY_NAME["heat_map"])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mnv1.architecture import network_layers
 from mnv1.cases import ELEMENT_SIZE
+from mnv1.columns import PHASES, TRAINING, TRAINING_SPEEDUP
 from mnv1.complexity import layer_macs
 from mnv1.published import accuracy
 from mnv1.references import REFERENCE_KINDS
@@ -25,7 +26,7 @@ PRECISIONS = ("fp32", "tf32", "amp")
 
 
 def of(results: Results, subject: str, measures: str) -> Rows:
-    """Cases of layers or models that measure latency or speedup; other packages' networks have their own view."""
+    """Cases of layers or models that measure one thing; other packages' networks have their own view."""
     return _own(results.cases, subject, measures)
 
 
@@ -151,6 +152,33 @@ def _against(row: pd.Series, plain: pd.Series | None) -> str:
 def memory(results: Results) -> Rows:
     """The largest network's memory."""
     return ordered(largest_network(of(results, "model", "latency")))
+
+
+def training_speedups(results: Results) -> Rows:
+    """Speedups of training steps; `inference_*`: that of a forward pass alone, where it was measured as well."""
+    columns = ("speedup", "speedup_low", "speedup_high")
+    return _beside_inference(ordered(of(results, "model", TRAINING_SPEEDUP)), of(results, "model", "speedup"), columns)
+
+
+def training_memory(results: Results) -> Rows:
+    """The largest network's memory in a training step, and in a forward pass where that was measured as well."""
+    rows = ordered(largest_network(of(results, "model", TRAINING)))
+    return _beside_inference(rows, of(results, "model", "latency"), ("peak_memory",))
+
+
+def _beside_inference(rows: Rows, inference: Rows, columns: tuple[str, ...]) -> Rows:
+    same = ["kind", "shape", "device", "precision", "batch_size"]
+    found = inference[[*same, *columns]].rename(columns={name: f"inference_{name}" for name in columns})
+    return rows.merge(found, on=same, how="left")
+
+
+def training_steps(results: Results) -> Rows:
+    """Training steps at the highest resolution, with the share of the time that each phase has."""
+    rows = of(results, "model", TRAINING)
+    rows = ordered(rows[rows["resolution"] == rows["resolution"].max()])
+    times = rows[[f"{phase}_time" for phase in PHASES]].astype(float)
+    shares = times.div(times.sum(axis="columns"), axis="index").set_axis([f"share_{phase}" for phase in PHASES], axis=1)
+    return rows.join(shares).dropna(subset=list(shares.columns)).reset_index(drop=True)
 
 
 def models(results: Results) -> Rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from textwrap import fill
 
+import pandas as pd
+
 from mnv1.report import findings
 from mnv1.report.cells import text_table
 from mnv1.report.views import BY_NAME, View
@@ -19,20 +21,26 @@ DISTURBED = (
 
 
 def verdict_text(results: Results) -> str:
-    """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired."""
+    """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired.
+
+    After it that of training steps.
+    """
     sections = []
     for device in results.cases["device"].unique():
         part = results.of_device(device)
-        for view in (BY_NAME["verdict"], BY_NAME["layer_speedup"]):
-            rows = view.select(part)
-            if not rows.empty:
-                first = rows.iloc[0]
-                about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if first["subject"] == "model" else ""
-                table = text_table(rows, view.columns, "simple")
-                wrapped = "\n".join(fill(part, 110) for part in view.finding(rows).split("\n\n"))
-                sections.append("\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, wrapped])))
-                break
+        for names in (("verdict", "layer_speedup"), ("training_speedup",)):
+            found = [(BY_NAME[name], rows) for name in names if not (rows := BY_NAME[name].select(part)).empty]
+            sections += [_section(view, rows, str(device)) for view, rows in found[:1]]
     return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"
+
+
+def _section(view: View, rows: pd.DataFrame, device: str) -> str:
+    first = rows.iloc[0]
+    is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
+    about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
+    table = text_table(rows, view.columns, "simple")
+    wrapped = "\n".join(fill(part, 110) for part in view.finding(rows).split("\n\n"))
+    return "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, wrapped]))
 
 
 def summary(results: Results, provenance: str) -> str:
@@ -60,7 +68,7 @@ def _device_part(results: Results, device: str) -> list[str]:
             *text_table(verdict, BY_NAME["verdict"].columns).splitlines(),
             "",
         ]
-    for name in ("heat_map", "operators", "predictors", "pareto", "precision", "batch_scaling"):
+    for name in ("training_speedup", "heat_map", "operators", "predictors", "pareto", "precision", "batch_scaling"):
         said = _said(BY_NAME[name], results)
         if said:
             lines += [f"- **{BY_NAME[name].title}** {said}"]

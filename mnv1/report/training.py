@@ -102,7 +102,7 @@ def render_run(folder: Path) -> list[Path]:
         "confusion.svg": plots.confusion(matrix, classes, heading),
     }
     try:
-        with np.load(folder / PREDICTIONS, allow_pickle=False) as kept:
+        with np.load(io.BytesIO((folder / PREDICTIONS).read_bytes()), allow_pickle=False) as kept:
             figures["predictions.png"] = plots.predictions(
                 kept["images"], kept["labels"].tolist(), kept["taken"].tolist(), classes, heading
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mnv1.columns import PHASES
 from mnv1.report import findings, selections
 from mnv1.report.cells import EXCESS_OPERATORS, OPERATORS
 from mnv1.results import Results
@@ -255,6 +256,44 @@ VIEWS: tuple[View, ...] = (
         "a network",
         selections.memory,
         ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "floor"),
+        findings.memory,
+    ),
+    View(
+        "training_speedup",
+        "How much faster is a training step?",
+        "A step is a forward pass with the loss (cross entropy), a backward pass, and Adam's step, on one batch that "
+        "is in memory. Standard and separable alternate as in the verdict. The dark mark is the ratio of MACs, the "
+        "diamond the speedup of a forward pass alone, where it was measured as well.",
+        "training steps of a standard/separable pair (--profile training)",
+        selections.training_speedups,
+        (
+            *("α", "px", "precision", "batch", "standard", "separable", "MAC ratio", "measured speedup [95 %]"),
+            *("a forward pass [95 %]", *SAMPLING),
+        ),
+        findings.training_speedup,
+    ),
+    View(
+        "training_steps",
+        "Where a training step's time goes",
+        "Forward: with the loss. Optimizer: Adam, and freeing the old gradients. Behind each bar is the throughput of "
+        "whole steps. The phases were timed in a pass of their own, so they need not add up to the step's time.",
+        "training steps (--profile training)",
+        selections.training_steps,
+        (
+            *("kind", "α", "precision", "batch", "MACs", "latency", "images/s", *PHASES, "steps by phase"),
+            *("rounds", "stopped", "note"),
+        ),
+        findings.training_steps,
+    ),
+    View(
+        "training_memory",
+        "Peak memory of a training step",
+        "Bytes that torch allocates above weights, input and optimizer state at the worst moment of a step: "
+        "activations that are kept for the backward pass, and gradients. Process: by how much a fresh process grows in "
+        "it. The dark mark is the peak of a forward pass alone, where it was measured as well.",
+        "training steps (--profile training)",
+        selections.training_memory,
+        ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "in a forward pass"),
         findings.memory,
     ),
     View(

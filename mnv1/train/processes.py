@@ -126,7 +126,7 @@ class _SumOfAll(torch.autograd.Function):
 
 
 def _sum_of_all(values: torch.Tensor) -> torch.Tensor:
-    total: torch.Tensor = _SumOfAll.apply(values)  # type: ignore[no-untyped-call]
+    total: torch.Tensor = _SumOfAll.apply(values)
     return total
 
 

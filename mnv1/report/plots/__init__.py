@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from mnv1.report.plots import bars, curves, maps, side_by_side
+from mnv1.report.plots import bars, curves, maps, side_by_side, steps
 from mnv1.report.plots.style import Rows, style
 
 __all__ = ["PLOTS", "plot", "style"]
@@ -28,6 +28,9 @@ PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "side_by_side": side_by_side.side_by_side,
     "precision": bars.precision,
     "peak_memory": bars.peak_memory,
+    "training_speedup": steps.training_speedup,
+    "training_steps": steps.training_steps,
+    "training_memory": steps.training_memory,
     "distribution": curves.distribution,
     "layer_times": curves.layer_times,
     "thread_scaling": curves.thread_scaling,

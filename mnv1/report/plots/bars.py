@@ -51,11 +51,11 @@ def grouped_bars(
     places = list(rows[place].unique())
     names = list(rows[series].unique())
     width = 0.8 / len(names)
-    for number, name in enumerate(names):
+    middles = centres(rows, place, series)
+    for name in names:
         bars = rows[rows[series] == name]
-        x = np.array([places.index(one) for one in bars[place]]) + (number - (len(names) - 1) / 2) * width
         axes.bar(
-            x,
+            middles[rows[series] == name],
             bars[value] * scale,
             width,
             # Memory does not depend on what else the machine does; times on a disturbed machine are marked.
@@ -69,6 +69,18 @@ def grouped_bars(
         )
     axes.set_xticks(range(len(places)), [str(one) for one in places], fontsize=8)
     axes.set_xlim(-0.6, max(len(places), slots) - 0.4)
+
+
+def centres(rows: Rows, place: str, series: str) -> np.ndarray[Any, Any]:
+    """Where `grouped_bars` puts the bar of each row."""
+    places, names = list(rows[place].unique()), list(rows[series].unique())
+    width = 0.8 / len(names)
+    return np.array(
+        [
+            places.index(one) + (names.index(name) - (len(names) - 1) / 2) * width
+            for one, name in zip(rows[place], rows[series], strict=True)
+        ]
+    )
 
 
 def verdict(rows: Rows) -> Figure:
@@ -142,7 +154,7 @@ def excess(rows: Rows) -> Figure:
     )
     for axes, parts, title, side in zip(all_axes, names, ("cause", "operator"), ("left", "right"), strict=True):
         shown = {column: label for column, label in parts.items() if column in rows and rows[column].notna().any()}
-        _stacked(axes, rows, shown, labels)
+        stacked(axes, rows, shown, labels)
         axes.axvline(0, color=DARK, linewidth=1)
         axes.set_title(f"by {title}", loc="left")
         axes.set_xlabel("share of the time beyond theory (%)")
@@ -153,7 +165,7 @@ def excess(rows: Rows) -> Figure:
     return figure
 
 
-def _stacked(axes: Axes, rows: Rows, parts: Mapping[str, str], labels: list[str]) -> None:
+def stacked(axes: Axes, rows: Rows, parts: Mapping[str, str], labels: list[str]) -> None:
     """Horizontal bars of shares in percent, the first row on top; what is negative goes to the left."""
     places = np.arange(len(rows))
     right, left = np.zeros(len(rows)), np.zeros(len(rows))
@@ -181,10 +193,10 @@ def operators(rows: Rows) -> Figure:
         counted = group.iloc[[0]].rename(columns={f"macs_{name}": f"share_{name}" for name in known})
         timed = group.rename(columns={f"time_{name}": f"share_{name}" for name in known})
         shares = [f"share_{name}" for name in known]
-        both = [table.reindex(columns=shares).astype(float) for table in (counted, timed)]
-        stacked = pd.concat(both, ignore_index=True)
+        both = [one.reindex(columns=shares).astype(float) for one in (counted, timed)]
+        table = pd.concat(both, ignore_index=True)
         labels = ["MACs", *(f"time, {row.precision} {batch(row.batch_size)}" for row in group.itertuples())]
-        _stacked(axes, stacked, {f"share_{name}": label for name, label in known.items()}, labels)
+        stacked(axes, table, {f"share_{name}": label for name, label in known.items()}, labels)
         axes.set_title(str(kind), loc="left")
         axes.set_xlim(0, 100)
         axes.set_ylabel("what is shared")
@@ -231,6 +243,11 @@ def precision(rows: Rows) -> Figure:
 
 def peak_memory(rows: Rows) -> Figure:
     """Peak memory of the largest network by batch size, with the floor as a mark."""
+    return memory_bars(rows, "memory_floor", "floor")
+
+
+def memory_bars(rows: Rows, mark: str, label: str) -> Figure:
+    """Peak memory by batch size and kind, a panel for each precision; `mark` is a column of sizes to compare with."""
     panels = panels_of(rows, ["precision"])
     figure, all_axes = new_figure(len(panels), max(5, 4.2 * len(panels)), 3.2, columns=len(panels))
     for axes, ((name,), group) in zip(all_axes, panels, strict=True):
@@ -238,23 +255,17 @@ def peak_memory(rows: Rows) -> Figure:
         grouped_bars(axes, group, "place", "kind", "peak_memory", None, 1 / 2**20)
         for bars in axes.containers:
             axes.bar_label(cast(BarContainer, bars), fmt=units.significant, fontsize=7, padding=1)
-        _floors(axes, group)
+        _marks(axes, group, mark, label)
         axes.set_title(str(name), loc="left")
         axes.set_ylabel("peak memory (MiB)")
         axes.set_ylim(0, rows["peak_memory"].max() / 2**20 * 1.1)
     return with_legend(figure, all_axes[0])
 
 
-def _floors(axes: Axes, rows: Rows) -> None:
-    places, kinds = list(rows["place"].unique()), list(rows["kind"].unique())
-    width = 0.8 / len(kinds)
-    known = rows[rows["memory_floor"].notna()]
-    x = np.array(
-        [
-            places.index(place) + (kinds.index(kind) - (len(kinds) - 1) / 2) * width
-            for place, kind in zip(known["place"], known["kind"], strict=True)
-        ]
-    )
-    if len(known):
-        floors = known["memory_floor"] / 2**20
-        axes.hlines(floors, x - width / 2, x + width / 2, color=DARK, linewidth=1.5, label="floor")
+def _marks(axes: Axes, rows: Rows, column: str, label: str) -> None:
+    """A line across each bar whose row has another size to compare with, in bytes."""
+    known = rows[column].notna()
+    if known.any():
+        x, width = centres(rows, "place", "kind")[known], 0.8 / rows["kind"].nunique()
+        sizes = rows.loc[known, column] / 2**20
+        axes.hlines(sizes, x - width / 2, x + width / 2, color=DARK, linewidth=1.5, label=label)

@@ -46,6 +46,10 @@ PART_COLOURS = {
     "other": "#BBBBBB",
     "between": "#666666",
     "convolution": "#009E73",
+    # Phases of a training step.
+    "forward": "#0072B2",
+    "backward": "#D55E00",
+    "optimizer": "#009E73",
     # Causes.
     "compute": "#0072B2",
     "memory bandwidth": "#E69F00",
