@@ -128,7 +128,9 @@ def test_what_training_cannot_begin_with_is_said_in_a_line(trained, tmp_path):
     with pytest.raises(TrainError, match="--qat: rounding is learnt in fp32; leave --amp out"):
         Recipe(qat=True, amp=True)
     assert as_started(replace(RECIPE, widths=None, start=str(trained))).widths == RECIPE.widths
-    other = load_data(replace(RECIPE, data="synthetic"), Path())
+    other = load_data(RECIPE, Path())
+    with pytest.raises(TrainError, match="a pruned network of other widths than the recipe's"):
+        Trainer(replace(RECIPE, start=str(trained), widths=None), other, CPU)
     with pytest.raises(TrainError, match="knows other classes"):
         Trainer(replace(RECIPE, start=str(trained)), replace(other, classes=("a", "b")), CPU)
 

@@ -52,7 +52,8 @@ class Trained:
         """Of a checkpoint or its folder. Raises `TrainError`."""
         path = path / CHECKPOINT if path.is_dir() else path
         content = load_checkpoint(path)
-        return cls(path, Recipe.from_dict(content["recipe"]), tuple(content["classes"]), network_of(path))
+        recipe = replace(Recipe.from_dict(content["recipe"]), qat=False)  # the network is the float one within
+        return cls(path, recipe, tuple(content["classes"]), network_of(path))
 
 
 @dataclass(frozen=True)
@@ -108,12 +109,12 @@ class Compressor:
 
     def _prune_weights(self) -> Made:
         network = prune_weights(self.source.model, self.settings.amount)
-        self._keep(network, self.source.recipe)
+        self._keep(network, replace(self.source.recipe, start=None))
         return Made(network, self.out / PRUNED, {"sparsity": sparsity(network)})
 
     def _prune_channels(self) -> Made:
         network = prune_channels(self.source.model, self.settings.keep, self.settings.spread)
-        self._keep(network, replace(self.source.recipe, widths=network.widths))
+        self._keep(network, replace(self.source.recipe, start=None, widths=network.widths))
         if self.settings.epochs == 0:
             return Made(network, self.out / PRUNED)
         trainer = self._trained_on(self.out / PRUNED, widths=network.widths)

@@ -119,13 +119,15 @@ def post_training_quantized(
     keep_float: Sequence[str] = (),
     *,
     corrected: bool = True,
+    reduced_range: bool | None = None,
 ) -> Int8Network:
     """A trained network in int8.
 
     `calibration`: batches of images `(N, 3, D, D)` like those that it will see, at the D at which it will be called.
     They tell the ranges of activations, and the first 32 of them what rounding shifts, so that it can be corrected
-    (`mnv1.compress.bias`); `corrected` False leaves it. `keep_float` names modules that stay fp32 (`features.0`,
-    `classifier`). The model is not changed.
+    (`mnv1.compress.bias`); `corrected` False leaves it. `reduced_range` gives activations 7 bits; None does so
+    where the CPU has no VNNI. `keep_float` names modules that stay fp32 (`features.0`, `classifier`). The model is not
+    changed.
 
     Raises `CompressError` when the model is in training mode, there are no images or not all alike, or torchao lacks
     what this needs; `mnv1.extras.MissingPackageError` without torchao.
@@ -135,7 +137,7 @@ def post_training_quantized(
     batches = list(calibration)
     _check_images(batches)
     graph = _exported(model, batches[0])
-    prepared = _pt2e("quantize_pt2e").prepare_pt2e(graph, _quantizer(False, keep_float))
+    prepared = _pt2e("quantize_pt2e").prepare_pt2e(graph, _quantizer(False, keep_float, reduced_range))
     with torch.no_grad():
         for batch in batches:
             prepared(batch)
@@ -216,9 +218,10 @@ def has_vnni(cpu_info: Path = CPU_INFO) -> bool:
     return any(VNNI & set(line.partition(":")[2].split()) for line in lines if line.startswith("flags"))
 
 
-def _quantizer(is_qat: bool, keep_float: Sequence[str]) -> Any:
+def _quantizer(is_qat: bool, keep_float: Sequence[str], reduced_range: bool | None = None) -> Any:
     module = _pt2e("quantizer.x86_inductor_quantizer")
-    settings = module.get_default_x86_inductor_quantization_config(is_qat=is_qat, reduce_range=not has_vnni())
+    reduced = not has_vnni() if reduced_range is None else reduced_range
+    settings = module.get_default_x86_inductor_quantization_config(is_qat=is_qat, reduce_range=reduced)
     quantizer = module.X86InductorQuantizer().set_global(settings)
     for name in keep_float:
         quantizer.set_module_name_qconfig(name, None)

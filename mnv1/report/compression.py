@@ -107,6 +107,23 @@ def against_table(results: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(heads, rows)
 
 
+def recipes_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Ways to quantize a network with random weights, in Markdown: errors as the range over seeds."""
+    heads = ["way", "seeds", "outputs off", "what differs between images, off"]
+    lines = []
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        chosen = [row for row in rows if row["recipe"] == name]
+        errors = (_range([row[key] for row in chosen]) for key in ("error", "error_of_differences"))
+        lines.append([name, str(len(chosen)), *errors])
+    share = _range([row["differences"] for row in rows])
+    return f"{_markdown(heads, lines)}\n\nWhat differs between images is {share} of the outputs."
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (units.significant(100 * one) for one in (min(values), max(values)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
 def _network(recipe: Mapping[str, Any]) -> str:
     return f"{recipe['block']}, α {recipe['alpha']:g}, {recipe['resolution']} px"
 
@@ -163,6 +180,6 @@ def _refuse_unlike(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    left = {"network", "method"}
+    left = {"network", "method", "way"}
     lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':--' if head in left else '--:' for head in heads)}|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

@@ -69,10 +69,9 @@ def first_network(recipe: Recipe, classes: Sequence[str]) -> MobileNetV1:
     known = load_checkpoint(Path(recipe.start))["classes"]
     if list(known) != list(classes):
         raise TrainError(f"--start {recipe.start}: knows other classes ({', '.join(known)})")
-    model = network_of(Path(recipe.start))
-    if model.widths != (as_started(recipe).widths or model.widths):
-        raise TrainError(f"--start {recipe.start}: a network of other widths")
-    return model.train()
+    if as_started(recipe) != recipe:
+        raise TrainError(f"--start {recipe.start}: a pruned network of other widths than the recipe's")
+    return network_of(Path(recipe.start)).train()
 
 
 def network_of(checkpoint: Path) -> MobileNetV1:
