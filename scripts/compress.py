@@ -1,9 +1,9 @@
 """Compress a trained network: `python scripts/compress.py CHECKPOINT --method ptq --data fashion-mnist --out DIR`.
 
-Methods: `ptq` (int8 after training), `qat` (int8 learnt in some more epochs), `prune-unstructured` (the smallest weights
-become zero) and `prune-channels` (whole channels go, then some more epochs). CHECKPOINT is what `scripts/train.py` left.
-The compressed network is kept in DIR, with `compressed.json`: accuracy, outputs, counts, file sizes and latency, before
-and after.
+Methods: `ptq` (int8 after training), `qat` (int8 learnt in some more epochs), `prune-unstructured` (the smallest
+weights become zero) and `prune-channels` (whole channels go, then some more epochs). CHECKPOINT is what
+`scripts/train.py` left. The compressed network is kept in DIR, with `compressed.json`: accuracy, outputs, counts, file
+sizes and latency, before and after.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _compress(args: argparse.Namespace) -> None:
 
     from dataclasses import replace
 
-    from mnv1.compress.facts import compare, keep
+    from mnv1.compress.facts import check_alike, compare, keep
     from mnv1.compress.methods import Compressor, Settings, Trained
     from mnv1.measure import environment
     from mnv1.train.data import load_data
@@ -122,6 +122,7 @@ def _compress(args: argparse.Namespace) -> None:
         learning_rate=args.learning_rate or LEARNING_RATES.get(args.method, recipe.learning_rate),
     )
     against = Trained.load(args.against) if args.against else None
+    check_alike(source, against)
     print(f"{args.method}: {recipe.block}, α {recipe.alpha:g}, {recipe.resolution} px on {recipe.data}", flush=True)
 
     def on_epoch(row: dict[str, Any], epochs: int) -> None:

@@ -1,7 +1,7 @@
-"""How far int8 outputs are off, by the way of quantizing: `python scripts/int8_recipes.py --out results/MACHINE/compression`.
+"""How far int8 outputs are off, by the way of quantizing: `python scripts/int8_recipes.py --out FOLDER`.
 
-MobileNetV1 with random weights at 224 px on random images, several seeds; the errors are those of the int8 kernels. About
-two minutes. Writes recipes.json, and from it the table of docs/compression.md, recipes.md.
+MobileNetV1 with random weights at 224 px on random images, several seeds; the errors are those of the int8 kernels.
+About two minutes. Writes recipes.json, and from it the table of docs/compression.md, recipes.md.
 """
 
 from __future__ import annotations

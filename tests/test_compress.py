@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from mnv1.architecture import widths_of
+from mnv1.compress import facts, latency
 from mnv1.compress.errors import CompressError
 from mnv1.compress.evaluate import BATCH_SIZE, Answers, answers, calibration_batches
 from mnv1.compress.facts import network_id
@@ -22,6 +24,7 @@ from mnv1.compress.methods import Compressor, Settings, Trained
 from mnv1.compress.prune import sparsity
 from mnv1.compress.quantize import QuantizationAware
 from mnv1.compress.saved import load_int8
+from mnv1.measure.timing import Visit
 from mnv1.train.data import load_data
 from mnv1.train.distill import as_started, network_of
 from mnv1.train.layout import CHECKPOINT, INT8
@@ -170,32 +173,60 @@ def test_the_script_keeps_facts_and_the_accuracy_for_the_ladder(trained, tmp_pat
     plain = tmp_path / "plain"
     train(replace(RECIPE, widths=None), plain)
     done = compress(
-        *(plain, "--method", "ptq", "--calibration", "16", "--out", out, "--batch-sizes", "2"),
-        *("--against", trained, "--workers", "0"),
+        *(plain, "--method", "ptq", "--calibration", "16", "--out", out, "--batch-sizes", "", "--workers", "0")
     )
     assert done.returncode == 0, done.stderr
-    facts = json.loads((out / COMPRESSED).read_text())
-    assert facts["after"]["file_size"] < facts["before"]["file_size"] / 2
-    assert facts["after"]["images"] == 24
-    assert facts["after"]["params"] == facts["before"]["params"] > facts["against"]["params"]
-    assert 0 < facts["after"]["output_error"] < 0.3
-    assert facts["environment"]["machine_state"] == "controlled"
-    (row,) = facts["latency"]["before"]
-    assert row["batch_size"] == 2
-    assert row["low"] <= row["speedup"] <= row["high"]
+    told = json.loads((out / COMPRESSED).read_text())
+    assert told["after"]["file_size"] < told["before"]["file_size"] / 2
+    assert told["after"]["images"] == 24
+    assert told["after"]["params"] == told["before"]["params"]
+    assert 0 < told["after"]["output_error"] < 0.3
+    assert told["environment"]["machine_state"] == "controlled"
     accuracy = json.loads((out / ACCURACY).read_text())
     assert accuracy == {
         "model-separable-a0.25-r32-int8": {
-            "accuracy": facts["after"]["accuracy"],
-            "baseline": facts["before"]["accuracy"],
+            "accuracy": told["after"]["accuracy"],
+            "baseline": told["before"]["accuracy"],
             "images": 24,
             "data": "synthetic",
         }
     }
     assert "of images seen alike" in done.stdout
-    assert "batch 2: " in done.stdout
     again = compress(plain, "--method", "ptq", "--out", out)
     assert (again.returncode, again.stderr) == (2, f"error: {out}: holds a result already; name another --out\n")
+
+
+def test_a_pruned_network_is_compared_with_what_it_was_and_with_another(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "compiled", lambda network, _images: network)
+    monkeypatch.setattr(facts, "in_turns", lambda old, new, images: (old.widths[-1], new.widths[-1], len(images)))
+    work = compressor(trained, tmp_path, keep=0.5)
+    made = work.run("prune-channels")
+    found = facts.compare(work, "prune-channels", made, Trained.load(trained), [1, 8])
+    assert found["latency"] == {name: [(256, 128, 1), (256, 128, 8)] for name in ("before", "against")}
+    assert found["before"]["widths"] == found["against"]["widths"] == list(RECIPE.widths)
+    assert found["after"]["macs"] < 0.4 * found["before"]["macs"]
+    assert found["after"]["params"] == sum(one.numel() for one in made.network.parameters())
+    assert found["against"]["accuracy"] == found["before"]["accuracy"]
+    facts.keep(tmp_path, found)
+    assert not (tmp_path / ACCURACY).exists(), "the ladder has no pruned networks"
+    other = Trained.load(trained)
+    with pytest.raises(CompressError, match="sees another size of images"):
+        wrong = replace(other, recipe=replace(other.recipe, resolution=64))
+        facts.compare(work, "prune-channels", made, wrong, [])
+
+
+def test_a_speedup_is_the_mean_of_ratios_over_visits(monkeypatch):
+    """Three visits of two rounds; the second network takes half the time, with some noise between visits."""
+    times = iter(((0.4, 0.4), (0.2 * noise, 0.2 / noise)) for noise in (1.1, 1.2, 1.0))
+    visits = (Visit(sides, (False, False), (1, 1), 1.0, "time budget") for sides in times)
+    monkeypatch.setattr(latency, "compiled", lambda network, _images: network)
+    monkeypatch.setattr(latency, "visit_pair", lambda *_args, **_options: next(visits))
+    row = latency.in_turns(nn.Identity(), nn.Identity(), torch.zeros(4, 3, 8, 8), visits=3)
+    assert row["batch_size"] == 4
+    assert (row["before"], row["after"]) == (0.4, pytest.approx(0.2))
+    assert row["speedup"] == pytest.approx(2)
+    assert row["low"] <= row["speedup"] <= row["high"]
+    assert [len(ratios) for ratios in row["log_ratios"]] == [2, 2, 2]
 
 
 def test_the_ladder_knows_a_network_by_its_block_width_and_resolution():
@@ -231,11 +262,11 @@ def test_training_with_rounding_ends_with_an_int8_network(trained, tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), *options, "--qat", "--start", str(trained)]
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    facts = json.loads((out / "training.json").read_text())
-    assert facts["int8"]["images"] == 24
-    assert facts["int8"]["file_size"] == (out / INT8).stat().st_size
+    told = json.loads((out / "training.json").read_text())
+    assert told["int8"]["images"] == 24
+    assert told["int8"]["file_size"] == (out / INT8).stat().st_size
     assert "int8: " in done.stdout
-    assert tuple(facts["recipe"]["widths"]) == RECIPE.widths
+    assert tuple(told["recipe"]["widths"]) == RECIPE.widths
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
         assert load_int8(out / INT8)(images).shape == (2, 10)

@@ -86,7 +86,7 @@ def test_networks_timed_against_others_have_their_own_table():
 
 
 def test_results_of_unlike_machines_are_refused():
-    with pytest.raises(ResultError, match="unlike machines: box, 1 threads, torch 2.15.0; box, 2 threads"):
+    with pytest.raises(ResultError, match=r"unlike machines: box, 1 threads, torch 2\.15\.0; box, 2 threads"):
         compression_table([result(), result(threads=1)])
 
 

@@ -1,9 +1,9 @@
 """Bias correction: what rounding the weights adds to an output on average is taken out of the layer's bias again.
 
-Activations after ReLU are not centred, so an error of the weights, times their mean, shifts a whole channel the same way
-for every image and position. In a depthwise layer nine weights share a channel, and nothing averages out. Nagel et al.
-(2019, arXiv 1906.04721, section 4.2) correct it; here means are measured on images, layer by layer, each behind layers
-that were corrected already.
+Activations after ReLU are not centred, so an error of the weights, times their mean, shifts a whole channel the same
+way for every image and position. In a depthwise layer nine weights share a channel, and nothing averages out. Nagel et
+al. (2019, arXiv 1906.04721, section 4.2) correct it; here means are measured on images, layer by layer, each behind
+layers that were corrected already.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def inputs_of(pictures: Pictures, recipe: Recipe) -> Inputs:
 
 
 def calibration_batches(pictures: Pictures, recipe: Recipe, images: int) -> list[torch.Tensor]:
-    """So many training pictures from all over the data set `(N, 3, D, D)`, in batches, without the flips of training."""
+    """So many training pictures from all over the data set `(N, 3, D, D)`, in batches, without training's flips."""
     inputs = inputs_of(pictures, recipe)
     chosen = torch.stack([inputs[index][0] for index in spread(len(pictures), images)])
     return list(torch.split(chosen, BATCH_SIZE))
@@ -64,7 +64,7 @@ def calibration_batches(pictures: Pictures, recipe: Recipe, images: int) -> list
 def answers(
     network: Callable[[torch.Tensor], torch.Tensor], pictures: Pictures, recipe: Recipe, workers: int = 0
 ) -> Answers:
-    """What a network makes of pictures. It sees batches of `BATCH_SIZE`: the last one is filled up with black images."""
+    """What a network makes of pictures. It sees batches of `BATCH_SIZE`: the last one is filled up with zeros."""
     batches = ordered_batches(len(pictures), BATCH_SIZE)
     loader = DataLoader(inputs_of(pictures, recipe), batch_sampler=batches, num_workers=workers)
     logits, labels = [], []

@@ -38,6 +38,7 @@ def compare(
     def seen(one: nn.Module) -> Answers:
         return answers(compiled(one, example_of(recipe)), pictures, recipe, compressor.workers)
 
+    check_alike(source, against)
     before, after = seen(source.model), seen(network)
     widths = network.widths if isinstance(network, MobileNetV1) else source.model.widths
     facts: dict[str, Any] = {
@@ -51,12 +52,16 @@ def compare(
     }
     latency = {"before": [in_turns(source.model, network, example_of(recipe, size)) for size in batch_sizes]}
     if against:
-        if (against.classes, against.recipe.resolution) != (source.classes, recipe.resolution):
-            raise CompressError(f"{against.path}: knows other classes, or sees another size of images")
         other = against.model
         facts["against"] = {**_told(other, seen(other), other.widths, against.recipe), "alpha": against.recipe.alpha}
         latency["against"] = [in_turns(other, network, example_of(recipe, size)) for size in batch_sizes]
     return {**facts, "latency": latency}
+
+
+def check_alike(source: Trained, against: Trained | None) -> None:
+    """Raises `CompressError` when the other network cannot be compared with what is compressed."""
+    if against and (against.classes, against.recipe.resolution) != (source.classes, source.recipe.resolution):
+        raise CompressError(f"{against.path}: knows other classes, or sees another size of images")
 
 
 def keep(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Pruning: single weights set to zero, which changes no shape, or whole channels removed, which makes a smaller network.
+"""Pruning: single weights set to zero, which changes no shape, or channels removed, which makes a smaller network.
 
 Channels are removed by a pass of this project's own. MobileNetV1 is a chain: what a block puts out is read by the next
 block alone, and its depthwise half has the same channels. So a channel is a filter with its BatchNorm, and a slice of

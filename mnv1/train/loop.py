@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mnv1.architecture import IMAGE_CHANNELS, NetworkKind, network_layers
+from mnv1.architecture import IMAGE_CHANNELS, kind_of, network_layers, widths_of
 from mnv1.complexity import count
 from mnv1.compress.errors import CompressError
 from mnv1.extras import MissingPackageError
@@ -109,9 +109,10 @@ class Trainer:
 
     def describe(self) -> dict[str, Any]:
         """What is known before the first epoch: parameters, MACs of an image's forward pass, peak memory of a step."""
-        kind: NetworkKind = "standard" if self.recipe.block == "standard" else "separable"
         recipe = self.recipe
-        layers = network_layers(kind, recipe.alpha, recipe.resolution, len(self.data.classes), recipe.widths)
+        widths = recipe.widths or widths_of("separable", recipe.alpha)
+        kind = kind_of(widths, recipe.block == "standard")
+        layers = network_layers(kind, recipe.alpha, recipe.resolution, len(self.data.classes), widths)
         counts = count(layers, 1, 4)
         return {"params": counts.params, "macs": counts.macs, **self._peak_memory()}
 
