@@ -168,7 +168,7 @@ def compress(*options: object) -> subprocess.CompletedProcess[str]:
 
 
 @needs_compiler
-def test_the_script_keeps_facts_and_the_accuracy_for_the_ladder(trained, tmp_path):
+def test_the_script_keeps_facts_and_the_accuracy_for_the_ladder(tmp_path):
     out = tmp_path / "ptq"
     plain = tmp_path / "plain"
     train(replace(RECIPE, widths=None), plain)
@@ -204,14 +204,14 @@ def test_a_pruned_network_is_compared_with_what_it_was_and_with_another(trained,
     found = facts.compare(work, "prune-channels", made, Trained.load(trained), [1, 8])
     assert found["latency"] == {name: [(256, 128, 1), (256, 128, 8)] for name in ("before", "against")}
     assert found["before"]["widths"] == found["against"]["widths"] == list(RECIPE.widths)
-    assert found["after"]["macs"] < 0.4 * found["before"]["macs"]
+    assert found["after"]["macs"] < 0.5 * found["before"]["macs"]
     assert found["after"]["params"] == sum(one.numel() for one in made.network.parameters())
     assert found["against"]["accuracy"] == found["before"]["accuracy"]
     facts.keep(tmp_path, found)
     assert not (tmp_path / ACCURACY).exists(), "the ladder has no pruned networks"
     other = Trained.load(trained)
+    wrong = replace(other, recipe=replace(other.recipe, resolution=64))
     with pytest.raises(CompressError, match="sees another size of images"):
-        wrong = replace(other, recipe=replace(other.recipe, resolution=64))
         facts.compare(work, "prune-channels", made, wrong, [])
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import fx
 
-_LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
+LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
+"""Operators that have weights and a bias."""
 
 
 class _Means(fx.Interpreter):
@@ -26,7 +27,7 @@ class _Means(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """A node's output; of a layer its channels' means are kept."""
         output = super().run_node(n)
-        if n.target in _LAYERS:
+        if n.target in LAYERS:
             self.means[n.name] = _mean(output)
         return output
 
@@ -41,7 +42,7 @@ class _Correction(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         """A node's output; of a layer the output with its new bias."""
         output = super().run_node(n)
-        bias = n.args[2] if n.target in _LAYERS and len(n.args) > 2 else None
+        bias = n.args[2] if n.target in LAYERS and len(n.args) > 2 else None
         if n.name not in self._expected or not isinstance(bias, fx.Node) or bias.op != "get_attr":
             return output
         shift = _mean(output) - self._expected[n.name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import operator
 import os
 import shutil
 import warnings
@@ -23,7 +24,7 @@ import torch._dynamo.config as dynamo
 import torch._inductor.config as inductor
 from torch import fx, nn
 
-from mnv1.compress.bias import channel_means, correct_bias
+from mnv1.compress.bias import LAYERS, channel_means, correct_bias
 from mnv1.compress.errors import CompressError
 from mnv1.extras import require
 
@@ -53,7 +54,7 @@ class Int8Network(nn.Module):
         super().__init__()
         self.graph = graph
         self.training = False
-        _drop_unused(graph)
+        _tidy(graph)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images `(N, 3, D, D)` to logits `(N, classes)`."""
@@ -239,13 +240,31 @@ def _exported(model: nn.Module, images: torch.Tensor, training: bool = False) ->
     return graph
 
 
-def _drop_unused(graph: fx.GraphModule) -> None:
-    """Delete what no node reads: torchao leaves the fp32 weights beside the bytes that it made of them."""
+def _tidy(graph: fx.GraphModule) -> None:
+    """Name what layers read by the order of the layers, as buffers, and drop what nobody reads.
+
+    torchao numbers it differently after training and while training, and leaves the fp32 weights beside the bytes that
+    it made of them.
+    """
+    layers = [node for node in graph.graph.nodes if node.target in LAYERS]
+    for number, layer in enumerate(layers):
+        weight, bias = layer.args[1:3]
+        read = {"weight": weight} if weight.op == "get_attr" else dict(zip(_STORED, weight.args, strict=False))
+        for role, node in {**read, "bias": bias}.items():
+            value = operator.attrgetter(node.target)(graph)
+            node.target = f"layer{number}_{role}"
+            graph.register_buffer(node.target, value.detach())
     used = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
     for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
         if name not in used:
             owner, _, attribute = name.rpartition(".")
             delattr(graph.get_submodule(owner), attribute)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+_STORED = ("weight", "scale", "zero_point")
+"""What a layer's int8 weight is read from, in the order of `dequantize_per_channel`'s arguments."""
 
 
 def _check_images(batches: Sequence[torch.Tensor]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mnv1.compress.errors import CompressError
-from mnv1.compress.quantize import Int8Network, post_training_quantized, quantization_aware
+from mnv1.compress.quantize import Int8Network, post_training_quantized
 from mnv1.train.distill import build_network
 from mnv1.train.files import write_atomically
 from mnv1.train.recipe import Recipe, TrainError
@@ -44,20 +44,15 @@ def save_int8(
 def load_int8(path: Path) -> Int8Network:
     """The int8 network of a file. Raises `CompressError` for a file that is missing, damaged or another one.
 
-    The graph is made anew from the recipe, in the way in which it was quantized, and filled with what the file has: no
-    code comes from the file.
+    The graph is made anew from the recipe, and filled with what the file has: no code comes from the file. A network
+    that was trained with rounding has the same graph as one that was quantized afterwards.
     """
     content = _content(path)
     try:
         recipe = Recipe.from_dict(content["recipe"])
         model = build_network(replace(recipe, start=None), len(content["classes"])).eval()
         images = torch.randn(2, 3, recipe.resolution, recipe.resolution)
-        if content["way"] == "qat":
-            trained, convert = quantization_aware(model, images, content["keep_float"])
-            trained(images)  # there is nothing to convert before something was seen
-            network = convert()
-        else:
-            network = post_training_quantized(model, [images], content["keep_float"])
+        network = post_training_quantized(model, [images], content["keep_float"])
         network.load_state_dict(content["int8"])
     except (CompressError, TrainError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CompressError(f"{path}: damaged, or of another version ({str(error).splitlines()[0]})") from None
