@@ -10,6 +10,7 @@ input and output sides, its count of 569 M multiply-adds and every published imp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +59,25 @@ def scale_channels(channels: int, alpha: float) -> int:
 def rows_of(kind: NetworkKind) -> tuple[tuple[int, int], ...]:
     """The (output channels, stride) rows of a network kind."""
     return SHALLOW_ROWS if kind == "shallow" else ROWS
+
+
+def widths_of(kind: NetworkKind = "separable", alpha: float = 1.0) -> tuple[int, ...]:
+    """Output channels of the stem and of each block. Raises `ValueError` for an `alpha` that is not positive."""
+    return tuple(scale_channels(base, alpha) for base in (STEM_CHANNELS, *(base for base, _ in rows_of(kind))))
+
+
+def kind_of(widths: Sequence[int], is_standard: bool = False) -> NetworkKind:
+    """The kind of network that has so many widths, those of the stem and of each block.
+
+    Raises `ValueError` when there is none, or a width is no positive whole number.
+    """
+    if not all(isinstance(width, int) and width > 0 for width in widths):
+        raise ValueError(f"widths must be positive whole numbers, got {list(widths)}")
+    kinds: tuple[NetworkKind, ...] = ("standard",) if is_standard else ("separable", "shallow")
+    for kind in kinds:
+        if len(widths) == 1 + len(rows_of(kind)):
+            return kind
+    raise ValueError(f"no network has {len(widths)} widths: 1 of the stem and {len(ROWS)} of blocks are needed")
 
 
 @dataclass(frozen=True)
@@ -113,18 +133,22 @@ def block_layers(
 
 
 def network_layers(
-    kind: NetworkKind = "separable", alpha: float = 1.0, resolution: int = 224, num_classes: int = 1000
+    kind: NetworkKind = "separable",
+    alpha: float = 1.0,
+    resolution: int = 224,
+    num_classes: int = 1000,
+    widths: Sequence[int] | None = None,
 ) -> tuple[Layer, ...]:
     """Every layer of a network, from the stem to the fully connected layer.
 
-    Raises `ValueError` for an `alpha` that is not positive or a `resolution` below 32 px.
+    `widths` replaces the output channels of the stem and of each block, which otherwise follow from `alpha`. Raises
+    `ValueError` for an `alpha` that is not positive, a `resolution` below 32 px or widths of another number of blocks.
     """
     if resolution < MIN_SIDE:
         raise ValueError(f"resolution must be at least {MIN_SIDE} px, got {resolution}")
-    channels = scale_channels(STEM_CHANNELS, alpha)
+    channels, *rest = widths or widths_of(kind, alpha)
     layers = [Layer("stem", "standard", IMAGE_CHANNELS, channels, 3, STEM_STRIDE, resolution)]
-    for number, (base, stride) in enumerate(rows_of(kind), start=1):
-        out_channels = scale_channels(base, alpha)
+    for number, (out_channels, (_, stride)) in enumerate(zip(rest, rows_of(kind), strict=True), start=1):
         block: BlockKind = "standard" if kind == "standard" else "separable"
         layers += block_layers(block, channels, out_channels, stride, layers[-1].out_side, f"block{number}")
         channels = out_channels

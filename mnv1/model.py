@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from mnv1.architecture import IMAGE_CHANNELS, STEM_CHANNELS, STEM_STRIDE, rows_of, scale_channels
+from mnv1.architecture import IMAGE_CHANNELS, STEM_STRIDE, kind_of, rows_of, widths_of
 from mnv1.blocks import Block, conv_bn, conv_dw
 from mnv1.semantics import PAPER, Semantics, apply_semantics
 
@@ -20,10 +21,11 @@ class MobileNetV1(nn.Module):
     `alpha` is the width multiplier, any positive number (channels follow `scale_channels`). `block` builds each of the
     blocks: `conv_dw` gives MobileNetV1, `conv_standard` its standard-convolution twin, and any function with the
     signature `(in_channels, out_channels, stride)` something new. `shallow` leaves out the five stride-1 blocks of 512
-    channels (the paper's Table 5). `semantics` says what weights from elsewhere mean: padding, activation and eps of
-    BatchNorm.
+    channels (the paper's Table 5). `widths` replaces the output channels of the stem and of each block, 14 numbers or 9
+    of a shallow network, which otherwise follow from `alpha`: a pruned network has its own. `semantics` says what
+    weights from elsewhere mean: padding, activation and eps of BatchNorm.
 
-    Raises `ValueError` when `alpha` is not a positive number or `num_classes` is below 1.
+    Raises `ValueError` when `alpha` is not a positive number, `num_classes` is below 1, or `widths` fit no network.
     """
 
     def __init__(
@@ -33,15 +35,16 @@ class MobileNetV1(nn.Module):
         block: Block = conv_dw,
         *,
         shallow: bool = False,
+        widths: Sequence[int] | None = None,
         semantics: Semantics = PAPER,
     ) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-        channels = scale_channels(STEM_CHANNELS, alpha)
+        self.widths = tuple(widths or widths_of("shallow" if shallow else "separable", alpha))
+        channels, *rest = self.widths
         stages = [conv_bn(IMAGE_CHANNELS, channels, STEM_STRIDE)]
-        for base, stride in rows_of("shallow" if shallow else "separable"):
-            out_channels = scale_channels(base, alpha)
+        for out_channels, (_, stride) in zip(rest, rows_of(kind_of(self.widths)), strict=True):
             stages.append(block(channels, out_channels, stride))
             channels = out_channels
         self.features = nn.Sequential(*stages)

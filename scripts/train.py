@@ -17,7 +17,7 @@ from typing import Any
 from mnv1.measure.state import CPUS, STATES, State, prepare
 from mnv1.report.training import read_training, render_run
 from mnv1.results import ResultError
-from mnv1.train.layout import CHECKPOINT, FACTS, PREDICTIONS
+from mnv1.train.layout import CHECKPOINT, FACTS, INT8, PREDICTIONS
 from mnv1.train.recipe import BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
 
 PREDICTED = 32
@@ -79,12 +79,15 @@ def parser() -> argparse.ArgumentParser:
     add("channels-last", action="store_true", help="keep activations channels last in memory")
     add("compile", action="store_true", help="train through torch.compile")
     add("seed", type=int, help="of weights, order and flips")
+    add("start", help="weights to begin with: a checkpoint or its folder, also what scripts/compress.py left")
+    add("qat", action="store_true", help="train with the rounding of int8, and keep the int8 network (extra quantize)")
     add("limit-train", type=int, metavar="N", help="train on the first N images only")
     add("limit-test", type=int, metavar="N", help="test on the first N images only")
     add("teacher", help="distil: a checkpoint or its folder, torchvision:NAME or timm:NAME")
     add("teacher-weights", metavar="FILE", help="the teacher's state dict; without it the package's own weights")
     add("distill-weight", type=float, help="share of the teacher's opinion in the loss")
     add("temperature", type=float, help="how much the opinions are softened")
+    made.set_defaults(widths=None)  # follow from --start
     where = made.add_argument_group("where and with what")
     where.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set")
     where.add_argument("--out", type=Path, help="folder for everything that is written (default: runs/NAME)")
@@ -138,10 +141,12 @@ def _train_here(recipe, args, device, processes, settings) -> None:
 
     from mnv1.measure import environment
     from mnv1.train.data import load_data
+    from mnv1.train.distill import as_started
     from mnv1.train.files import save_facts
     from mnv1.train.loop import Trainer
     from mnv1.train.progress import epoch_bar, epoch_line
 
+    recipe = as_started(recipe)
     out = args.out or Path("runs") / recipe.id
     _look_at(out, args.resume)
     with processes.first_alone():  # it may have to unpack an archive
@@ -188,9 +193,35 @@ def _train_here(recipe, args, device, processes, settings) -> None:
             console.print(epoch_line(row, recipe.epochs))
         else:
             trainer.train_epoch()
+    if recipe.qat:
+        about["int8"] = _keep_int8(trainer, out, console)
+        keep()
     if processes.is_first:
         _finish(trainer, out, console)
     log.close()
+
+
+def _keep_int8(trainer, out: Path, console) -> dict[str, Any]:
+    """Convert what was trained with rounding, see what its kernels make of the test images, and keep it."""
+    from mnv1.compress.errors import CompressError
+    from mnv1.compress.evaluate import answers, example_of
+    from mnv1.compress.quantize import int8_kernels
+    from mnv1.compress.saved import save_int8
+
+    recipe = trainer.recipe
+    network = trainer.model.converted()
+    try:
+        save_int8(out / INT8, network, "qat", recipe, trainer.data.classes)
+        kernels = int8_kernels(network, example_of(recipe))
+        found = answers(kernels, trainer.data.test, recipe, trainer.workers).accuracy()
+    except CompressError as error:
+        raise TrainError(f"--qat: {error}") from None
+    size = (out / INT8).stat().st_size
+    console.print(
+        f"int8: {found['accuracy']:.2%} [{100 * found['low']:.2f}, {100 * found['high']:.2f}] of {found['images']:,} "
+        f"test images, {size:,} bytes in {out / INT8}"
+    )
+    return {**found, "file_size": size}
 
 
 def _look_at(out: Path, resume: bool) -> None:

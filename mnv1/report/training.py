@@ -152,7 +152,7 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
         rows = [row for run in group for row in run["epochs"] if row["other_cpus"] <= QUIET]
         cells = (
             _training(recipe),
-            recipe["block"],
+            _network(recipe),
             f"{recipe['alpha']:g}",
             recipe["resolution"],
             _teacher(recipe),
@@ -176,6 +176,12 @@ def _training(recipe: Mapping[str, Any]) -> str:
     return f"{recipe['data']}: {rate}, batch {recipe['batch_size']}, {precision}"
 
 
+def _network(recipe: Mapping[str, Any]) -> str:
+    """Its block, and what else it is made of."""
+    marks = {"pruned": "widths", "trained on": "start", "int8": "qat"}
+    return ", ".join([recipe["block"], *(mark for mark, name in marks.items() if recipe.get(name))])
+
+
 def _machines(run: Mapping[str, Any]) -> list[str]:
     """What a run was trained on; more than one where it went on elsewhere."""
     return [_machine(one) for one in (run, *run.get("elsewhere", []))]
@@ -189,7 +195,8 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 def _setting(run: Mapping[str, Any]) -> tuple[Any, ...]:
     """What runs must share to be one row: everything but the seed, and where their teacher lies."""
-    recipe = {name: value for name, value in run["recipe"].items() if name not in ("seed", "teacher")}
+    known = {**Recipe().as_dict(), **run["recipe"]}  # a run of an earlier version has the settings of that time
+    recipe = {name: value for name, value in known.items() if name not in ("seed", "teacher")}
     return (*sorted((name, str(value)) for name, value in recipe.items()), _teacher(run["recipe"]), run["processes"])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,23 +41,56 @@ def distillation_loss(
 def build_network(recipe: Recipe, classes: int) -> MobileNetV1:
     """The network of a recipe, with weights drawn by its seed."""
     torch.manual_seed(recipe.seed)
+    block = conv_standard if recipe.block == "standard" else conv_dw
     try:
-        return MobileNetV1(classes, recipe.alpha, conv_standard if recipe.block == "standard" else conv_dw)
+        return MobileNetV1(classes, recipe.alpha, block, widths=recipe.widths)
     except ValueError as error:
-        raise TrainError(f"--alpha: {error}") from None
+        raise TrainError(f"{'--alpha' if recipe.widths is None else 'a damaged recipe'}: {error}") from None
+
+
+def as_started(recipe: Recipe) -> Recipe:
+    """The recipe with the widths of the network that it begins with. Raises `TrainError` when it is another network."""
+    if recipe.start is None:
+        return recipe
+    stored = Recipe.from_dict(load_checkpoint(Path(recipe.start))["recipe"])
+    for name in ("block", "alpha"):
+        if getattr(stored, name) != getattr(recipe, name):
+            raise TrainError(
+                f"--start {recipe.start}: a network of {name} {getattr(stored, name)}: add --{name} "
+                f"{getattr(stored, name)}"
+            )
+    return replace(recipe, widths=stored.widths)
+
+
+def first_network(recipe: Recipe, classes: Sequence[str]) -> MobileNetV1:
+    """The network that training begins with, in training mode. Raises `TrainError`."""
+    if recipe.start is None:
+        return build_network(recipe, len(classes))
+    known = load_checkpoint(Path(recipe.start))["classes"]
+    if list(known) != list(classes):
+        raise TrainError(f"--start {recipe.start}: knows other classes ({', '.join(known)})")
+    if as_started(recipe) != recipe:
+        raise TrainError(f"--start {recipe.start}: a pruned network of other widths than the recipe's")
+    return network_of(Path(recipe.start)).train()
 
 
 def network_of(checkpoint: Path) -> MobileNetV1:
     """The trained network of a checkpoint, in evaluation mode. Raises `TrainError`."""
     content = load_checkpoint(checkpoint)
     try:
-        model = build_network(Recipe.from_dict(content["recipe"]), len(content["classes"]))
-        model.load_state_dict(content["model"])
+        recipe = Recipe.from_dict(content["recipe"])
+        model = build_network(recipe, len(content["classes"]))
+        model.load_state_dict(_float_state(content["model"], model) if recipe.qat else content["model"])
     except TrainError as error:
         raise TrainError(f"{checkpoint}: {error}") from None
     except RuntimeError as error:
         raise TrainError(f"{checkpoint}: damaged: {str(error).splitlines()[0]}") from None
     return model.eval()
+
+
+def _float_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights and statistics of the float network within those that were trained with the rounding of int8."""
+    return {name: state.get(f"graph.{name}", value) for name, value in model.state_dict().items()}
 
 
 def load_teacher(recipe: Recipe, classes: Sequence[str]) -> nn.Module:

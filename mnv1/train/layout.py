@@ -8,6 +8,8 @@ LOG = "log.csv"
 """The epochs alone."""
 PREDICTIONS = "predictions.npz"
 """Some test images, their labels and what they were taken for."""
+INT8 = "int8.pt"
+"""The int8 network of a run with --qat."""
 
 SCHEMA = 1
 """Version of checkpoints and facts; a reader refuses another."""

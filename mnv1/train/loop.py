@@ -16,12 +16,14 @@ from scipy import stats
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mnv1.architecture import NetworkKind, network_layers
+from mnv1.architecture import IMAGE_CHANNELS, kind_of, network_layers, widths_of
 from mnv1.complexity import count
+from mnv1.compress.errors import CompressError
+from mnv1.extras import MissingPackageError
 from mnv1.measure.load import machine_work, own_work
 from mnv1.measure.memory import peak_memory
 from mnv1.train.data import DataSet, Inputs, ordered_batches, shuffled_batches, spread
-from mnv1.train.distill import build_network, distillation_loss, load_teacher
+from mnv1.train.distill import distillation_loss, first_network, load_teacher
 from mnv1.train.files import load_checkpoint, save_checkpoint
 from mnv1.train.layout import CHECKPOINT
 from mnv1.train.optimizers import OPTIMIZERS, SCHEDULES
@@ -68,7 +70,9 @@ class Trainer:
         self.rows: list[Row] = []
         self.confusion = torch.zeros(len(data.classes), len(data.classes), dtype=torch.long)
         """Of the newest test: how many images of each class (row) were taken for each (column)."""
-        self.model: nn.Module = build_network(recipe, len(data.classes))
+        self.model: nn.Module = first_network(recipe, data.classes)
+        if recipe.qat:
+            self.model = self._with_rounding(self.model)
         if self.processes.world > 1:
             if recipe.batch_size < 2 * self.processes.world:
                 raise TrainError(f"--batch-size: {self.processes.world} processes need at least 2 images each")
@@ -91,10 +95,24 @@ class Trainer:
         wrapped = self.processes.wrap(self.model)
         self._network: nn.Module = torch.compile(wrapped) if recipe.compile else wrapped  # type: ignore[assignment]
 
+    def _with_rounding(self, model: nn.Module) -> nn.Module:
+        """The network with the rounding of int8 in its forward pass."""
+        if self.processes.world > 1 or self.device.type != "cpu":
+            raise TrainError("--qat: int8 is trained by one process on the CPU; use --device cpu without torchrun")
+        from mnv1.compress.quantize import quantization_aware  # needs an extra
+
+        side = self.recipe.resolution
+        try:
+            return quantization_aware(model, torch.zeros(2, IMAGE_CHANNELS, side, side))[0]
+        except (CompressError, MissingPackageError) as error:
+            raise TrainError(f"--qat: {error}") from None
+
     def describe(self) -> dict[str, Any]:
         """What is known before the first epoch: parameters, MACs of an image's forward pass, peak memory of a step."""
-        kind: NetworkKind = "standard" if self.recipe.block == "standard" else "separable"
-        layers = network_layers(kind, self.recipe.alpha, self.recipe.resolution, len(self.data.classes))
+        recipe = self.recipe
+        widths = recipe.widths or widths_of("separable", recipe.alpha)
+        kind = kind_of(widths, recipe.block == "standard")
+        layers = network_layers(kind, recipe.alpha, recipe.resolution, len(self.data.classes), widths)
         counts = count(layers, 1, 4)
         return {"params": counts.params, "macs": counts.macs, **self._peak_memory()}
 

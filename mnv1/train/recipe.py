@@ -50,6 +50,12 @@ class Recipe:
     channels_last: bool = False
     compile: bool = False
     seed: int = 0
+    start: str | None = None
+    """Weights to begin with: a checkpoint's path; those of the seed when None."""
+    widths: tuple[int, ...] | None = None
+    """Channels of the stem and of each block of a network that was pruned before; those of `alpha` when None."""
+    qat: bool = False
+    """Train with the rounding of int8."""
     limit_train: int | None = None
     """Only so many images for training; all when None."""
     limit_test: int | None = None
@@ -74,12 +80,15 @@ class Recipe:
             raise TrainError("--batch-size: BatchNorm needs at least 2 images in training")
         if self.teacher_weights and not self.teacher:
             raise TrainError("--teacher-weights: names weights of a teacher, but there is no --teacher")
+        if self.qat and (self.amp or self.compile):
+            raise TrainError(f"--qat: rounding is learnt in fp32; leave --{'amp' if self.amp else 'compile'} out")
 
     @property
     def id(self) -> str:
         """A name for the run's folder, such as `cifar10-separable-a1.00-r224-s0`."""
-        distilled = "-distilled" if self.teacher else ""
-        return f"{self.data}-{self.block}-a{self.alpha:.2f}-r{self.resolution}{distilled}-s{self.seed}"
+        marks = {"-pruned": self.widths, "-tuned": self.start, "-qat": self.qat, "-distilled": self.teacher}
+        marked = "".join(mark for mark, is_so in marks.items() if is_so)
+        return f"{self.data}-{self.block}-a{self.alpha:.2f}-r{self.resolution}{marked}-s{self.seed}"
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for a file."""

@@ -1,0 +1,33 @@
+"""Tables of compressed networks: `python scripts/compression_table.py FOLDER [FOLDER ...] [--out FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnv1.report.compression import against_table, compression_table, find_compressed, read_compressed
+from mnv1.results import ResultError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: Markdown on standard output. Returns 1 when results cannot be read or are of unlike machines."""
+    parser = argparse.ArgumentParser(description="Tables of what scripts/compress.py has left.")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders with results, at any depth")
+    parser.add_argument("--out", type=Path, help="also write it to this file")
+    args = parser.parse_args(argv)
+    try:
+        results = [read_compressed(path) for folder in args.folders for path in find_compressed(folder)]
+        text = "\n\n".join(filter(None, (compression_table(results), against_table(results))))
+    except ResultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n", encoding="utf8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
