@@ -159,7 +159,7 @@ def test_in_fp16_the_loss_is_scaled_and_steps_that_overflow_are_not_taken_for_a_
     made = []
     monkeypatch.setattr(modules, "amp_dtype", lambda _: torch.float16)
     monkeypatch.setattr(modules.torch.amp, "GradScaler", lambda device: made.append(Scaler(device)) or made[-1])
-    monkeypatch.setattr(modules.torch, "autocast", lambda *_: _context("autocast", []))
+    monkeypatch.setattr(modules.torch, "autocast", lambda *_, **__: _context("autocast", []))
     check(Case(STEP.workload, Conditions(2, "cpu", "amp")))
     (scaler,) = made
     assert scaler.device == "cpu"
