@@ -16,8 +16,8 @@ from mnv1.results import Results, frame, from_facts
 
 ROOT = Path(__file__).parent.parent
 
-# Before torch is imported, here and in processes that tests start: several of them share two cores, and threads that wait
-# busily for one another would keep the others from working. Nothing here is timed.
+# Before torch is imported, here and in processes that tests start: several of them share two cores, and threads that
+# wait busily for one another would keep the others from working. Nothing here is timed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
