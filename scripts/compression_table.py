@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mnv1.report.compression import against_table, compression_table, find_compressed, read_compressed
+from mnv1.report.output import tell
 from mnv1.results import ResultError
 
 
@@ -19,13 +20,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         results = [read_compressed(path) for folder in args.folders for path in find_compressed(folder)]
         text = "\n\n".join(filter(None, (compression_table(results), against_table(results))))
+        tell(text, args.out)
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n", encoding="utf8")
     return 0
 
 

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 from mnv1.compare.stored import StoredError, read_ledger
+from mnv1.report.output import tell
 from mnv1.report.self_tests import self_test_tables
+from mnv1.results import ResultError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,17 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)
     try:
-        text = self_test_tables(read_ledger(args.ledger))
-    except StoredError as error:
+        tell(self_test_tables(read_ledger(args.ledger)), args.out)
+    except (StoredError, ResultError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"error: {args.ledger}: {error}", file=sys.stderr)
         return 1
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n", encoding="utf8")
     return 0
 
 

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1.report.output import tell
 from mnv1.report.repeatability import case_table, repeatability, summary, time_table
 from mnv1.results import ResultError, load, load_times
 
@@ -23,14 +24,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         table = repeatability(load(args.runs))
         times = time_table(load_times(args.runs))
+        tell(f"{summary(table)}\n\n{case_table(table)}\n\n{times}", args.out)
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    text = f"{summary(table)}\n\n{case_table(table)}\n\n{times}"
-    print(text)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text + "\n", encoding="utf8")
     return 0
 
 

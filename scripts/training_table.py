@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1.report.output import tell
 from mnv1.report.training import find_training, read_training, training_table
 from mnv1.results import ResultError
 
@@ -18,17 +19,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         runs = [read_training(run) for folder in args.folders for run in find_training(folder)]
-        table = training_table(runs)
-        if args.out:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(table + "\n", encoding="utf8")
+        tell(training_table(runs), args.out)
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        print(f"error: {args.out}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 1
-    print(table)
     return 0
 
 

@@ -16,17 +16,15 @@ from mnv1.complexity import memory_floor
 from mnv1.measure import environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
 from mnv1.measure.execution import WrongOutputError
-from mnv1.measure.facts import conclude, record
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
 from mnv1.measure.modules import build, prepare
 from mnv1.measure.precision import precision_context
 from mnv1.measure.runner import Runner, check
-from mnv1.measure.timing import Policy
+from tests.visits import QUICK, recorded
 
 CPU = Conditions(1, "cpu", "fp32")
 TINY = Case(Network("separable", 0.25, 32), CPU)
 PAIR = Pair(Case(Network("standard", 0.25, 32), CPU), TINY)
-QUICK = Policy(visit_time=0.001, max_time=0.001, min_visits=2, warmup_time=0.001, min_time=0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +32,6 @@ def _no_module_of_another_test():
     modules.forget_modules()
     yield
     modules.forget_modules()
-
-
-def recorded(case):
-    """The record of a case that is visited as a sweep does."""
-    made, visits, stopped = Runner(), [], None
-    while stopped is None:
-        visits.append(made.visit(case, QUICK, visits[0] if visits else None))
-        stopped = conclude(case, visits, QUICK)
-    return record(case, visits, QUICK, stopped)
 
 
 @pytest.mark.parametrize("kind", ["standard", "separable", "depthwise", "pointwise"])

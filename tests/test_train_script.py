@@ -118,8 +118,8 @@ if where == "mid-epoch":  # the seventh step: 4 an epoch
     import torch
     step = torch.optim.Adam.step
     torch.optim.Adam.step = after(7, step)  # one more for the memory's own step
-elif where == "mid-write":  # the second checkpoint: facts and log are three files each time
-    mnv1.train.files.os.fsync = after(2 + 3 + 0, os.fsync)
+elif where == "mid-write":  # the second checkpoint: facts and log at the start, then three files an epoch
+    os.fsync = after(2 + 3, os.fsync)
 else:  # between the second checkpoint and its facts
     save = mnv1.train.files.save_facts
     mnv1.train.files.save_facts = after(2, save)

@@ -222,3 +222,11 @@ def test_the_script_says_what_is_wrong_in_a_line(tmp_path, capsys):
 def test_rendering_needs_no_torch():
     code = "import sys, mnv1.report.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_table_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    stored(tmp_path / "run", run())
+    assert script()([str(tmp_path / "run"), "--out", str(tmp_path)]) == 1
+    complaint = capsys.readouterr().err
+    assert complaint.count("\n") == 1
+    assert "cannot be written: Is a directory" in complaint

@@ -14,17 +14,15 @@ from mnv1.columns import COLUMNS, PHASES
 from mnv1.complexity import count
 from mnv1.measure import clock, modules, runner, training
 from mnv1.measure.clock import CpuLaps, CudaLaps
-from mnv1.measure.facts import conclude, record
 from mnv1.measure.memory import peak_memory, process_peak
 from mnv1.measure.modules import PreparedStep, WrongOutputError, prepare
 from mnv1.measure.runner import Runner, check
-from mnv1.measure.timing import Policy
 from mnv1.measure.training import MAX_STEPS, Step, phase_times
+from tests.visits import QUICK, recorded
 
 TWO = Conditions(2, "cpu", "fp32")
 STEP = Case(Training("separable", 0.25, 32), TWO)
 PAIR = Pair(Case(Training("standard", 0.25, 32), TWO), STEP)
-QUICK = Policy(visit_time=0.001, max_time=0.001, min_visits=2, warmup_time=0.001, min_time=0.001)
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +30,6 @@ def _no_module_of_another_test():
     modules.forget_modules()
     yield
     modules.forget_modules()
-
-
-def recorded(case):
-    made, visits, stopped = Runner(), [], None
-    while stopped is None:
-        visits.append(made.visit(case, QUICK, visits[0] if visits else None))
-        stopped = conclude(case, visits, QUICK)
-    return record(case, visits, QUICK, stopped)
 
 
 def module_of(case):

@@ -10,6 +10,7 @@ from typing import Any
 
 from mnv1.compare.comparison import Comparison
 from mnv1.compare.sides import UNDER_TEST, Side
+from mnv1.whole_files import write_whole
 
 SCHEMA = 1
 
@@ -50,10 +51,7 @@ def document(
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Store one comparison. Raises `StoredError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content) + "\n", encoding="utf8")
-        part.replace(path)
+        write_whole(path, lambda file: file.write(f"{json.dumps(content)}\n".encode()))
     except OSError as error:
         raise StoredError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -17,6 +17,7 @@ from mnv1.cases import DEVICES, MODES, PRECISIONS
 from mnv1.ladder.climb import Climbed
 from mnv1.ladder.rungs import KINDS, Finding, label
 from mnv1.measure.state import STATES
+from mnv1.whole_files import write_whole
 
 SCHEMA = 1
 
@@ -114,10 +115,7 @@ def _as_stored(one: Climbed) -> dict[str, Any]:
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Store a document: the file appears as a whole or not at all. Raises `LadderError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content) + "\n", encoding="utf8")
-        part.replace(path)
+        write_whole(path, lambda file: file.write(f"{json.dumps(content)}\n".encode()))
     except OSError as error:
         raise LadderError(f"{path}: cannot be written: {error.strerror or error}") from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,13 @@ import torch
 
 from mnv1.train.layout import CHECKPOINT, FACTS, LOG, SCHEMA
 from mnv1.train.recipe import TrainError
+from mnv1.whole_files import write_whole
 
 
-def write_atomically(path: Path, write: Callable[[Any], None]) -> None:
-    """Write a file under another name, see it on disk, and only then give it its name. Raises `TrainError`."""
+def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file that appears as a whole or not at all. Raises `TrainError`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}-*"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-        part = path.with_name(f".{path.name}-{os.getpid()}")
-        try:
-            with part.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write_whole(path, write)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a full disk
         raise TrainError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from None
 
