@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
+from mnv1.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.grids import CaseError
 from mnv1.journal import JournalError
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 from mnv1.plugin.options import (
@@ -24,7 +26,7 @@ from mnv1.plugin.options import (
 )
 from mnv1.plugin.run import Run
 from mnv1.plugin.storage import StorageError, WholeFiles, try_to_write
-from mnv1.profiles import PROFILES, CaseError, shard, why_not_installed, why_not_trainable, why_unavailable
+from mnv1.profiles import PROFILES, shard
 from mnv1.sweep import place_again
 
 RESULTS = Path(__file__).parent.parent / "results"

@@ -1,98 +1,24 @@
-"""Which cases run: the profiles, the options that override their axes, and the selection.
+"""Which cases run: the profiles, the selection of their cases, and its shards.
 
 Needs no torch.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
-from mnv1.architecture import network_layers
-from mnv1.cases import (
-    BLOCK_KINDS,
-    DEVICES,
-    NETWORK_KINDS,
-    OWN_KINDS,
-    Block,
-    Case,
-    Conditions,
-    Device,
-    Mode,
-    Network,
-    Pair,
-    Precision,
-    Reference,
-    Training,
-    Workload,
-)
+from mnv1.cases import BLOCK_KINDS, OWN_KINDS, Block, Case, Device, Pair, Precision, Reference, Training, Workload
 from mnv1.complexity import count, training_macs
+from mnv1.grids import CaseError, Grid, Overrides, cases_of, pairs_of
 from mnv1.measure.timing import Policy
-from mnv1.modes import exists, is_plain, why_not_here
-from mnv1.references import REFERENCE_KINDS, REFERENCES
 
 PAIR_VISIT_TIME = 0.08
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
 short visits tell more than few long ones: of 50 visits over 7 minutes the means varied by 1.2 to 1.6 %, of 8 visits of
 five times that length by 3 to 5 %."""
-
-
-class CaseError(ValueError):
-    """An axis value that does not exist, or a choice that leaves no case; the message is for the user."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A full product of axes. A grid of blocks covers every distinct block shape of the networks that it names."""
-
-    kinds: tuple[str, ...]
-    alphas: tuple[float, ...]
-    resolutions: tuple[int, ...]
-    batch_sizes: dict[Device, tuple[int, ...]]
-    precisions: tuple[Precision, ...] = ("fp32", "tf32", "amp")
-    devices: tuple[Device, ...] = DEVICES
-    shapes: tuple[str, ...] = ()
-    """Blocks only: keep these shape ids alone (all when empty)."""
-    modes: tuple[Mode, ...] = ("eager",)
-
-    def conditions(self) -> Iterator[Conditions]:
-        """Every combination of device, batch size, precision and mode that exists: TF32 does on CUDA only."""
-        for device in self.devices:
-            for batch_size, precision, mode in itertools.product(self.batch_sizes[device], self.precisions, self.modes):
-                if exists(mode, precision, device):
-                    yield Conditions(batch_size, device, precision, mode)
-
-    def blocks(self) -> Iterator[Block]:
-        """Distinct blocks, the stem first. The stem is a standard convolution only: the network has no other stem."""
-        for alpha, resolution in itertools.product(self.alphas, self.resolutions):
-            for layer in network_layers("standard", alpha, resolution):
-                if layer.op != "standard":
-                    continue
-                kinds = ("standard",) if layer.name == "stem" else BLOCK_KINDS
-                for kind in kinds:
-                    block = Block(kind, layer.in_channels, layer.out_channels, layer.stride, layer.side)
-                    if kind in self.kinds and (not self.shapes or block.shape_id in self.shapes):
-                        yield block
-
-    def networks(self) -> Iterator[Network | Reference]:
-        """Networks of every kind, width and resolution; those of other packages have a width only where it exists."""
-        for alpha, resolution, kind in itertools.product(self.alphas, self.resolutions, NETWORK_KINDS):
-            if kind in self.kinds:
-                yield Network(kind, alpha, resolution)
-        for resolution, reference in itertools.product(self.resolutions, REFERENCE_KINDS):
-            if reference in self.kinds:
-                for width in self.alphas if REFERENCES[reference].has_alpha else (None,):
-                    yield Reference(reference, resolution, width)
-
-    def trainings(self) -> Iterator[Training]:
-        """Training steps of this suite's own networks, of every kind, width and resolution."""
-        for network in self.networks():
-            if isinstance(network, Network):
-                yield Training(network.kind, network.alpha, network.resolution)
 
 
 @dataclass(frozen=True)
@@ -290,34 +216,6 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """Axis values that replace a profile's own, and devices that are left of it; an empty tuple keeps the profile's."""
-
-    devices: tuple[Device, ...] = ()
-    precisions: tuple[Precision, ...] = ()
-    alphas: tuple[float, ...] = ()
-    resolutions: tuple[int, ...] = ()
-    batch_sizes: tuple[int, ...] = ()
-    kinds: tuple[str, ...] = ()
-    modes: tuple[Mode, ...] = ()
-
-    def apply(self, grid: Grid) -> Grid:
-        """The grid with every axis given here replaced."""
-        return replace(
-            grid,
-            devices=tuple(device for device in grid.devices if device in (self.devices or DEVICES)),
-            precisions=self.precisions or grid.precisions,
-            alphas=self.alphas or grid.alphas,
-            resolutions=self.resolutions or grid.resolutions,
-            batch_sizes={device: self.batch_sizes or grid.batch_sizes.get(device, ()) for device in DEVICES},
-            kinds=self.kinds or grid.kinds,
-            modes=self.modes or grid.modes,
-            # The chosen shapes belong to the profile's own widths and resolutions.
-            shapes=() if self.alphas or self.resolutions else grid.shapes,
-        )
-
-
 def select(profile: str, overrides: Overrides | None = None) -> Cases:
     """The cases of a profile, with overridden axes; each case once, however many grids name it.
 
@@ -328,41 +226,18 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
     chosen = PROFILES[profile]
     overrides = overrides or Overrides()
     selected = Cases(
-        layers=_cases(chosen.layers, Grid.blocks, overrides),
-        models=_cases(chosen.models, Grid.networks, overrides),
-        pairs=_pairs(chosen.layer_pairs, Grid.blocks, overrides) + _pairs(chosen.model_pairs, Grid.networks, overrides),
-        trainings=_cases(chosen.trainings, Grid.trainings, overrides),
-        training_pairs=_pairs(chosen.training_pairs, Grid.trainings, overrides),
+        layers=cases_of(chosen.layers, Grid.blocks, overrides),
+        models=cases_of(chosen.models, Grid.networks, overrides),
+        pairs=pairs_of(chosen.layer_pairs, Grid.blocks, overrides)
+        + pairs_of(chosen.model_pairs, Grid.networks, overrides),
+        trainings=cases_of(chosen.trainings, Grid.trainings, overrides),
+        training_pairs=pairs_of(chosen.training_pairs, Grid.trainings, overrides),
     )
     if not any((selected.layers, selected.models, selected.pairs, selected.trainings, selected.training_pairs)):
         raise CaseError(
             "the chosen axes leave no case to measure (tf32 exists on cuda only, int8 on the cpu in compiled modes)"
         )
     return selected
-
-
-def _cases(
-    grids: Iterable[Grid], workloads: Callable[[Grid], Iterator[Workload]], overrides: Overrides
-) -> tuple[Case, ...]:
-    cases = (
-        Case(workload, conditions)
-        for grid in map(overrides.apply, grids)
-        for workload, conditions in itertools.product(workloads(grid), grid.conditions())
-        if is_plain(conditions) or not isinstance(workload, Training)  # steps of other modes do not exist
-    )
-    return tuple(dict.fromkeys(cases))
-
-
-def _pairs(
-    grids: Iterable[Grid], workloads: Callable[[Grid], Iterator[Workload]], overrides: Overrides
-) -> tuple[Pair, ...]:
-    """Pairs of the separable workloads with their standard twins, from grids that have both kinds."""
-    both = [grid for grid in grids if {"standard", "separable"} <= set(overrides.apply(grid).kinds)]
-    return tuple(
-        Pair(standard=replace(case, workload=replace(case.workload, kind="standard")), separable=case)
-        for case in _cases(both, workloads, overrides)
-        if case.workload.kind == "separable"
-    )
 
 
 def shard(cases: Iterable[Case | Pair], number: int, shards: int, profile: Profile) -> frozenset[str]:
@@ -380,44 +255,3 @@ def shard(cases: Iterable[Case | Pair], number: int, shards: int, profile: Profi
         if cheapest == number:
             chosen.add(case.id)
     return frozenset(chosen)
-
-
-def why_not_installed(case: Case | Pair) -> str | None:
-    """Why a case of another package's network is not measured where that package is missing, or None."""
-    if isinstance(case, Pair) or not isinstance(case.workload, Reference):
-        return None
-    model = REFERENCES[case.workload.kind]
-    if find_spec(model.package):
-        return None
-    where = f"'.[{model.extra}]'" if model.extra else "."
-    return f"{model.package} is not installed: pip install -c constraints.txt -e {where}"
-
-
-def why_not_trainable(case: Case | Pair) -> str | None:
-    """Why a network cannot be trained on these images, or None."""
-    workload = (case.separable if isinstance(case, Pair) else case).workload
-    if not isinstance(workload, Training):
-        return None
-    last_side = next(layer.side for layer in workload.layers if layer.op == "pool")
-    if case.conditions.batch_size * last_side**2 > 1:
-        return None
-    return (
-        f"one image of {workload.resolution} px leaves one value a channel, and BatchNorm needs two for a variance: "
-        "take a larger batch or resolution to train on"
-    )
-
-
-def why_unavailable(conditions: Conditions, environment: Mapping[str, object], chosen: bool) -> str | None:
-    """Why a case under these conditions is not measured on a machine, or None when it is.
-
-    `chosen`: whether the user named the precision, so that it is measured even where that takes long.
-    """
-    if conditions.device == "cuda" and "gpu" not in environment:
-        return "no CUDA device: torch.cuda.is_available() is false here"
-    on_cpu = conditions.device == "cpu" and conditions.precision in ("amp", "bf16")
-    if on_cpu and not chosen and not environment["bf16_instructions"]:
-        return (
-            f"this CPU has no bf16 instructions, so that {conditions.precision} takes up to 100 times as long as fp32: "
-            "name it in --precisions to measure it all the same"
-        )
-    return why_not_here(conditions.mode, conditions.precision, conditions.device)

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from mnv1.architecture import MIN_SIDE
 from mnv1.cases import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
+from mnv1.grids import CaseError
 from mnv1.ladder.choice import Limits, choose
 from mnv1.ladder.climb import Climbed, climb
 from mnv1.ladder.processes import RungProcess
@@ -29,7 +30,6 @@ from mnv1.ladder.stored import Ladder, LadderError, document, find, from_documen
 from mnv1.measure.supervisor import SupervisorError
 from mnv1.modes import EXECUTION_MODES
 from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
-from mnv1.profiles import CaseError
 from mnv1.report.ladder import fastest_line, findings_markdown, not_measured, render, table, twin_lines
 
 ROOT = Path(__file__).resolve().parent.parent

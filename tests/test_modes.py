@@ -4,9 +4,10 @@ import pytest
 
 from mnv1 import modes
 from mnv1.cases import MODES, PRECISIONS, Case, Conditions, Network, Pair
+from mnv1.grids import CaseError, Overrides
 from mnv1.modes import EXECUTION_MODES, TOLERANCE, combinations, exists, why_not_here
 from mnv1.plugin.values import parse_modes
-from mnv1.profiles import CaseError, Overrides, select
+from mnv1.profiles import select
 from mnv1.report import selections
 from mnv1.results import from_facts
 from mnv1.stored import ResultError, read

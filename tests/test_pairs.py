@@ -1,6 +1,9 @@
 """Pairs of real processes that misbehave; none of them imports torch."""
 
+import os
+import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.compare.pairs import Pairs, WorkerDiedError, WorkerError, WrongCodeError, log_ratio, shuffled
+from mnv1.compare.pairs import (
+    Pairs,
+    WorkerDiedError,
+    WorkerError,
+    WrongCodeError,
+    log_ratio,
+    shuffled,
+    unheard_signals,
+)
 from mnv1.compare.sides import UNDER_TEST, Side
 
 WORKER = Path(__file__).parent / "faulty_side.py"
@@ -118,3 +129,26 @@ def test_orders_differ_between_pairs_but_not_between_sides():
     assert shuffled(cases, 3) == shuffled(cases, 3)
     assert shuffled(cases, 3) != shuffled(cases, 4)
     assert sorted(shuffled(cases, 3)) == sorted(cases)
+
+
+def test_an_interrupt_while_a_process_starts_is_heard_afterwards():
+    """Also one that a thread takes which knows nothing of it, as those of numerical libraries do."""
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    steps = []
+
+    def start():
+        with unheard_signals():
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(100_000))  # Python would run its handler here
+            steps.append("started")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        done.set()
+        other.join()
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -93,6 +93,27 @@ def test_processes_that_cannot_meet_say_so_in_a_line(monkeypatch):
         pass
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not listed here")
+def test_no_thread_of_the_group_is_left_when_the_processes_part():
+    """One that still had a tensor when Python ended took the process down: `terminate called`, now and then."""
+    code = (
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from torch.nn.parallel import DistributedDataParallel\n"
+        "from mnv1.train.processes import joined\n"
+        "with joined(torch.device('cpu')):\n"
+        "    network = DistributedDataParallel(torch.nn.Linear(1, 1))\n"
+        "    network(torch.ones(1, 1)).sum().backward()\n"
+        "    network.itself = [network]\n"
+        "    del network\n"
+        "print(*((task / 'comm').read_text().strip() for task in Path('/proc/self/task').iterdir()))\n"
+    )
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | alone)
+    assert done.returncode == 0, done.stderr
+    assert "gloo" not in done.stdout
+
+
 def run(*more: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
     return subprocess.run([*command, *more], capture_output=True, text=True, timeout=300)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mnv1.measure import quiet
 from mnv1.measure.clock import Elapsed
-from mnv1.measure.quiet import ControlWatch, cpu_controls
+from mnv1.measure.quiet import ControlWatch, cache_size, cpu_controls, shared_cache_control
 from mnv1.measure.timing import Policy, visit, visit_pair
 
 
@@ -115,5 +116,36 @@ def test_every_control_must_be_quiet():
     assert not watch.quiet()
 
 
+def test_what_is_read_beside_the_controls_is_kept_and_judges_nothing():
+    readings = {"threads": 1.0, "cache": 2.0}
+    watch = ControlWatch([lambda: readings["threads"]], beside=[lambda: readings["cache"]])
+    watch.learn()
+    assert watch.readings() == [(1.0, 2.0)] * 200
+    readings["cache"] = 9.0
+    assert watch.quiet()
+    assert watch.readings() == [(1.0, 9.0)]
+    assert watch.readings() == []
+    assert watch.baseline == (1.0,)
+
+
 def test_cpu_controls_give_seconds():
-    assert all(0 < control() < 10 for control in cpu_controls())
+    assert all(0 < control() < 10 for control in (*cpu_controls(), shared_cache_control()))
+
+
+def test_cache_sizes_are_read_as_the_kernel_writes_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(quiet, "CACHES", tmp_path)
+    assert cache_size(2) is None
+    for number, (level, kind, size) in enumerate(
+        [
+            (1, "Data", "32K"),
+            (1, "Instruction", "64K"),
+            (2, "Unified", "1024K"),
+            (3, "Unified", "32M"),
+            (4, "Data", "?"),
+        ]
+    ):
+        folder = tmp_path / f"index{number}"
+        folder.mkdir()
+        for name, text in (("level", level), ("type", kind), ("size", size)):
+            (folder / name).write_text(f"{text}\n")
+    assert [cache_size(level) for level in (1, 2, 3, 4, 5)] == [32 * 2**10, 2**20, 32 * 2**20, None, None]

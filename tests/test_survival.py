@@ -175,14 +175,13 @@ def test_cases_that_hang_or_die_are_recorded_and_the_sweep_goes_on(tmp_path):
         "    modules.build = lambda w: wrong[w.kind]() if w.kind in wrong else right(w)\n"
     )
     stored = tmp_path / "run.json"
-    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "25", "--benchmark-json", str(stored))
+    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "20", "--benchmark-json", str(stored))
+    arguments += ("-k", "model and not speedup")
     process = sweep(*TINY_MODELS, *arguments, environment={"PYTHONPATH": str(tmp_path)})
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     failed = dict(re.findall(r"^failed: (\S+): (.*)$", process.stdout, re.MULTILINE))
-    hung = "no result after 25 s (--case-timeout); its process was ended"
     assert failed == {
-        "speedup-model-a0.25-r32-b1-cpu-fp32": hung,
-        "model-separable-a0.25-r32-b1-cpu-fp32": hung,
+        "model-separable-a0.25-r32-b1-cpu-fp32": "no result after 20 s (--case-timeout); its process was ended",
         "model-shallow-a0.25-r32-b1-cpu-fp32": "its process was killed: most likely the machine ran out of memory",
     }
     assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]

@@ -37,7 +37,7 @@ def numbers(made: Trainer) -> list[tuple[float, float, float]]:
 
 
 def test_it_overfits_one_batch():
-    recipe = replace(TINY, epochs=40, batch_size=16, limit_train=16, learning_rate=3e-3)
+    recipe = replace(TINY, epochs=30, batch_size=16, limit_train=16, limit_test=8, learning_rate=3e-3)
     made = trainer(recipe)
     for _ in made.epochs():
         made.train_epoch()

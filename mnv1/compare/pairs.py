@@ -169,7 +169,7 @@ class Pairs:
         processes: dict[str, Process] = {}
         try:
             for side in self._sides if seed % 2 == 0 else reversed(self._sides):
-                with _unheard_signals():
+                with unheard_signals():
                     processes[side.name] = Process(side, self._threads, seed, self._timeout, self._worker)
                 processes[side.name].send({"do": "prove"})
             for side in self._sides:
@@ -189,13 +189,22 @@ class Pairs:
 
 
 @contextmanager
-def _unheard_signals() -> Iterator[None]:
-    """An interrupt between starting a process and knowing it would leave it behind: it is heard afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+def unheard_signals() -> Iterator[None]:
+    """An interrupt between starting a process and knowing it would leave it behind: it is heard afterwards.
+
+    Blocking the signals would not do: another thread, such as one of OpenBLAS, takes a signal that the main thread
+    blocks, and Python then runs the handler in the main thread all the same.
+    """
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: heard.append(number)) for number in numbers]
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        for number in heard:
+            signal.raise_signal(number)
 
 
 def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:

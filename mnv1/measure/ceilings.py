@@ -8,9 +8,7 @@ the median round is one of a machine that does something else too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 
@@ -18,7 +16,7 @@ from mnv1.cases import Conditions, Device, Precision
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.precision import operand_dtype, precision_context
-from mnv1.measure.quiet import Watch
+from mnv1.measure.quiet import Watch, cache_size
 from mnv1.measure.statistics import MIN_SAMPLES, quantile
 from mnv1.measure.timing import Policy, visit
 from mnv1.roofline import BEYOND_CACHE, WITHIN_CACHE
@@ -61,9 +59,7 @@ def last_level_cache(device: Device) -> int | None:
     """Bytes of the last-level cache, or None when the system does not tell."""
     if device == "cuda":
         return int(torch.cuda.get_device_properties(0).L2_cache_size)
-    caches = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
-    found = re.fullmatch(r"(\d+)([KM])", caches[-1].read_text().strip()) if caches else None
-    return int(found[1]) * {"K": 2**10, "M": 2**20}[found[2]] if found else None
+    return cache_size(3) or cache_size(2)
 
 
 def _gemm(device: Device, precision: Precision) -> tuple[Call, int, int]:

@@ -152,12 +152,12 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
 
 
 def _as_stored(visit: Visit) -> Facts:
-    """Every round of a visit to a speedup, those that do not count included, and how slow controls were meanwhile."""
+    """Every round of a visit to a speedup, those that do not count included, and seconds of controls meanwhile."""
     return {
         "standard": _stored(visit.sides[0]),
         "separable": _stored(visit.sides[1]),
         "disturbed": visit.disturbed,
-        "slowness": visit.extras.get("slowness", []),
+        "controls": [_stored(reading) for reading in visit.extras.get("controls", [])],
     }
 
 
@@ -166,7 +166,7 @@ def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Sto
     extras: Facts = {}
     for visit in reversed(visits):
         extras |= {name: value for name, value in visit.extras.items() if value or name not in extras}
-    extras.pop("slowness", None)  # kept with each visit
+    extras.pop("controls", None)  # kept with each visit
     return extras | {
         "visits": len(visits),
         "rounds": rounds,

@@ -9,18 +9,27 @@ controls alone, never by their own length, so that choosing them cannot favour a
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 Control = Callable[[], float]
 Baseline = tuple[float, ...]
+Reading = tuple[float, ...]
 
 TOLERANCE = 1.25
 """A control this many times above its baseline means that the machine is disturbed."""
+
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+UNKNOWN_CACHE = 2**20
+FLOAT = 4
+"""Bytes."""
 
 BATCH = 50
 """Readings of which the best decile stands for the machine's state at their time."""
@@ -32,8 +41,8 @@ class Watch(Protocol):
     def quiet(self) -> bool:
         """Whether the machine is undisturbed right now."""
 
-    def slowness(self) -> list[float]:
-        """How slow the machine was at each look since this was asked last, 1 for its best."""
+    def readings(self) -> list[Reading]:
+        """Seconds of every control, and of what is read beside them, at each look since this was asked last."""
 
 
 class NoWatch:
@@ -43,7 +52,7 @@ class NoWatch:
         """Always."""
         return True
 
-    def slowness(self) -> list[float]:
+    def readings(self) -> list[Reading]:
         """Nobody looked."""
         return []
 
@@ -51,13 +60,14 @@ class NoWatch:
 class ControlWatch:
     """Compares controls with their own baseline: the best batch of readings since the session began.
 
-    `baseline` is what an earlier process of the same session had learned.
+    What is `beside` them is read at the same moments and judges nothing. `baseline` is what an earlier process of the
+    same session had learned.
     """
 
-    def __init__(self, controls: Sequence[Control], baseline: Baseline = ()) -> None:
-        self._controls = controls
-        self._batch: list[tuple[float, ...]] = []
-        self._slowness: list[float] = []
+    def __init__(self, controls: Sequence[Control], baseline: Baseline = (), beside: Sequence[Control] = ()) -> None:
+        self._controls, self._beside = controls, beside
+        self._batch: list[Reading] = []
+        self._readings: list[Reading] = []
         self.baseline: Baseline = baseline or (math.inf,) * len(controls)
         """Of each control, in seconds: the lowest of all batches' best deciles; infinite before the first is full."""
 
@@ -75,13 +85,12 @@ class ControlWatch:
             best = np.percentile(self._batch, 10, axis=0)
             self.baseline = tuple(map(min, self.baseline, best.tolist()))
             self._batch.clear()
-        slowness = max(value / usual for value, usual in zip(reading, self.baseline, strict=True))
-        self._slowness.append(slowness)
-        return slowness <= TOLERANCE
+        self._readings.append(reading + tuple(control() for control in self._beside))
+        return all(value <= TOLERANCE * usual for value, usual in zip(reading, self.baseline, strict=True))
 
-    def slowness(self) -> list[float]:
-        """How many times its baseline the slower control took, for each look since this was asked last."""
-        seen, self._slowness = self._slowness, []
+    def readings(self) -> list[Reading]:
+        """See `Watch.readings`."""
+        seen, self._readings = self._readings, []
         return seen
 
 
@@ -95,13 +104,43 @@ def cpu_controls() -> tuple[Control, Control]:
     values = torch.randn(70_000)  # just above the size from which torch shares an element-wise operator among threads
     matrix = torch.randn(256, 256)
 
-    def timed(call: Callable[[], object], warm: int, calls: int) -> float:
-        with torch.inference_mode():
-            for _ in range(warm):
-                call()
-            start = time.perf_counter()
-            for _ in range(calls):
-                call()
-            return (time.perf_counter() - start) / calls
+    return (lambda: _timed(lambda: values.add(1), 3, 20)), (lambda: _timed(lambda: matrix @ matrix, 1, 2))
 
-    return (lambda: timed(lambda: values.add(1), 3, 20)), (lambda: timed(lambda: matrix @ matrix, 1, 2))
+
+def shared_cache_control() -> Control:
+    """A control that all threads take through the cache that they share with neighbours, for half a millisecond.
+
+    Two arrays, each as large as all second-level caches of these threads, are read and written in turns.
+    """
+    import torch
+
+    size = torch.get_num_threads() * (cache_size(2) or UNKNOWN_CACHE)
+    one, other = torch.zeros(2, size // FLOAT)
+
+    def there_and_back() -> None:
+        torch.add(one, 1, out=other)
+        torch.add(other, 1, out=one)
+
+    return lambda: _timed(there_and_back, 1, 1)
+
+
+def cache_size(level: int) -> int | None:
+    """Bytes of this CPU's cache of a level, or None when the system does not tell."""
+    for folder in CACHES.glob("index*"):
+        with contextlib.suppress(OSError, ValueError):
+            if int((folder / "level").read_text()) == level and (folder / "type").read_text().strip() != "Instruction":
+                found = re.fullmatch(r"(\d+)([KM])", (folder / "size").read_text().strip())
+                return int(found[1]) * {"K": 2**10, "M": 2**20}[found[2]] if found else None
+    return None
+
+
+def _timed(call: Callable[[], object], warm: int, calls: int) -> float:
+    import torch
+
+    with torch.inference_mode():
+        for _ in range(warm):
+            call()
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return (time.perf_counter() - start) / calls

@@ -65,9 +65,9 @@ class Runner:
         if isinstance(case, Pair):
             standard, separable = self._both(case)
             if watch:
-                watch.slowness()  # what was seen before belongs to other cases
+                watch.readings()  # what was seen before belongs to other cases
             visited = visit_pair(standard.call, separable.call, clock, policy, watch, earlier)
-            seen: Facts = {"slowness": watch.slowness()} if watch else {}
+            seen: Facts = {"controls": watch.readings()} if watch else {}
             return replace(visited, extras=throttling() if on_cuda else seen)
         prepared = prepare(case)
         visited = visit(prepared.call, clock, policy, watch, earlier)

@@ -18,7 +18,7 @@ from mnv1.cases import Case, Device, Pair, Precision
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
-from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls
+from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls, shared_cache_control
 from mnv1.measure.state import State, prepare
 from mnv1.measure.timing import Policy, Visit
 
@@ -46,7 +46,7 @@ class Bench:
 
     def learn(self, baseline: Baseline) -> None:
         """Start to watch for disturbances; `baseline` is what an earlier process had learned, if any."""
-        self._watch = self._runner.watch = ControlWatch(cpu_controls(), baseline)
+        self._watch = self._runner.watch = ControlWatch(cpu_controls(), baseline, (shared_cache_control(),))
         self._watch.learn()
 
     def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts]:

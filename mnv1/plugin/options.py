@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from mnv1.cases import KINDS, MODES, PRECISIONS
+from mnv1.grids import CaseError, Overrides
 from mnv1.journal import Journal
 from mnv1.measure.state import STATES
 from mnv1.plugin.values import (
@@ -22,7 +23,7 @@ from mnv1.plugin.values import (
     parse_resolutions,
     parse_shard,
 )
-from mnv1.profiles import PROFILES, CaseError, Cases, Overrides, select
+from mnv1.profiles import PROFILES, Cases, select
 
 Number = TypeVar("Number", int, float)
 

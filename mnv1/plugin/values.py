@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mnv1.architecture import MIN_SIDE
 from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS, Device, Mode, Precision
-from mnv1.profiles import CaseError
+from mnv1.grids import CaseError
 
 
 def parse_devices(text: str) -> tuple[Device, ...]:

@@ -6,6 +6,8 @@ batch gives the loss that one process would have.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +62,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Processes()
         return
+    # torch imports it later by itself, and its default arguments then hold on to the group for ever.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
@@ -67,6 +71,9 @@ def joined(device: torch.device) -> Iterator[Processes]:
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size())
     finally:
+        # As long as something holds on to the group (DistributedDataParallel, in a cycle of references) its threads
+        # live, and one that still has a tensor when Python ends takes the process down with it.
+        gc.collect()
         distributed.destroy_process_group()
 
 
