@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import re
 import resource
 from pathlib import Path
@@ -16,6 +14,7 @@ from mnv1.measure.children import ask
 from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
 from mnv1.measure.modules import PreparedStep, prepare
+from mnv1.measure.state import hand_back_freed_memory
 
 KERNEL_WORK_TIME = 0.15
 """Seconds of calls over which the kernel's work is averaged."""
@@ -66,8 +65,7 @@ def _growth(case: Case) -> int | None:
     prepared = prepare(case)  # and called once
     if isinstance(prepared, PreparedStep):
         prepared.step.forget_gradients()
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    hand_back_freed_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to what is resident now
     except OSError:

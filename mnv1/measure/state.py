@@ -58,8 +58,18 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
     }
 
 
+def hand_back_freed_memory() -> None:
+    """Give the kernel what glibc's allocator has kept so far; what is freed from now on is kept as before."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
+
+
 def _keep_freed_memory() -> str:
-    if platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return "as it comes (thresholds can be set with glibc only)"
     mallopt = ctypes.CDLL(None).mallopt
     # Each threshold alone is not enough: large blocks must come from the heap, and the heap must not shrink or creep.
