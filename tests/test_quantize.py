@@ -14,6 +14,7 @@ from torch import nn
 
 from mnv1.architecture import widths_of
 from mnv1.blocks import conv_standard
+from mnv1.compiling import own_function
 from mnv1.compress import quantize
 from mnv1.compress.bias import channel_means, correct_bias
 from mnv1.compress.errors import CompressError
@@ -313,8 +314,22 @@ def test_without_a_compiler_a_line_says_so(after_training, monkeypatch):
 
 
 @needs_compiler
-def test_a_float_network_can_be_compiled_beside_it(model):
-    assert error(frozen(model, images(1))(images(1)), logits(model)) < 1e-4
+def test_a_float_network_can_be_compiled_beside_it_once_and_for_all(model):
+    """Also for images of inference mode: torch would compile for these again, and give up after a few networks."""
+    from torch._dynamo.utils import counters
+
+    made = frozen(model, images(1))
+    assert error(made(images(1)), logits(model)) < 1e-4
+    graphs = counters["stats"]["unique_graphs"]
+    with torch.inference_mode():
+        assert error(made(images(1).clone()), logits(model)) < 1e-4
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_every_network_is_compiled_for_itself(model):
+    one, other = own_function(model), own_function(model)
+    assert one.__code__ is not other.__code__
+    assert one.__code__ != other.__code__
 
 
 def test_the_tutorials_own_way_trains_but_what_it_converts_to_does_not_run():

@@ -24,6 +24,7 @@ import torch._dynamo.config as dynamo
 import torch._inductor.config as inductor
 from torch import fx, nn
 
+from mnv1.compiling import RECOMPILE_LIMITS, own_function
 from mnv1.compress.bias import LAYERS, channel_means, correct_bias
 from mnv1.compress.errors import CompressError
 from mnv1.extras import require
@@ -34,9 +35,6 @@ BN_EPS = 1e-5
 
 CORRECTION_IMAGES = 32
 """So many images are in memory at once while biases are corrected; more of them change little."""
-
-RECOMPILE_LIMIT = 1000
-"""After 8 networks of one class torch would run the next ones without compiling them, and say nothing."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
@@ -191,14 +189,16 @@ def frozen(network: nn.Module, images: torch.Tensor) -> Callable[[torch.Tensor],
     Raises `CompressError` when what comes out is called with another shape.
     """
     # As an option of torch.compile it comes too late: weights are inputs of the graph by then.
-    limits = dict.fromkeys(("recompile_limit", "accumulated_recompile_limit"), RECOMPILE_LIMIT)
-    with torch.inference_mode(), inductor.patch(freezing=True), dynamo.patch(limits), _quiet():
-        compiled = torch.compile(network, dynamic=False)
+    with torch.inference_mode(), inductor.patch(freezing=True), dynamo.patch(RECOMPILE_LIMITS), _quiet():
+        compiled = torch.compile(own_function(network), dynamic=False)
         compiled(images)
 
     def call(batch: torch.Tensor) -> torch.Tensor:
         if batch.shape != images.shape:
             raise CompressError(f"compiled for images {tuple(images.shape)}, called with {tuple(batch.shape)}")
+        if batch.is_inference() != images.is_inference():  # torch would compile once more
+            with torch.inference_mode(images.is_inference()):
+                batch = batch.clone()
         with torch.inference_mode():
             output: torch.Tensor = compiled(batch)
         return output

@@ -5,7 +5,6 @@ What the modes are is in `mnv1.modes`. Packages of extras are imported here and 
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 import warnings
@@ -14,7 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ import torch
 from torch import nn
 
 from mnv1.cases import Conditions, Mode
+from mnv1.compiling import RECOMPILE_LIMITS, own_function
 from mnv1.extras import require
 from mnv1.fold import folded
 from mnv1.measure.clock import Call, clock_for
@@ -36,12 +35,6 @@ COMPILED = tuple(mode for mode, about in EXECUTION_MODES.items() if about.compil
 
 CALIBRATION_IMAGES = 32
 """Random images, in four batches or more, from which int8 quantization learns the range of activations."""
-
-RECOMPILE_LIMIT = 10_000
-"""torch gives a function up after 8 modules, and then runs it eagerly without a word: a sweep has more."""
-
-
-_numbers = itertools.count()
 
 
 class WrongOutputError(Exception):
@@ -126,22 +119,8 @@ def _in_torch(conditions: Conditions, module: nn.Module, images: torch.Tensor) -
     if conditions.mode not in COMPILED:
         return _Made(_call(conditions, module, images), size)
     # As it would be for a program's first batch; for later ones of another size torch would leave sizes open.
-    compiled = torch.compile(_own_function(module), dynamic=False)
+    compiled = torch.compile(own_function(module), dynamic=False)
     return _Made(_call(conditions, compiled, images), size, _compiler_settings(conditions.mode))
-
-
-def _own_function(module: nn.Module) -> Callable[[torch.Tensor], object]:
-    """A function that calls a module, with code that no other function has.
-
-    torch keeps what it compiled by code, and runs it again for every module of the same class and sizes: another mode
-    of the same network would be what was compiled first.
-    """
-
-    def run(images: torch.Tensor) -> object:
-        return module(images)
-
-    code = run.__code__.replace(co_name=f"run_{next(_numbers)}")
-    return FunctionType(code, run.__globals__, closure=run.__closure__)
 
 
 def _cuda_graph(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> _Made:
@@ -262,8 +241,7 @@ def _compiler_settings(mode: Mode) -> Iterator[None]:
     chosen = inductor.list_mode_options("max-autotune") if mode == "max-autotune" else {}
     if mode != "compiled":
         chosen |= {"freezing": True}
-    limits = dict.fromkeys(("recompile_limit", "accumulated_recompile_limit"), RECOMPILE_LIMIT)
-    with settings.patch(chosen), dynamo.patch(limits):
+    with settings.patch(chosen), dynamo.patch(RECOMPILE_LIMITS):
         yield
 
 
