@@ -131,7 +131,8 @@ def _network(recipe: Mapping[str, Any]) -> str:
 def _method(result: Mapping[str, Any]) -> str:
     """What was done, with the setting that matters."""
     settings, method = result["settings"], result["method"]
-    epochs = f", {len(result['epochs'])} more epochs" if "epochs" in result else ""
+    number = len(result.get("epochs", []))
+    epochs = f", {number} more epoch{'s' if number > 1 else ''}" if number else ""
     match method:
         case "ptq":
             kept = f", fp32: {', '.join(settings['keep_float'])}" if settings["keep_float"] else ""
