@@ -70,7 +70,8 @@ COLUMNS: dict[str, str] = {
     "optimizer_low": "seconds, lower end of its 95 % interval",
     "optimizer_high": "seconds, upper end of its 95 % interval",
     "phase_steps": "training steps: steps over which these are medians, in a pass of their own",
-    "speedup": "speedups: standard time / separable time, geometric mean of the rounds",
+    "speedup": "speedups: standard time / separable time, geometric mean of the rounds, each counted by how "
+    "undisturbed controls said that the machine was",
     "speedup_low": "speedups: lower end of the 95 % interval",
     "speedup_high": "speedups: upper end of the 95 % interval",
     "standard_latency_p50": "speedups: seconds a call of the standard side",
@@ -88,7 +89,9 @@ COLUMNS: dict[str, str] = {
     "visits": "times that the case was sampled, spread over the sweep",
     "call_time": "seconds of all calls that were timed, warm-up and disturbed rounds included",
     "calls_per_round": "calls that one round averages",
-    "disturbed_rounds": "rounds left out because controls said that the machine was disturbed",
+    "disturbed_rounds": "rounds during which controls said that the machine was disturbed: left out of a latency, "
+    "unless it stopped as disturbed",
+    "effective_rounds": "speedups: how many undisturbed rounds would tell as much",
     "stopped": "why sampling stopped: precise, no longer improving, time budget, round limit or disturbed (such rounds "
     "had to count)",
 }

@@ -161,5 +161,6 @@ def _visit(stored: Mapping[str, Any]) -> Visit:
             "disturbed": tuple(stored["disturbed"]),
             "calls": tuple(stored["calls"]),
             "device": tuple(stored["device"]),
+            "controls": tuple(map(tuple, stored["controls"])),
         }
     )

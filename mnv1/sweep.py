@@ -11,6 +11,7 @@ from mnv1.cases import Case, Pair
 from mnv1.journal import Journal
 from mnv1.measure.facts import Record, conclude, record
 from mnv1.measure.messages import Failed
+from mnv1.measure.quiet import Reading, usual
 from mnv1.measure.supervisor import Supervisor
 from mnv1.measure.timing import Stopped, Visit
 from mnv1.profiles import Profile
@@ -43,6 +44,7 @@ class Sweep:
         visits = [visit for visits in journal.entries.visits.values() for visit in visits]
         self._rounds = Counter(disturbed for visit in visits for disturbed in visit.disturbed)
         """Rounds so far, by whether the machine was disturbed."""
+        self._readings = [reading for visit in visits for reading in visit.controls]
 
     @property
     def call_time(self) -> float:
@@ -75,14 +77,16 @@ class Sweep:
                 self._journal.visited(case.id, visit)
                 visits.append(visit)
                 self._rounds.update(visit.disturbed)
+                self._readings += visit.controls
             is_pair = isinstance(case, Pair)
-            stopped = conclude(case, visits, policy, hurry if is_pair else hurry or self._is_hardly_ever_quiet)
+            usually = self._usual if is_pair else ()
+            stopped = conclude(case, visits, policy, hurry if is_pair else hurry or self._is_hardly_ever_quiet, usually)
             if stopped is None:
                 return None
             self._journal.finished(case.id, stopped)
             entries.finished[case.id] = stopped
         stopped_as: Stopped = entries.finished[case.id]  # type: ignore[assignment]  # a journal holds text
-        return record(case, visits, policy, stopped_as)
+        return record(case, visits, stopped_as, self._usual if isinstance(case, Pair) else ())
 
     def _is_due(self, case: Case | Pair, visits: Sequence[Visit]) -> bool:
         """Whether a case is visited in this pass: a speedup of long calls is left out of some, but never for long."""
@@ -96,6 +100,11 @@ class Sweep:
     def _is_hardly_ever_quiet(self) -> bool:
         """Whether waiting for an undisturbed machine is in vain."""
         return self._rounds[True] > self._rounds[False]
+
+    @property
+    def _usual(self) -> Reading:
+        """What controls take on the undisturbed machine, from all that was read so far."""
+        return usual(self._readings)
 
     def visits(self, case: Case | Pair) -> int:
         """How often a case was visited so far."""

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1.estimates import with_speedups_again
 from mnv1.report.output import tell
 from mnv1.report.repeatability import case_table, repeatability, summary, time_table
 from mnv1.results import ResultError, load, load_times
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)
     try:
-        table = repeatability(load(args.runs))
+        table = repeatability(with_speedups_again(load(args.runs), args.runs))
         times = time_table(load_times(args.runs))
         tell(f"{summary(table)}\n\n{case_table(table)}\n\n{times}", args.out)
     except ResultError as error:

@@ -187,7 +187,7 @@ def test_a_case_of_a_mode_is_measured_and_its_record_has_what_the_mode_took():
     case = Case(Network("separable", ALPHA, SIDE), Conditions(1, "cpu", "bf16", "folded"))
     assert prepare(case).call().dtype == torch.bfloat16
     policy = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
-    facts = record(case, [Runner().visit(case, policy)], policy, "time budget").facts
+    facts = record(case, [Runner().visit(case, policy)], "time budget").facts
     assert facts["id"] == "model-separable-a0.25-r64-b1-cpu-bf16-folded"
     assert facts["mode"] == "folded"
     assert 0 < facts["output_error"] < TOLERANCE["bf16"]

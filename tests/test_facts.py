@@ -26,18 +26,22 @@ def latency(samples=(0.010,) * 8, disturbed=None, stopped="precise", call_time=0
     return Visit((tuple(samples),), bad, (3,), call_time, stopped, **more)
 
 
-def pair_visit(ratio, separable=0.010, rounds=2, disturbed=False, call_time=0.1):
+USUAL = (7e-6, 180e-6, 60e-6)
+
+
+def pair_visit(ratio, separable=0.010, rounds=2, disturbed=False, call_time=0.1, slowness=1.0):
     return Visit(
         ((separable * ratio,) * rounds, (separable,) * rounds),
         (disturbed,) * rounds,
         (1, 2),
         call_time,
         "time budget",
+        controls=((7e-6 * slowness, 180e-6, 60e-6),) * (rounds + 1),
     )
 
 
 def facts_of(case, visits, stopped="precise"):
-    return record(case, visits, POLICY, stopped).facts
+    return record(case, visits, stopped, USUAL).facts
 
 
 def test_a_latency_is_over_with_its_first_undisturbed_visit():
@@ -125,20 +129,43 @@ def test_a_speedup_that_more_visits_do_not_narrow_is_over():
     assert conclude(PAIR, visits, POLICY) == "no longer improving"
 
 
-def test_undisturbed_visits_count_where_they_are_the_rule():
-    quiet, disturbed = pair_visit(5.0), pair_visit(4.0, disturbed=True)
+def test_rounds_count_by_how_quiet_the_machine_was():
+    quiet, disturbed = pair_visit(5.0), pair_visit(4.0, disturbed=True, slowness=1.5)
     facts = facts_of(PAIR, [quiet] * 8 + [disturbed] * 4)
-    assert facts["speedup"] == pytest.approx(5.0)
-    assert (facts["rounds"], facts["visits"], facts["disturbed_rounds"]) == (16, 12, 8)
+    weight = 1.5**-4
+    assert facts["speedup"] == pytest.approx(math.exp((8 * math.log(5) + 4 * weight * math.log(4)) / (8 + 4 * weight)))
+    assert facts["effective_rounds"] == pytest.approx((16 + 8 * weight) ** 2 / (16 + 8 * weight**2))
+    assert (facts["rounds"], facts["visits"], facts["disturbed_rounds"]) == (24, 12, 8)
+    alike = record(PAIR, [quiet] * 8 + [disturbed] * 4, "precise").facts  # nothing is known of the machine
+    assert alike["speedup"] == pytest.approx(math.exp((8 * math.log(5) + 4 * math.log(4)) / 12))
+    assert alike["effective_rounds"] == pytest.approx(24)
 
 
-def test_all_visits_count_where_the_machine_is_hardly_ever_undisturbed():
+def test_a_speedup_hardly_depends_on_how_often_the_machine_is_disturbed():
+    """Two runs of one machine, whose separable side loses more the slower the control is; truth: 5."""
+    rng = np.random.default_rng(3)
+
+    def run(share):
+        visits = []
+        for _ in range(400):
+            slowness = 1 + (rng.random() < share) * rng.uniform(0.1, 1.0)
+            visits.append(pair_visit(5.0 * slowness**-0.4 * math.exp(rng.normal(0, 0.02)), slowness=slowness))
+        return visits
+
+    calm, busy = (run(share) for share in (0.2, 0.7))
+    alike = [record(PAIR, visits, "precise").facts["speedup"] for visits in (calm, busy)]
+    weighed = [facts_of(PAIR, visits)["speedup"] for visits in (calm, busy)]
+    assert alike[0] / alike[1] > 1.07
+    assert weighed[0] / weighed[1] < 1.04
+    assert weighed == pytest.approx([5.0, 5.0], rel=0.05)
+    assert alike[1] < 0.9 * 5.0
+
+
+def test_a_machine_that_is_hardly_ever_undisturbed_is_never_called_precise():
     visits = [pair_visit(5.0)] * 7 + [pair_visit(4.0, disturbed=True)] * 21
-    assert conclude(PAIR, visits, POLICY) is None  # never called precise
-    assert conclude(PAIR, visits, POLICY, hurry=True) == "disturbed"
-    facts = facts_of(PAIR, visits, "disturbed")
-    assert facts["speedup"] == pytest.approx(math.exp((7 * math.log(5) + 21 * math.log(4)) / 28))
-    assert facts["rounds"] == 56
+    assert conclude(PAIR, visits, POLICY, usual=USUAL) is None
+    assert conclude(PAIR, visits, POLICY, hurry=True, usual=USUAL) == "disturbed"
+    assert facts_of(PAIR, visits, "disturbed")["rounds"] == 56
 
 
 def test_facts_of_a_speedup():

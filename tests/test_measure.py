@@ -75,6 +75,7 @@ def test_record_of_a_case_has_every_fact():
     about_run |= {"peak_rate", "copy_rate", "cache_rate", "cache_size"}
     about_modes = {"output_error", "compile_time", "graph_breaks", "file_size"}
     about_pairs = {"speedup", "speedup_low", "speedup_high", "standard_latency_p50", "standard_macs", "macs_ratio"}
+    about_pairs |= {"effective_rounds"}
     of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}
     not_here = optional | on_cuda | about_run | about_pairs | about_modes | of_steps
     assert set(facts) - {"operators"} == set(COLUMNS) - not_here

@@ -4,7 +4,7 @@ import pytest
 
 from mnv1.measure import quiet
 from mnv1.measure.clock import Elapsed
-from mnv1.measure.quiet import ControlWatch, cache_size, cpu_controls, shared_cache_control
+from mnv1.measure.quiet import ControlWatch, cache_size, cpu_controls, quietness, shared_cache_control, usual
 from mnv1.measure.timing import Policy, visit, visit_pair
 
 
@@ -149,3 +149,18 @@ def test_cache_sizes_are_read_as_the_kernel_writes_them(tmp_path, monkeypatch):
         for name, text in (("level", level), ("type", kind), ("size", size)):
             (folder / name).write_text(f"{text}\n")
     assert [cache_size(level) for level in (1, 2, 3, 4, 5)] == [32 * 2**10, 2**20, 32 * 2**20, None, None]
+
+
+def test_rounds_count_less_the_slower_the_controls_around_them_were():
+    usually = (1.0, 2.0)
+    readings = [(1.0, 2.0), (1.0, 2.0), (1.2, 2.0), (1.0, 1.0)]
+    assert quietness(readings, 3, usually) == pytest.approx([1.0, 1.2**-2, 1.2**-2])
+    assert quietness([(1.0, 2.0)] * 11, 2, usually) == [1.0, 1.0]  # five looks a round
+    assert quietness([(2.0, 2.0)] * 4, 2, usually) == pytest.approx([2.0**-4] * 2)  # no whole number of looks a round
+    assert quietness([], 2, usually) == quietness(readings, 2, ()) == [1.0, 1.0]
+
+
+def test_the_usual_is_what_the_fastest_readings_take():
+    readings = [(1.0 + number, 200.0 - number) for number in range(101)]
+    assert usual(readings) == pytest.approx((3.0, 102.0))
+    assert usual([]) == ()

@@ -52,7 +52,7 @@ def test_a_visit_finds_the_counts_and_its_record_holds_them():
     case = Case(reference("resnet18", 32), Conditions(2, "cpu", "fp32"))
     policy = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
     visit = Runner().visit(case, policy)
-    facts = record(case, [visit], policy, "time budget").facts
+    facts = record(case, [visit], "time budget").facts
     counts = count_reference(build(case.workload), 32)
     assert (facts["macs"], facts["params"]) == (2 * counts["macs"], counts["params"])
     assert facts["peak_memory"] > 0

@@ -90,6 +90,7 @@ def test_values_of_a_group_that_repeat_it_tell_nothing_new():
 
 
 def test_larger_groups_weigh_more():
+    assert grouped_mean([[1.0, 2.0], [3.0]], [[1.0, 1.0], [1.0]])[0] == grouped_mean([[1.0, 2.0], [3.0]])[0] == 2.0
     mean, low, high = grouped_mean([[1.0], [4.0, 4.0, 4.0]])
     assert mean == 3.25
     assert low < mean < high
@@ -270,3 +271,13 @@ def test_with_few_samples_the_interval_of_a_quantile_ends_at_the_smallest():
     assert value == 3.5
     assert low == 3.0
     assert value <= high <= 8.0
+
+
+def test_weights_are_how_often_a_group_counts():
+    values = [[value] for value in SLEEP]
+    even = grouped_mean(values, [[0.3]] * len(values))
+    assert even == pytest.approx(grouped_mean(values))
+    few = [[1.0]] * 4 + [[1e-6]] * (len(values) - 4)
+    mean, low, high = grouped_mean(values, few)
+    assert (mean, low, high) == pytest.approx(grouped_mean(values[:4]), rel=1e-3)
+    assert low < mean < high

@@ -13,4 +13,4 @@ def recorded(case):
     while stopped is None:
         visits.append(made.visit(case, QUICK, visits[0] if visits else None))
         stopped = conclude(case, visits, QUICK)
-    return record(case, visits, QUICK, stopped)
+    return record(case, visits, stopped)

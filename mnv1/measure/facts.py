@@ -14,6 +14,7 @@ from typing import cast
 from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Training, Workload
 from mnv1.columns import TRAINING, TRAINING_SPEEDUP
 from mnv1.complexity import count, memory_floor, training_macs
+from mnv1.measure.quiet import Reading, quietness
 from mnv1.measure.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
 
@@ -38,19 +39,56 @@ class Record:
     facts: Facts
 
 
-def conclude(case: Case | Pair, visits: Sequence[Visit], policy: Policy, hurry: bool = False) -> Stopped | None:
+def conclude(
+    case: Case | Pair, visits: Sequence[Visit], policy: Policy, hurry: bool = False, usual: Reading = ()
+) -> Stopped | None:
     """Why sampling of a case is over after these visits, or None when it should be visited again.
 
-    In a `hurry` a case gets no more visits than it needs for a figure.
+    In a `hurry` a case gets no more visits than it needs for a figure. `usual` is what controls take on the undisturbed
+    machine, as far as that is known.
     """
-    return (_conclude_pair if isinstance(case, Pair) else _conclude_latency)(visits, policy, hurry)
-
-
-def record(case: Case | Pair, visits: Sequence[Visit], policy: Policy, stopped: Stopped) -> Record:
-    """The facts of a case that was visited for the last time."""
     if isinstance(case, Pair):
-        return _record_pair(case, visits, policy, stopped)
+        return _conclude_pair(visits, policy, hurry, usual)
+    return _conclude_latency(visits, policy, hurry)
+
+
+def record(case: Case | Pair, visits: Sequence[Visit], stopped: Stopped, usual: Reading = ()) -> Record:
+    """The facts of a case that was visited for the last time; `usual` is as in `conclude`."""
+    if isinstance(case, Pair):
+        return _record_pair(case, visits, stopped, usual)
     return _record_latency(case, visits, stopped)
+
+
+def estimated(visits: Sequence[Visit], usual: Reading) -> Facts:
+    """The speedup that visits to a pair give, and both sides' times, each with its 95 % interval over visits.
+
+    All are geometric means over all rounds, of which each counts as much as the machine was undisturbed in it
+    (`mnv1.measure.quiet.quietness`): leaving rounds out beyond a threshold would make the figure depend on how often
+    the machine is just above it. `effective_rounds` is how many undisturbed rounds would tell as much (Kish 1965).
+    """
+    weights = [quietness(visit.controls, len(visit.disturbed), usual) for visit in visits]
+
+    def mean(values: Sequence[Sequence[float]]) -> list[float]:
+        return [math.exp(value) for value in grouped_mean(values, weights)]
+
+    speedup, standard, separable = (
+        mean(values)
+        for values in (
+            [_log_ratios(visit) for visit in visits],
+            *([_log_times(v, side) for v in visits] for side in (0, 1)),
+        )
+    )
+    every = [weight for one in weights for weight in one]
+    return {
+        "latency_p50": separable[0],
+        "latency_low": separable[1],
+        "latency_high": separable[2],
+        "standard_latency_p50": standard[0],
+        "speedup": speedup[0],
+        "speedup_low": speedup[1],
+        "speedup_high": speedup[2],
+        "effective_rounds": sum(every) ** 2 / sum(weight**2 for weight in every),
+    }
 
 
 def better_of(some: Sequence[Facts], others: Sequence[Facts]) -> list[Facts]:
@@ -72,12 +110,12 @@ def _conclude_latency(visits: Sequence[Visit], policy: Policy, hurry: bool) -> S
     return "disturbed" if over else None
 
 
-def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stopped | None:
+def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool, usual: Reading) -> Stopped | None:
     if len(visits) < policy.min_visits:
         return None
-    kept = _visits_that_count(visits, policy)
-    undisturbed = not any(map(_was_disturbed, kept))
-    values = [_log_ratios(visit) for visit in kept]
+    disturbed = [bad for visit in visits for bad in visit.disturbed]
+    undisturbed = 2 * sum(disturbed) <= len(disturbed)
+    values = [(_log_ratios(visit), quietness(visit.controls, len(visit.disturbed), usual)) for visit in visits]
     if undisturbed and _log_half_width(values) <= math.log1p(policy.precision):
         return "precise"
     if undisturbed and is_stalled(values, _log_half_width, 5):
@@ -115,13 +153,9 @@ def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Re
     return Record(_stored(samples), visits[0].calls[0], facts)
 
 
-def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: Stopped) -> Record:
-    kept = _visits_that_count(visits, policy)
-    rounds = [one for visit in kept for one in _rounds_that_count(visit)]
-    standard_samples, separable_samples = (tuple(one[side] for one in rounds) for side in (0, 1))
-    speedup, low, high = (math.exp(value) for value in grouped_mean([_log_ratios(visit) for visit in kept]))
-    standard, separable = (
-        [math.exp(value) for value in grouped_mean([_log_times(visit, side) for visit in kept])] for side in (0, 1)
+def _record_pair(pair: Pair, visits: Sequence[Visit], stopped: Stopped, usual: Reading) -> Record:
+    standard_samples, separable_samples = (
+        tuple(seconds for visit in visits for seconds in visit.sides[side]) for side in (0, 1)
     )
     _, p90, p99 = percentiles(separable_samples)
     counted = _counted(pair.separable)
@@ -131,18 +165,12 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], policy: Policy, stopped: S
         **_identity(pair.id, pair.separable.workload, pair.conditions),
         "measures": TRAINING_SPEEDUP if isinstance(pair.separable.workload, Training) else "speedup",
         **counted,
-        "latency_p50": separable[0],
+        **estimated(visits, usual),
         "latency_p90": p90,
         "latency_p99": p99,
-        "latency_low": separable[1],
-        "latency_high": separable[2],
-        "standard_latency_p50": standard[0],
         "standard_macs": standard_macs,
         "macs_ratio": standard_macs / counted["macs"],
-        "speedup": speedup,
-        "speedup_low": low,
-        "speedup_high": high,
-        **_sampling(visits, len(rounds), sum(bad for visit in visits for bad in visit.disturbed), stopped),
+        **_sampling(visits, len(separable_samples), sum(bad for visit in visits for bad in visit.disturbed), stopped),
         "calls_per_round": visits[0].calls[1],
         "standard_calls_per_round": visits[0].calls[0],
         "standard_samples": _stored(standard_samples),
@@ -157,7 +185,7 @@ def _as_stored(visit: Visit) -> Facts:
         "standard": _stored(visit.sides[0]),
         "separable": _stored(visit.sides[1]),
         "disturbed": visit.disturbed,
-        "controls": [_stored(reading) for reading in visit.extras.get("controls", [])],
+        "controls": [_stored(reading) for reading in visit.controls],
     }
 
 
@@ -166,7 +194,6 @@ def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Sto
     extras: Facts = {}
     for visit in reversed(visits):
         extras |= {name: value for name, value in visit.extras.items() if value or name not in extras}
-    extras.pop("controls", None)  # kept with each visit
     return extras | {
         "visits": len(visits),
         "rounds": rounds,
@@ -180,39 +207,21 @@ def _spent(visits: Sequence[Visit]) -> float:
     return sum(visit.call_time for visit in visits)
 
 
-def _was_disturbed(visit: Visit) -> bool:
-    return 2 * sum(visit.disturbed) > len(visit.disturbed)
-
-
-def _visits_that_count(visits: Sequence[Visit], policy: Policy) -> Sequence[Visit]:
-    """The undisturbed visits, or all of them where the machine was disturbed most of the time.
-
-    Few undisturbed moments of a machine that is hardly ever so are no fair sample of it, and not repeatable.
-    """
-    undisturbed = [visit for visit in visits if not _was_disturbed(visit)]
-    return undisturbed if len(undisturbed) >= max(policy.min_visits, len(visits) / 2) else visits
-
-
-def _rounds_that_count(visit: Visit) -> list[tuple[float, ...]]:
-    """The undisturbed rounds; all rounds of a visit that was mostly disturbed."""
-    everything = _was_disturbed(visit)
-    return [one for one, bad in zip(visit.rounds, visit.disturbed, strict=True) if everything or not bad]
-
-
 def _log_ratios(visit: Visit) -> list[float]:
     """ln(standard time / separable time), one a round.
 
     Their noise is close to normal, so that their mean tells most: a median would throw a third of it away.
     """
-    return [math.log(standard / separable) for standard, separable in _rounds_that_count(visit)]
+    return [math.log(standard / separable) for standard, separable in visit.rounds]
 
 
 def _log_times(visit: Visit, side: int) -> list[float]:
-    return [math.log(one[side]) for one in _rounds_that_count(visit)]
+    return [math.log(seconds) for seconds in visit.sides[side]]
 
 
-def _log_half_width(groups: Sequence[Sequence[float]]) -> float:
-    _, low, high = grouped_mean(groups)
+def _log_half_width(visits: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
+    """Of the values and weights of visits."""
+    _, low, high = grouped_mean([values for values, _ in visits], [weights for _, weights in visits])
     return (high - low) / 2
 
 

@@ -35,6 +35,35 @@ BATCH = 50
 """Readings of which the best decile stands for the machine's state at their time."""
 
 
+QUIETEST = 0.02
+"""Share of all readings of a control that are as fast as on an undisturbed machine."""
+
+STEEPNESS = 4
+"""A round counts by the inverse of this power of how slow each control was: at 1.2 times the usual it counts half."""
+
+
+def usual(readings: Sequence[Reading]) -> Reading:
+    """What each control takes on the undisturbed machine, from all readings of a run; empty without any."""
+    return tuple(np.quantile(np.asarray(readings), QUIETEST, axis=0).tolist()) if len(readings) else ()
+
+
+def quietness(readings: Sequence[Reading], rounds: int, usual: Reading) -> list[float]:
+    """How much each of a visit's rounds counts, 1 on an undisturbed machine: less, the slower the controls were.
+
+    The readings are those at the visit's beginning, after each round and, where a round's blocks are long, after each
+    of these; what surrounds a round tells of it. Controls contain nothing of what is measured, so that weighing by
+    them cannot favour a result. Without readings every round counts alike.
+    """
+    if not readings or not usual:
+        return [1.0] * rounds
+    slowness = np.log(np.asarray(readings) / np.asarray(usual)).clip(min=0).sum(axis=1)
+    each, rest = divmod(len(readings) - 1, rounds)
+    if each == 0 or rest:  # blocks about as long as a look waits for: readings are those of the visit
+        return [float(math.exp(-STEEPNESS * slowness.mean()))] * rounds
+    around = [slowness[number * each : (number + 1) * each + 1].mean() for number in range(rounds)]
+    return [float(math.exp(-STEEPNESS * one)) for one in around]
+
+
 class Watch(Protocol):
     """Looks at the machine before and after each group of rounds."""
 

@@ -67,8 +67,8 @@ class Runner:
             if watch:
                 watch.readings()  # what was seen before belongs to other cases
             visited = visit_pair(standard.call, separable.call, clock, policy, watch, earlier)
-            seen: Facts = {"controls": watch.readings()} if watch else {}
-            return replace(visited, extras=throttling() if on_cuda else seen)
+            seen = tuple(watch.readings()) if watch else ()
+            return replace(visited, controls=seen, extras=throttling() if on_cuda else {})
         prepared = prepare(case)
         visited = visit(prepared.call, clock, policy, watch, earlier)
         extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over

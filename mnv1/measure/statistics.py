@@ -45,7 +45,7 @@ def _rank(n: int, confidence: float) -> tuple[int, float]:
 
 
 @cache
-def _students_t(n: int, confidence: float) -> float:
+def _students_t(n: float, confidence: float) -> float:
     """How many standard errors the interval of a mean of n values reaches."""
     return float(stats.t.ppf((1 + confidence) / 2, n - 1))
 
@@ -56,21 +56,30 @@ def half_width(samples: Sequence[float]) -> float:
     return (high - low) / 2 / float(np.median(samples))
 
 
-def grouped_mean(groups: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+def grouped_mean(
+    groups: Sequence[Sequence[float]],
+    weights: Sequence[Sequence[float]] | None = None,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, float, float]:
     """The mean of all values, and its confidence interval where values of one group are not independent.
 
     The groups are: the standard error is that of a mean over clusters, from how far the groups' sums are from what the
     mean lets expect (for example Cochran 1977, section 9.2), and Student's t has one degree less than there are groups.
-    For groups of one value each this is the plain interval of a mean. Raises `ValueError` for fewer than two groups.
+    For groups of one value each this is the plain interval of a mean. With `weights`, one for each value, values count
+    by them, and groups by their share of all weights: Kish's effective number of groups takes the place of theirs
+    (1965, section 8.2), so that a mean that rests on few of many groups says so. Raises `ValueError` for fewer than two
+    groups.
     """
     if len(groups) < 2:
         raise ValueError(f"an interval of the mean needs at least 2 groups, got {len(groups)}")
-    sizes = np.array([len(group) for group in groups])
-    sums = np.array([math.fsum(group) for group in groups])
-    mean = math.fsum(sums) / float(sizes.sum())
+    shares = [np.ones(len(group)) for group in groups] if weights is None else [np.asarray(one) for one in weights]
+    sizes = np.array([math.fsum(share) for share in shares])
+    sums = np.array([math.fsum(share * np.asarray(group)) for group, share in zip(groups, shares, strict=True)])
+    mean = math.fsum(sums) / math.fsum(sizes)
     squares = float(np.square(sums - sizes * mean).sum())
-    error = math.sqrt(len(groups) / (len(groups) - 1) * squares) / float(sizes.sum())
-    reach = _students_t(len(groups), confidence) * error
+    number = len(groups) if weights is None else max(2.0, math.fsum(sizes) ** 2 / float(np.square(sizes).sum()))
+    error = math.sqrt(number / (number - 1) * squares) / math.fsum(sizes)
+    reach = _students_t(number, confidence) * error
     return mean, mean - reach, mean + reach
 
 

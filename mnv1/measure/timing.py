@@ -17,7 +17,7 @@ from statistics import median
 from typing import Literal, TypeVar
 
 from mnv1.measure.clock import Call, Clock, Meter
-from mnv1.measure.quiet import NoWatch, Watch
+from mnv1.measure.quiet import NoWatch, Reading, Watch
 from mnv1.measure.statistics import MIN_SAMPLES, half_width
 
 Sample = TypeVar("Sample")
@@ -75,6 +75,8 @@ class Visit:
     """Latencies on CUDA: the same rounds timed by events."""
     extras: dict[str, object] = field(default_factory=dict)
     """Facts that were found beside the timing, such as peak memory."""
+    controls: tuple[Reading, ...] = ()
+    """Of a speedup: what controls of the machine took before the first round and after each, seconds."""
 
     @property
     def rounds(self) -> tuple[tuple[float, ...], ...]:

@@ -15,8 +15,8 @@ MAX_LINES = 60
 """Lines of a Markdown summary, fewer than this."""
 
 DISTURBED = (
-    "The machine was hardly ever undisturbed during this run, so disturbed rounds had to count: the intervals contain "
-    "what that does."
+    "The machine was hardly ever undisturbed during this run, so disturbed rounds had to count: in latencies all of "
+    "them, in speedups the less, the more disturbed they were."
 )
 
 
