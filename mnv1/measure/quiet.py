@@ -3,8 +3,8 @@
 On a shared machine episodes of some seconds come and go in which two threads work together badly (the hypervisor moves
 a virtual CPU, a neighbour takes a core's other half): a 64 -> 128 separable block took 0.65 ms outside of them and
 1.4 ms within, its standard twin 2.4 and 3.3 ms, so the speedup itself went from 3.7 to 2.3. Nothing that the kernel
-reports (steal time, context switches, page faults) shows them; two small controls do. Rounds are judged by these
-controls alone, never by their own length, so that choosing them cannot favour a result.
+reports (steal time, context switches, page faults) shows them; small controls do. Rounds are judged by these
+controls alone, never by their own length, so that choosing or weighing them cannot favour a result.
 """
 
 from __future__ import annotations
