@@ -27,7 +27,8 @@ def with_speedups_again(table: pd.DataFrame, paths: Iterable[Path]) -> pd.DataFr
             raise ResultError(f"{path}: rounds of its speedups are damaged ({error}); restore or delete it") from None
         for name, facts in again.items():
             chosen = (table["run"] == path.stem) & (table["id"] == name)
-            table.loc[chosen, list(facts)] = list(facts.values())
+            for column, value in facts.items():
+                table[column] = table[column].mask(chosen, value)
     return table
 
 

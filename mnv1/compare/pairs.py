@@ -203,8 +203,8 @@ def unheard_signals() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-        for number in heard:
-            signal.raise_signal(number)
+        for one in heard:
+            signal.raise_signal(one)
 
 
 def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:
