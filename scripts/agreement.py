@@ -34,6 +34,9 @@ SLICE = 0.06
 
 MIN_TURNS = 6
 
+ROUND_TIME = 1e-3
+"""Seconds of a round beside a timer that has no blocks."""
+
 
 def cases(device: Device) -> list[Case]:
     """Layers and networks from about 0.1 ms to about 1 s on two cores."""
@@ -51,9 +54,9 @@ def cases(device: Device) -> list[Case]:
     ]
 
 
-def ours(call: Callable[[], object], device: Device) -> Measure:
-    """Median seconds per call, by this suite's sampling."""
-    policy = Policy(visit_time=SLICE, max_time=SLICE, precision=0.0, warmup_time=0.01)
+def ours(call: Callable[[], object], device: Device, round_time: float) -> Measure:
+    """Median seconds per call, by this suite's sampling in rounds of at least so many seconds."""
+    policy = Policy(visit_time=SLICE, max_time=SLICE, precision=0.0, warmup_time=0.01, round_time=round_time)
 
     def measure() -> float:
         return median(visit(call, clock_for(device), policy).sides[0])
@@ -61,10 +64,14 @@ def ours(call: Callable[[], object], device: Device) -> Measure:
     return measure
 
 
-def torchs(call: Callable[[], object]) -> Measure:
-    """Median seconds per call, by torch.utils.benchmark; its own default is one thread."""
+def torchs(call: Callable[[], object]) -> tuple[Measure, float]:
+    """Median seconds per call, by torch.utils.benchmark, whose own default is one thread; and seconds of its blocks.
+
+    Times are skewed, so that the median of short blocks lies below that of long ones: both sides must average alike.
+    """
     timer = Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-    return lambda: float(timer.blocked_autorange(min_run_time=SLICE).median)
+    found = timer.blocked_autorange(min_run_time=SLICE)
+    return lambda: float(timer.blocked_autorange(min_run_time=SLICE).median), found.number_per_run * found.median
 
 
 def tritons(call: Callable[[], object]) -> Measure:
@@ -78,7 +85,8 @@ def compare(case: Case, other: str, seconds: float) -> Comparison:
     """Time one case by both, in turns: ours first and second alternately."""
     device = case.conditions.device
     call = prepare(case).call
-    sides = [ours(call, device), torchs(call) if other == "torch.utils.benchmark" else tritons(call)]
+    theirs, block_time = torchs(call) if other == "torch.utils.benchmark" else (tritons(call), ROUND_TIME)
+    sides = [ours(call, device, block_time), theirs]
     for side in sides:
         side()
     pairs: list[tuple[float, float]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,11 @@ def pytest_addoption(parser):
 def outside_of_this_run(**more):
     """The environment of a process that must not think that it belongs to this test run."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | more
+
+
+def hear_interrupts():
+    """For a process that is started (`preexec_fn`): in the background of a shell interrupts are ignored by default."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def sweep(*arguments, cwd=ROOT, environment=None):

@@ -17,7 +17,7 @@ from mnv1.compare import plan
 from mnv1.compare.pairs import WorkerError, WrongCodeError
 from mnv1.compare.stored import read
 from scripts import compare_revisions
-from tests.conftest import ROOT
+from tests.conftest import ROOT, hear_interrupts
 
 ENVIRONMENT = {"machine": "some-machine", "bf16_instructions": True}
 TINY = plan.Plan(first_pairs=3, second_pairs=3, blocks=2, sample_time=0.001)
@@ -190,7 +190,12 @@ def test_an_interrupt_leaves_nothing_behind(number):
     command = [sys.executable, "scripts/compare_revisions.py", "HEAD", "--self-test", "--quick", "--cases", "layer-*"]
     with tempfile.TemporaryDirectory() as folder:
         started = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"TMPDIR": folder}, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": folder},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_interrupts,
         )
         deadline = time.monotonic() + 120
         while len(workers := workers_of(started.pid)) < 2 and time.monotonic() < deadline:

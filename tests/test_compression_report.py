@@ -62,7 +62,7 @@ def test_methods_are_named_by_the_setting_that_matters_and_keep_their_order():
     assert [row[1] for row in table] == [
         "int8 after training",
         "int8 after training, fp32: classifier",
-        "int8 while training, 1 more epochs",
+        "int8 while training, 1 more epoch",
         "20 % of weights zero",
         "50 % of each layer's channels, 2 more epochs",
         "75 % of all channels",

@@ -14,7 +14,7 @@ import pytest
 
 from mnv1.journal import interrupted
 from mnv1.results import find_runs, load
-from tests.conftest import ROOT, outside_of_this_run, sweep
+from tests.conftest import ROOT, hear_interrupts, outside_of_this_run, sweep
 
 CASES = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1,2", "--devices", "cpu")
 TINY_MODELS = (*CASES[:-4], "--batch-sizes", "1", "--devices", "cpu", "--precisions", "fp32", "-k", "model")
@@ -113,7 +113,7 @@ def kill_table(outcomes, cases, seed):
 
 def test_ctrl_c_saves_what_there_is_and_resume_completes_it(tmp_path, undisturbed):
     ids, _ = undisturbed
-    process = start(tmp_path, *STORED, start_new_session=True)
+    process = start(tmp_path, *STORED, start_new_session=True, preexec_fn=hear_interrupts)
     wait_for_visits(process, tmp_path, 8)
     while process.poll() is None and not any("finished" in line for line in journal_lines(tmp_path)):
         time.sleep(0.01)

@@ -23,7 +23,8 @@ from mnv1.report.summary import verdict_text
 from mnv1.report.units import duration, percent
 from mnv1.sweep import Sweep, latencies_a_pass, unlike
 
-CEILING_POLICY = Policy(visit_time=0.6, max_time=0.6, min_time=0.2)
+CEILING_TIME = 0.6
+"""Seconds of a ceiling, or a hundredth of the sweep where that is less."""
 
 
 class CaseFailedError(Exception):
@@ -106,12 +107,14 @@ class Run:
 
     def _ceilings(self, cases: Sequence[Case | Pair]) -> list[Facts]:
         found = []
+        seconds = min(CEILING_TIME, self.profile.sweep_time / 100)
+        policy = Policy(visit_time=seconds, max_time=seconds, min_time=0.2)
         conditions = [case.conditions for case in cases]
         for device in dict.fromkeys(one.device for one in conditions):
             # int8 has no ceiling: no view compares it with one.
             here = [one.precision for one in conditions if one.device == device and one.precision != "int8"]
             precisions = list(dict.fromkeys(here))
-            measured = self.supervisor.ceilings(device, precisions, CEILING_POLICY)
+            measured = self.supervisor.ceilings(device, precisions, policy)
             if isinstance(measured, Failed):
                 raise SupervisorError(f"the ceilings of {device} cannot be measured: {measured.reason}")
             found += measured
