@@ -34,9 +34,6 @@ SLICE = 0.06
 
 MIN_TURNS = 6
 
-ROUND_TIME = 1e-3
-"""Seconds of a round beside a timer that has no blocks."""
-
 
 def cases(device: Device) -> list[Case]:
     """Layers and networks from about 0.1 ms to about 1 s on two cores."""
@@ -85,7 +82,7 @@ def compare(case: Case, other: str, seconds: float) -> Comparison:
     """Time one case by both, in turns: ours first and second alternately."""
     device = case.conditions.device
     call = prepare(case).call
-    theirs, block_time = torchs(call) if other == "torch.utils.benchmark" else (tritons(call), ROUND_TIME)
+    theirs, block_time = torchs(call) if other == "torch.utils.benchmark" else (tritons(call), Policy.round_time)
     sides = [ours(call, device, block_time), theirs]
     for side in sides:
         side()
