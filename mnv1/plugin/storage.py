@@ -11,6 +11,8 @@ from typing import Any
 from pytest_benchmark.storage.file import FileStorage
 from pytest_benchmark.utils import safe_dumps
 
+from mnv1.whole_files import write_whole
+
 
 class StorageError(Exception):
     """Results cannot be stored; the message is one line for the user."""
@@ -41,12 +43,8 @@ class WholeFiles(FileStorage):
     def save(self, output_json: Any, save: str) -> None:
         """Write a run beside its place, and move it there when it is complete."""
         target = self.get(f"{self._next_num}_{save}.json")
-        part = target.with_suffix(".part")
-        with part.open("w", encoding="ascii") as file:
-            file.write(safe_dumps(output_json, ensure_ascii=True, indent=4))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        text = safe_dumps(output_json, ensure_ascii=True, indent=4)
+        write_whole(target, lambda file: file.write(text.encode("ascii")))
         self.saved = True
         self.logger.info(f"Saved benchmark data in: {target}")
 
