@@ -16,6 +16,9 @@ from mnv1.modes import OUTSIDE_TORCH
 SCHEMA = 1
 """Version of the facts' layout, stored with every run; a reader refuses a newer one."""
 
+PUBLISHED = "published"
+"""The folder below `results/` of the runs that README and docs quote; ordinary commands neither read nor write it."""
+
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "mode", "amp_dtype", "stopped"}
 _TEXT |= {"throttled"}
 _TRUTH = {"launch_bound"}
@@ -34,9 +37,13 @@ class ResultError(Exception):
 
 
 def find_runs(folder: Path | str) -> list[Path]:
-    """Every stored run below a folder, by pytest-benchmark's file names. Raises `ResultError` when there is none."""
+    """Every stored run below a folder, by pytest-benchmark's file names. Raises `ResultError` when there is none.
+
+    Published runs are found only in their own folder: somebody else's machine is no part of what was measured here.
+    """
     folder = Path(folder)
     runs = sorted(folder.rglob("[0-9][0-9][0-9][0-9]_*.json")) if folder.is_dir() else []
+    runs = [run for run in runs if PUBLISHED not in run.relative_to(folder).parts]
     if not runs:
         raise ResultError(f"{folder}: no stored runs here; measure first: pytest benchmarks --benchmark-autosave")
     return runs

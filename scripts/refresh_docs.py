@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def main() -> int:
     """Write docs/claims.md anew and refresh every page below docs/. Returns 1 when a run or a table cannot be used."""
     try:
-        runs, complaints = stored_runs(find_runs(ROOT / "results"))
+        runs, complaints = stored_runs(find_runs(ROOT / "results" / "published"))
         if complaints:
             raise ResultError(complaints[0])
         (ROOT / "docs" / "claims.md").write_text(markdown(judge(claims(), runs)), encoding="utf8")

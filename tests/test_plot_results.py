@@ -207,7 +207,7 @@ def test_committed_results_and_readme_belong_together(tmp_path):
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
     named = re.findall(r"`(\w+)` \(revision", shown)
-    runs = find_runs(ROOT / "results")
+    runs = find_runs(ROOT / "results" / "published")
     paths = [path for path in runs if path.stem in named]
     assert len(paths) == len(named) > 0
     results = load_results(paths, others=runs)
@@ -218,7 +218,7 @@ def test_committed_results_and_readme_belong_together(tmp_path):
         assert fresh.read_text() == (rendered / fresh.name).read_text(), fresh.name
     for link in re.findall(r"\]\((results/\S+)\)", text):
         assert (ROOT / link).exists()
-    page = (ROOT / "results" / "report.html").read_text()
+    page = (ROOT / "results" / "published" / "report.html").read_text()
     assert all(f"{run} (revision" in page for run in named)
     for link in re.findall(r'href="([^"#]+)"', page):
-        assert (ROOT / "results" / link).exists()
+        assert (ROOT / "results" / "published" / link).exists()
