@@ -9,7 +9,7 @@ from mnv1.published import claims
 from mnv1.report.page import environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS
-from tests.conftest import every_view, results_of, speedup_facts
+from tests.conftest import results_of, speedup_facts
 
 
 class Page(HTMLParser):
@@ -40,10 +40,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
-    return (folder / "report.html").read_text()
+def text(whole_page):
+    return whole_page.read_text()
 
 
 def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
