@@ -6,9 +6,17 @@ import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 from mnv1.measure import children
+
+
+def start_server() -> None:
+    """Start the process that others are forked from: they get the environment as it is now."""
+    # One server a process: where a measurement has started it before, only torch is loaded there.
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*children.PRELOAD, "tests.preloaded"])
+    forkserver.ensure_running()
 
 
 class Forked:
@@ -17,7 +25,7 @@ class Forked:
     def __init__(self, folder: Path, code: str, *arguments: object, **environment: str) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
         told = code, [*map(str, arguments)], os.environ | environment, self._out, self._err
-        children.start_server()
+        start_server()
         self._process = multiprocessing.get_context("forkserver").Process(target=_run, args=told)
         self._process.start()
 

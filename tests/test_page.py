@@ -53,10 +53,10 @@ def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
 
 
 def test_page_has_every_published_claim_with_its_verdict(text):
-    page = Page(text)
+    page, every = Page(text), claims()
     assert "claims" in page.ids
-    assert {claim.id for claim in claims()} <= set(page.text)
-    assert any(words.startswith(f"Of {len(claims())} published figures") for words in page.text)
+    assert {claim.id for claim in every} <= set(page.text)
+    assert any(words.startswith(f"Of {len(every)} published figures") for words in page.text)
 
 
 def test_verdict_comes_first(text):

@@ -13,13 +13,12 @@ import pytest
 import torch
 from torch import multiprocessing, nn
 
-from mnv1.measure.children import start_server
 from mnv1.train.data import load_data
 from mnv1.train.files import load_checkpoint
 from mnv1.train.loop import Trainer
 from mnv1.train.processes import Processes, SharedBatchNorm2d, joined, local_device, share_batch_norm
 from mnv1.train.recipe import Recipe, TrainError
-from tests.forked import Forked
+from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (

@@ -16,10 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mnv1.measure import children
 from mnv1.train.files import load_checkpoint
 from scripts.train import main
-from tests.forked import Forked
+from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
@@ -47,7 +46,7 @@ def train(out: Path, *more: str, options: tuple[str, ...] = OPTIONS) -> Done:
 def this_process_as_it_was():
     """The command sets up the process that it runs in."""
     before = dict(os.environ)
-    children.start_server()  # with the environment as it is now
+    start_server()
     yield
     os.environ.clear()
     os.environ.update(before)

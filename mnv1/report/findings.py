@@ -199,9 +199,7 @@ def _rank_correlation(one: pd.Series, other: pd.Series) -> float:
     """Spearman's ρ; not a number where one side does not vary."""
     if one.nunique() < 2 or other.nunique() < 2:
         return math.nan
-    from scipy import stats  # here: it would delay the start of every sweep
-
-    return float(stats.spearmanr(one, other).statistic)
+    return float(one.rank().corr(other.rank()))
 
 
 def pareto(rows: Rows) -> str:
