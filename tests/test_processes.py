@@ -22,7 +22,7 @@ from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
-    *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "3", "--batch-size", "15"),
+    *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "2", "--batch-size", "15"),
     # One batch an epoch, in uneven shares. SGD, because Adam does not notice gradients that are too large.
     *("--limit-train", "15", "--limit-test", "21", "--device", "cpu", "--workers", "0", "--threads", "1"),
     *("--optimizer", "sgd", "--learning-rate", "0.01"),
@@ -118,7 +118,7 @@ def test_no_thread_of_the_group_is_left_when_the_processes_part():
 
 
 def test_two_processes_train_as_one_does(tmp_path):
-    """Three steps: after that, roundings may grow as they do between any two ways to add up."""
+    """Two steps: after that, roundings grow as they do between any two ways to add up."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
     done = subprocess.run([*command, "--out", tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
