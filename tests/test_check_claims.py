@@ -40,7 +40,7 @@ def run(store):
 
 
 def test_documentation_has_the_verdicts_of_the_committed_runs():
-    """A claim that changes its verdict changes docs/claims.md: `python scripts/refresh_docs.py` writes it."""
+    """A claim that changes its verdict changes docs/claims.md: `python scripts/publish.py` writes it."""
     runs, complaints = stored_runs(find_runs(ROOT / "results" / "published"))
     assert not complaints
     text = (ROOT / "docs" / "claims.md").read_text()

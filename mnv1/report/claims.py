@@ -33,7 +33,7 @@ INTRODUCTION = (
     "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim "
     "says is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's "
     "favour, as lower at all and more than half.\n\n"
-    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The "
+    "`python scripts/check_claims.py` prints all of this, `python scripts/publish.py` writes this page. The "
     "claims are data, in `mnv1/published/`."
 )
 
