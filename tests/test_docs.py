@@ -95,4 +95,4 @@ def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
     assert citation["cff-version"] == "1.2.0"
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
-    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
+    assert f"Version {project['version']} is" in (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
