@@ -1,7 +1,7 @@
 """Do this suite's latencies agree with torch.utils.benchmark? `python scripts/agreement.py`
 
-Both time the same callable in the same process and state, one after the other in turns, so that what disturbs the
-machine meets both. On a GPU triton.testing.do_bench is compared as well. Nothing else may run meanwhile.
+Both time the same callable in turns, in the same process and state, so that a disturbance of the machine meets both. On
+a GPU triton.testing.do_bench is compared as well. Run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def compare(case: Case, other: str, seconds: float) -> Comparison:
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when a case does not agree."""
     parser = argparse.ArgumentParser(description="Table of how this suite's latencies agree with other timers.")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for each case (default: 40)")
+    parser.add_argument("--seconds", type=float, default=40.0, help="seconds for each case (default: 40)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)

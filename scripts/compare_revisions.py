@@ -44,9 +44,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("head", nargs="?", help="revision (default: the working tree)")
     parser.add_argument("--base-python", metavar="PYTHON", help="interpreter of the base (default: this one)")
     parser.add_argument("--head-python", metavar="PYTHON", help="interpreter of the head (default: this one)")
-    parser.add_argument("--self-test", action="store_true", help="base against itself, through the whole pipeline")
+    parser.add_argument("--self-test", action="store_true", help="compare base with itself, through the whole pipeline")
     parser.add_argument(
-        "--inject", metavar="PATTERN:FACTOR", help="slow matching cases of head, such as 'model-*:1.05'"
+        "--inject", metavar="PATTERN:FACTOR", help="slow down matching cases of head, such as 'model-*:1.05'"
     )
     parser.add_argument("--candidates", metavar="FILE", type=Path, help="confirm what an earlier run's --json found")
     parser.add_argument(

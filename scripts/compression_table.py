@@ -13,7 +13,7 @@ from mnv1.results import ResultError
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when results cannot be read or are of unlike machines."""
-    parser = argparse.ArgumentParser(description="Tables of what scripts/compress.py has left.")
+    parser = argparse.ArgumentParser(description="Tables of the networks that scripts/compress.py made.")
     parser.add_argument("folders", nargs="+", type=Path, help="folders with results, at any depth")
     parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)

@@ -1,8 +1,8 @@
 """The fastest way to run MobileNetV1 on this machine: `python scripts/find_fastest.py --batch-size 1 --max-error 1e-2`
 
-Measures every execution mode and precision in turns, in a process each, and prints the fastest that is within the
+Measures every execution mode and precision in turns, each in a process of its own, and prints the fastest within the
 limits, with the lines of Python that use it. `--findings` measures what allocator, threads and memory format do;
-`--render FOLDER` renders what was stored. Nothing else may run meanwhile.
+`--render FOLDER` renders stored runs. Run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -57,34 +57,32 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Find the fastest way to run MobileNetV1 on this machine.")
-    parser.add_argument("--batch-size", metavar="N", help="images a call (default: 1; --findings: 1,8,32)")
-    parser.add_argument("--max-error", type=float, default=1e-2, help="of outputs, relative to eager (default: 0.01)")
+    parser.add_argument("--batch-size", metavar="N", help="images per call (default: 1; --findings: 1,8,32)")
+    parser.add_argument("--max-error", type=float, default=1e-2, help="largest error of outputs (default: 0.01)")
     parser.add_argument(
         "--max-accuracy-drop",
         type=float,
         metavar="POINTS",
-        help="int8 only where it is known to lose no more than this",
+        help="largest loss of accuracy; int8 must be known to stay within it",
     )
     parser.add_argument("--alpha", type=float, default=1.0, help="width multiplier (default: 1)")
     parser.add_argument("--resolution", type=int, default=224, help="input side in pixels (default: 224)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to run (default: cpu)")
     parser.add_argument(
         "--kinds",
         default="separable,standard",
-        help=f"the network to run, and others beside it, of {', '.join(KINDS)} (default: separable,standard)",
+        help=f"the network to run, then others beside it: {', '.join(KINDS)} (default: separable,standard)",
     )
-    parser.add_argument("--precisions", help="(default: all, in the modes in which they may win)")
-    parser.add_argument("--modes", help="(default: all in fp32, and those that may win in others)")
+    parser.add_argument("--precisions", help="precisions (default: all, in the modes in which they may win)")
+    parser.add_argument("--modes", help="modes (default: all in fp32, in other precisions the modes that may win)")
     parser.add_argument("--time-budget", type=float, default=120.0, help="seconds of rounds (default: 120)")
-    parser.add_argument(
-        "--case-timeout", type=float, default=300.0, help="seconds for one rung's answer (default: 300)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="store what was measured, raw rounds included")
+    parser.add_argument("--case-timeout", type=float, default=300.0, help="seconds to wait for one rung (default: 300)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the run here, raw rounds included")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="also render a table and a plot there")
     parser.add_argument("--findings", action="store_true", help="measure allocator, threads and memory format instead")
     parser.add_argument("--render", type=Path, metavar="FOLDER", help="only render the ladders that are stored there")
     parser.add_argument(
-        "--results", type=Path, default=ROOT / "results", help="where files accuracy*.json are looked for"
+        "--results", type=Path, default=ROOT / "results", help="folder that is searched for accuracy*.json"
     )
     return parser
 

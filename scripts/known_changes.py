@@ -1,6 +1,6 @@
 """Does a comparison find changes that people make? `python scripts/known_changes.py --out FILE`
 
-In a scratch clone each change is a commit of its own, and `compare_revisions.py` compares it with what was before, as
+In a scratch clone each change is a commit of its own, and `compare_revisions.py` compares it with the commit before, as
 a user would. The changes are edits of the code under test at HEAD.
 """
 
@@ -93,7 +93,7 @@ CHANGES = (
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 when a comparison cannot be made."""
-    parser = argparse.ArgumentParser(description="Comparisons of changes that are known to make the code worse.")
+    parser = argparse.ArgumentParser(description="Compare changes that are known to make the code worse.")
     parser.add_argument("--out", type=Path, required=True, help="write a table in Markdown to this file")
     parser.add_argument("--quick", action="store_true", help="compare with --quick")
     args = parser.parse_args(argv)

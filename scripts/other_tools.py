@@ -2,7 +2,7 @@
 
 In a scratch repository with three commits (a base, identical code, code slowed by real extra work) it runs, as their
 documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, and `asv continuous`
-(which compares two commits itself). Threads and allocator are as they come. Needs `pip install asv`.
+(which compares two commits itself). Threads and allocator have their defaults. Needs `pip install asv`.
 """
 
 from __future__ import annotations
@@ -101,13 +101,13 @@ class ToolError(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 when a tool cannot be run."""
-    parser = argparse.ArgumentParser(description="What other tools say of identical code and of code that is slower.")
+    parser = argparse.ArgumentParser(description="What other tools say about identical and about slower code.")
     parser.add_argument("--ledger", type=Path, required=True, help="append a line of JSON for each comparison")
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"comma-separated (default: {','.join(TOOLS)})")
     parser.add_argument("--runs", type=int, default=1, help="comparisons of each kind, 0: only render (default: 1)")
     parser.add_argument("--self-tests", type=Path, help="ledger of this suite's own comparisons, for the table")
     parser.add_argument("--out", type=Path, help="write a table of all lines of the ledger to this file")
-    parser.add_argument("--slowdown", type=float, default=0.05, help="share of more work (default: 0.05)")
+    parser.add_argument("--slowdown", type=float, default=0.05, help="share of extra work (default: 0.05)")
     parser.add_argument("--precisions", default="fp32,amp", help="comma-separated (default: fp32,amp)")
     args = parser.parse_args(argv)
     tools = args.tools.split(",")

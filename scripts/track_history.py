@@ -36,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         metavar="PERCENT",
         help="smallest change that is nominated (default: %(default)g)",
     )
-    parser.add_argument("--summary", type=Path, help="append it in Markdown to this file")
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a picture for each environment into this folder")
+    parser.add_argument("--summary", type=Path, help="append the report in Markdown to this file")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw each environment into this folder")
     parser.add_argument("--fail-on-change", action="store_true", help="exit status 1 when a change is nominated")
     args = parser.parse_args(argv)
     if not 0 < args.min_change < 100:

@@ -1,6 +1,6 @@
 """Train MobileNetV1 or its standard-convolution twin: `python scripts/train.py --data cifar10`.
 
-The defaults are those of the tutorial that this project checks: CIFAR-10 at 224 px, Adam, 1e-3, batch 32, 10 epochs.
+The defaults come from the tutorial that this project checks: CIFAR-10 at 224 px, Adam, 1e-3, batch 32, 10 epochs.
 Several processes: `torchrun --nproc-per-node 2 scripts/train.py ...`. A run that was interrupted goes on with the same
 options and `--resume`.
 """
@@ -65,21 +65,24 @@ def parser() -> argparse.ArgumentParser:
         what.add_argument(f"--{name}", default=getattr(defaults, name.replace("-", "_")), **options)
 
     add("data", help=f"data set: {', '.join(DATA)} (folder: train/CLASS/ and test/CLASS/ with pictures)")
-    add("transform", help=f"{', '.join(TRANSFORMS)}: resize to the resolution, or to 1.14 times that and cut out")
+    add(
+        "transform",
+        help=f"{', '.join(TRANSFORMS)}: resize to the resolution, or to 1.14 times that and cut out the centre",
+    )
     add("block", help=f"kind of block: {', '.join(BLOCKS)}")
     add("alpha", type=float, help="width multiplier")
     add("resolution", type=int, help="input side, pixels")
     add("epochs", type=int, help="passes over the training images")
-    add("batch-size", type=int, help="images a step, of all processes together")
-    add("optimizer", help=", ".join(OPTIMIZERS))
-    add("learning-rate", type=float, help="(the highest, where the schedule changes it)")
+    add("batch-size", type=int, help="images per step, of all processes together")
+    add("optimizer", help=f"optimizer: {', '.join(OPTIMIZERS)}")
+    add("learning-rate", type=float, help="learning rate; the highest, where the schedule changes it")
     add("weight-decay", type=float, help="decay of all weights")
-    add("schedule", help=f"of the learning rate: {', '.join(SCHEDULES)}")
+    add("schedule", help=f"schedule of the learning rate: {', '.join(SCHEDULES)}")
     add("amp", action="store_true", help="autocast: bf16 on the CPU, fp16 with a scaled loss on CUDA")
     add("channels-last", action="store_true", help="keep activations channels last in memory")
     add("compile", action="store_true", help="train through torch.compile")
-    add("seed", type=int, help="of weights, order and flips")
-    add("start", help="weights to begin with: a checkpoint or its folder, also what scripts/compress.py left")
+    add("seed", type=int, help="seed of weights, order and flips")
+    add("start", help="first weights: a checkpoint or its folder, of this script or of scripts/compress.py")
     add("qat", action="store_true", help="train with the rounding of int8, and keep the int8 network (extra quantize)")
     add("limit-train", type=int, metavar="N", help="train on the first N images only")
     add("limit-test", type=int, metavar="N", help="test on the first N images only")

@@ -85,13 +85,34 @@ def test_the_newest_runs_of_inference_and_of_training_belong_together(store, fol
     assert re.findall(r"`(\w+)` \(revision", (out / "README.md").read_text()) == ["0006_both"]
 
 
+def test_the_readme_says_in_short_what_was_measured(store):
+    facts = [speedup_facts(batch_size=1, speedup=4.8), speedup_facts(batch_size=8, speedup=3.5)]
+    sentence, *table, provenance = readme_part(load_results([store(facts)]), ROOT / "rendered").split("\n\n")
+    assert sentence.startswith("MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its ")
+    assert sentence.endswith(" twin, and runs 3.50× to 4.80× as fast.")
+    assert "4.80× [4.68, 4.92]" in table[0]
+    assert provenance.startswith("Measured by `0001_a`")
+
+
 def test_the_readme_tells_of_training_where_it_was_measured(store):
-    plain, both = (
+    plain, both, alone = (
         readme_part(load_results([store(facts)]), ROOT / "rendered")
-        for facts in ([speedup_facts()], [speedup_facts(), training_speedup_facts()])
+        for facts in (
+            [speedup_facts()],
+            [speedup_facts(), training_speedup_facts()],
+            [training_speedup_facts()],
+        )
     )
-    assert "A training step of MobileNetV1 (α 1, 224 px)" in both
+    sentence = "A training step of MobileNetV1 (α 1, 224 px) needs "
+    assert sentence in both
+    assert alone.startswith(sentence)
     assert "A training step" not in plain
+
+
+def test_the_readme_has_one_picture_and_few_lines_for_a_device(store):
+    part = readme_part(load_results([store(everything())]), ROOT / "rendered")
+    assert part.count("![") == 1
+    assert len(part.splitlines()) <= 25
 
 
 def test_views_that_the_run_lacks_are_named(store, folder, capsys):
