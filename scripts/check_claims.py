@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.claims.judge import VERDICTS, judge
 from mnv1.claims.measured import stored_runs
 from mnv1.published import SOURCES, PublishedError, claims
@@ -52,4 +53,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnv1 import console
 from mnv1.columns import TRAINING, TRAINING_SPEEDUP
 from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
 from mnv1.report.summary import summary
@@ -106,4 +107,4 @@ def _beside(run: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.claims.judge import judge
 from mnv1.claims.measured import stored_runs
 from mnv1.published import claims
@@ -34,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)
