@@ -1,6 +1,7 @@
 """Claims about time and memory, held against stored runs: by the newest run that has the facts.
 
-A figure of inference never answers a claim about training, nor one of a CPU a claim about a GPU; it is said beside it.
+A figure of inference never answers a claim about training, nor a figure of a CPU a claim about a GPU; such a figure
+stands beside the claim.
 """
 
 from __future__ import annotations

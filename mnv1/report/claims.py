@@ -27,13 +27,13 @@ INTRODUCTION = (
     "A figure is reproduced when the exact count, rounded as the source rounds, is the stated one. Where it is not, "
     "other ways of counting are tried (BatchNorm or a bias left out or added, a layer left out, a standard "
     "convolution, two digits swapped, digits cut off), and a reason is given where one of them gives the stated figure "
-    "at its rounding: the arithmetic fits, and whether the source counted so, only the source knows. Counts have their "
-    "conventions in `mnv1/complexity.py`.\n\n"
-    "A claim about time or memory is held against the newest run in `results/` that has the facts: it holds where the "
-    "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim "
-    "says is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's "
-    "favour, as lower at all and more than half.\n\n"
-    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The "
+    "at its rounding: the arithmetic fits, but only the source knows whether it counted so. `mnv1/complexity.py` has "
+    "the conventions of counting.\n\n"
+    "A claim about time or memory is held against the newest stored run that has the facts: it holds where the whole "
+    "95 % interval is within what the claim says, and does not where the interval is outside. A claim stands for every "
+    "value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's favour, as lower "
+    "at all and as more than half.\n\n"
+    "`python scripts/check_claims.py` prints the verdicts, `python scripts/refresh_docs.py` writes this page. The "
     "claims are data, in `mnv1/published/`."
 )
 
@@ -49,13 +49,13 @@ def sentence(judged: Sequence[Judgement]) -> str:
         said("reproduced", "is reproduced", "are reproduced"),
         said("differs", "differs", "differ"),
         said("measured", "was measured", "were measured"),
-        said("needs", "needs", "need") + " data, weights or a measurement that are not here",
+        said("needs", "needs", "need") + " data, weights or a measurement that is not here",
     ]
     return f"Of {len(judged)} published figures {several(parts)}."
 
 
 def subject(claim: Claim) -> str:
-    """What a figure is of, with its width and resolution where they are not 1 and 224."""
+    """What a figure describes, with its width and resolution where they are not 1 and 224."""
     size = [f"α {claim.alpha:g}"] if claim.alpha != 1 else []
     size += [f"{claim.resolution} px"] if claim.resolution != 224 else []
     return f"{claim.subject} ({', '.join(size)})" if size and size[-1] not in claim.subject else claim.subject
