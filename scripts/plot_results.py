@@ -11,6 +11,7 @@ import pandas as pd
 
 from mnv1 import console
 from mnv1.columns import TRAINING, TRAINING_SPEEDUP
+from mnv1.report import headline
 from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
 from mnv1.report.summary import summary
 from mnv1.results import ResultError, find_runs, load, load_results
@@ -25,12 +26,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest below --results)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
-    parser.add_argument("--out", type=Path, help="where to write (default: rendered/ beside the machine's runs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where to write (default: rendered/ beside a run that is named, or the machine's runs in --results)",
+    )
     parser.add_argument("--formats", default="svg", help=f"comma-separated: {', '.join(FORMATS)} (default: svg)")
-    parser.add_argument("--page", type=Path, help="the page (default: report.html in --out, or else in --results)")
+    parser.add_argument(
+        "--page", type=Path, help="the page (default: report.html in --out, beside a named run, or in --results)"
+    )
     parser.add_argument("--beside", type=Path, help="a run of another machine or setting, shown in the page too")
     parser.add_argument("--readme", type=Path, help="also update the rendered part of this README")
     parser.add_argument("--summary", action="store_true", help="only print a summary in Markdown, for a CI job's page")
+    parser.add_argument("--verbose", action="store_true", help="name every file, and every view that is left out")
     args = parser.parse_args(argv)
 
     formats = tuple(args.formats.split(","))
@@ -49,20 +57,38 @@ def main(argv: list[str] | None = None) -> int:
             print(summary(results, provenance(results)), end="")
             return 1 if complaints else 0
         beside = load_results([args.beside]) if args.beside else None
-        out = args.out or _beside(chosen[-1])
-        page = args.page or (args.out or out.parent.parent) / "report.html"
+        out, page = _places(args, chosen[-1], str(results.cases["machine"].iloc[0]))
+        print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
         rendered = render(results, out, formats, page, beside)
         if args.readme:
             update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
     except (ResultError, RenderError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for line in rendered.left_out:
-        print(f"left out: {line}")
-    print(f"rendered {', '.join(map(str, chosen))}")
-    for path in rendered.written:
-        print(f"wrote {path}")
+    if args.verbose:
+        for line in rendered.left_out:
+            print(f"left out: {line}")
+        for path in rendered.written:
+            print(f"wrote {path}")
+    elif rendered.left_out:
+        print(f"left out: {len(rendered.left_out)} views for which nothing was measured (--verbose names them)")
+    print(f"\n{headline.text(results)}\n\nThe page: {page}")
     return 1 if complaints else 0
+
+
+def _places(args: argparse.Namespace, run: Path, machine: str) -> tuple[Path, Path]:
+    """The folder and the page to write, as the options say or where a reader of this run will look.
+
+    A run below a folder of its machine's name is in the suite's storage: what is rendered of it goes there, too. Of
+    any other run that was named nothing is written above its own folder.
+    """
+    out, page = _beside(run), args.results
+    if args.runs and (out.parent.name != machine or run.resolve().parent == out.parent):
+        out = run.resolve().parent / "rendered"
+        page = out.parent
+    elif args.runs:
+        page = out.parent.parent
+    return args.out or out, args.page or (args.out or page) / "report.html"
 
 
 def _choose(given: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]:

@@ -16,8 +16,9 @@ from mnv1.claims.reasons import why
 from mnv1.published import Claim
 from mnv1.results import Results
 
-Verdict = Literal["differs", "measured", "needs", "reproduced"]
+Verdict = Literal["differs", "measured", "reproduced", "needs"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""In the order in which they are shown."""
 
 MEANING: dict[Verdict, str] = {
     "differs": "counted here, and another figure comes out at the stated rounding",

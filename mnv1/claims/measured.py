@@ -59,7 +59,7 @@ def outcome(found: Sequence[Found], target: Figure, unit: Fraction) -> str:
         return "does not hold"
     if not hold and not fail:
         return "cannot be told from this: the intervals are too wide"
-    return f"holds for {hold} of {len(found)}, not for {fail}"
+    return f"holds in {hold} of {len(found)} cases{f', does not hold in {fail}' if fail else ''}"
 
 
 def _within(one: Found, target: Figure, unit: Fraction) -> bool | None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from textwrap import fill
 
 from tabulate import tabulate
 
 from mnv1.claims.judge import MEANING, VERDICTS, Judgement, Verdict, counts
 from mnv1.published import SOURCES, Claim
 from mnv1.report.findings import several
+from mnv1.report.headline import wrapped
 from mnv1.report.sections import HtmlCell
 
-FORMATS = ("table", "markdown", "csv")
+FORMATS = ("text", "markdown", "csv")
+FIRST: tuple[Verdict, ...] = ("differs", "measured")
+"""What is shown without being asked for."""
 
 TITLES = {
     "differs": "Differs",
@@ -71,22 +73,26 @@ def figure_text(text: str, unit: str = "") -> str:
 
 def render(judged: Sequence[Judgement], style: str) -> str:
     """All judgements in one of `FORMATS`, ending with a newline."""
-    return {"table": _terminal, "markdown": markdown, "csv": _csv}[style](judged)
+    return {"text": text, "markdown": markdown, "csv": _csv}[style](judged)
 
 
-def _terminal(judged: Sequence[Judgement]) -> str:
-    header = ("claim", "stated", "ours", "verdict", "why")
-    rows = [
-        (
-            one.claim.id,
-            fill(figure_text(one.claim.stated, one.claim.unit), 26),
-            fill(figure_text(one.ours), 30),
-            one.verdict,
-            fill(one.why, 60),
-        )
-        for one in judged
-    ]
-    return f"{tabulate(rows, header, 'simple', disable_numparse=True)}\n\n{sentence(judged)}\n"
+def text(judged: Sequence[Judgement]) -> str:
+    """Each claim in a few lines for a terminal."""
+    parts = []
+    for one in _ranked(judged):
+        claim = one.claim
+        stated = figure_text(claim.stated, claim.unit)
+        ours = f", {'measured' if one.verdict == 'measured' else 'counted'} {figure_text(one.ours)}" if one.ours else ""
+        lines = [f"{one.verdict}: {claim.id}", f"{subject(claim)}, {claim.quantity}: stated {stated}{ours}", one.why]
+        parts.append("\n".join(wrapped("  " * (at > 0) + line, indent=4) for at, line in enumerate(lines) if line))
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(judged: Sequence[Judgement], shown: Sequence[Verdict]) -> str:
+    """How many claims have each verdict, and how to see those that are not shown."""
+    found = counts(judged)
+    hidden = [f"--verdict {verdict}" for verdict in VERDICTS if verdict not in shown and found[verdict]]
+    return wrapped(sentence(judged) + (f" For more: {' or '.join(hidden)}." if hidden else ""))
 
 
 def _csv(judged: Sequence[Judgement]) -> str:
@@ -143,7 +149,19 @@ def cells(one: Judgement) -> tuple[str, ...]:
     )
 
 
-def html_rows(judged: Sequence[Judgement]) -> list[list[HtmlCell]]:
-    """Rows of the page's table, those that differ first."""
-    ranked = sorted(judged, key=lambda one: VERDICTS.index(one.verdict))
-    return [[HtmlCell(text.replace("`", ""), "") for text in cells(one)] for one in ranked]
+def html_groups(judged: Sequence[Judgement]) -> list[tuple[str, list[list[HtmlCell]]]]:
+    """Names and rows of the page's tables: what differs and what was measured, then a table for each other verdict."""
+    groups = (FIRST, *((verdict,) for verdict in VERDICTS if verdict not in FIRST))
+    found = []
+    for group in groups:
+        rows = [
+            [HtmlCell(text.replace("`", ""), "") for text in cells(one)]
+            for one in _ranked(judged)
+            if one.verdict in group
+        ]
+        found.append((" or ".join(TITLES[verdict] for verdict in group).capitalize(), rows))
+    return [(name, rows) for name, rows in found if rows]
+
+
+def _ranked(judged: Sequence[Judgement]) -> list[Judgement]:
+    return sorted(judged, key=lambda one: VERDICTS.index(one.verdict))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import fill
+from textwrap import TextWrapper
 
 import pandas as pd
 
@@ -100,13 +100,19 @@ def _number(row: pd.Series, at: str) -> Number:
     return Number(units.ratio(row["speedup"]), f"{row['speedup_low']:.2f} to {row['speedup_high']:.2f}", at)
 
 
+def wrapped(paragraph: str, indent: int = 0) -> str:
+    """A paragraph in lines of at most `WIDTH` characters, all but the first indented."""
+    indented = TextWrapper(WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
+    return indented.fill(paragraph)
+
+
 def text(results: Results) -> str:
     """The headlines in a few lines of at most `WIDTH` characters."""
     lines = []
     for one in headlines(results):
-        lines.append(fill(f"{one.device}: {one.sentence}", WIDTH))
+        lines.append(wrapped(f"{one.device}: {one.sentence}"))
         widest = max(len(precision) for precision, _ in one.rows)
         for precision, numbers in one.rows:
             said = several([f"{number.value} ({number.at})" for number in numbers])
-            lines.append(fill(f"  {precision:{widest}}  {said}", WIDTH, subsequent_indent=" " * (widest + 4)))
+            lines.append(wrapped(f"  {precision:{widest}}  {said}", indent=widest + 4))
     return "\n".join(lines) or NO_PAIR

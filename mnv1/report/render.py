@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnv1.report.cells import csv_table, latex_table, text_table
 from mnv1.report.page import page
+from mnv1.report.plots import without_title
 from mnv1.report.sections import Section, sections
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
@@ -55,7 +56,7 @@ def render(
             for ending in dict.fromkeys((*formats, *(["svg"] if report else []))):
                 image = section.image(ending)
                 if ending == "svg":
-                    images[section.stem] = image
+                    images[section.stem] = without_title(section.figure, image)
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
             rendered.written += [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from textwrap import fill
-
 import pandas as pd
 
 from mnv1.report import findings
 from mnv1.report.cells import terminal_table, text_table
-from mnv1.report.headline import NO_PAIR, WIDTH
+from mnv1.report.headline import NO_PAIR, wrapped
 from mnv1.report.views import BY_NAME, View
 from mnv1.results import Results
 
@@ -40,10 +38,8 @@ def _section(view: View, rows: pd.DataFrame, device: str) -> str:
     is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
     about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
     table = terminal_table(rows, view.narrow)
-    title, *wrapped = (
-        fill(part, WIDTH) for part in (f"{view.title} ({about}{device})", *view.finding(rows).split("\n\n"))
-    )
-    return "\n\n".join(filter(None, [title, table, "\n".join(wrapped)]))
+    said = [wrapped(part) for part in view.finding(rows).split("\n\n")]
+    return "\n\n".join(filter(None, [wrapped(f"{view.title} ({about}{device})"), table, "\n".join(said)]))
 
 
 def summary(results: Results, provenance: str) -> str:

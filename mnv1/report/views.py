@@ -307,8 +307,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "training_steps",
         "Where a training step's time goes",
-        "Forward includes the loss. Optimizer is Adam, and freeing the old gradients. Behind each bar is the throughput "
-        "of whole steps. The phases were timed in a pass of their own, so they need not add up to the step's time.",
+        "Forward includes the loss. Optimizer is Adam, and freeing the old gradients. Behind each bar stands the "
+        "throughput of whole steps. The phases were timed in a pass of their own, so they need not add up "
+        "to the step's time.",
         "training steps (--profile training)",
         selections.training_steps,
         (
@@ -342,8 +343,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "layer_times",
         "Time of each block: standard, separable, and the separable block's halves alone",
-        "A block's name gives input x output channels, stride and input side. Each module is timed in a hot loop of its "
-        "own, so the halves need not add up to the separable block. p90 needs 10 rounds, p99 needs 100.",
+        "A block's name gives input x output channels, stride and input side. Each module is timed in a hot loop of "
+        "its own, so the halves need not add up to the separable block. p90 needs 10 rounds, p99 needs 100.",
         "layers",
         selections.layers("latency"),
         (
