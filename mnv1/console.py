@@ -33,6 +33,10 @@ PLAIN = {
     "µ": "u",
     "μ": "u",
     "²": "^2",
+    "√": "sqrt ",
+    "σ": "sigma",
+    "Σ": "sum ",
+    "γ": "gamma",
 }
 """What is written for characters that a terminal lacks."""
 

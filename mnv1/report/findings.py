@@ -127,7 +127,7 @@ def excess(rows: Rows) -> str:
         )
         named = several([f"{label} ({100 * share:.0f} %)" for share, label in ranked[:3]])
         parts.append(f"{row['precision']}, batch {row['batch_size']:g}: {named}")
-    return f"Where most of the time beyond theory is spent, by operator. {_sentence('; '.join(parts))}"
+    return f"Where most of the time beyond theory is spent, by operator: {'; '.join(parts)}."
 
 
 def operators(rows: Rows) -> str:
@@ -158,7 +158,7 @@ def heat_map(rows: Rows) -> str:
         f"{units.ratio(row['speedup'])} ({row['shape']}, {row['precision']}, batch {row['batch_size']:g})"
         for row in (worst, best)
     ]
-    losing = f"; {slower} of {len(rows)} blocks are slower than the standard convolution" if slower else ""
+    losing = f"; in {slower} of {len(rows)} cases the block is slower than the standard convolution" if slower else ""
     return f"The speedup runs from {named[0]} to {named[1]}{losing}."
 
 
@@ -227,8 +227,8 @@ def pareto(rows: Rows) -> str:
         )
     fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
     return (
-        f"{text}In {len(swapped)} pairs the variant with more MACs is the faster one, beyond the intervals; most of "
-        f"all, {_name(fast)} with {units.macs(fast['macs'])} MACs is faster than {_name(slow)} with "
+        f"{text}In {len(swapped)} pair{'s' * (len(swapped) > 1)} the variant with more MACs is the faster one, beyond "
+        f"the intervals; most of all, {_name(fast)} with {units.macs(fast['macs'])} MACs is faster than {_name(slow)} with "
         f"{units.macs(slow['macs'])}."
     )
 
@@ -300,7 +300,10 @@ def precisions(rows: Rows) -> str:
     parts = []
     for precision, group in rows[rows["against_fp32"] != ""].groupby("precision", sort=False):
         counts = group["against_fp32"].value_counts()
-        parts.append(f"{precision} is " + several([f"{word} {number} times" for word, number in counts.items()]))
+        parts.append(
+            f"{precision} is "
+            + several([f"{word} {number} time{'s' * (number > 1)}" for word, number in counts.items()])
+        )
         slower = group[group["against_fp32"] == "slower"]
         if not slower.empty:
             named = [f"{row['kind']} {_name(row)} batch {row['batch_size']:g}" for _, row in slower.iterrows()]
@@ -328,7 +331,7 @@ def memory(rows: Rows) -> str:
         if {"standard", "separable"} <= set(peaks.index):
             standard, separable = (units.bytes_(peaks[kind]) for kind in ("standard", "separable"))
             parts.append(f"{precision}, batch {size:g}: {separable} and {standard}")
-    return f"Peaks of the separable network and of its twin. {_sentence('; '.join(parts))}" if parts else ""
+    return f"Peaks of the separable network and of its twin: {'; '.join(parts)}." if parts else ""
 
 
 def batch_scaling(rows: Rows) -> str:

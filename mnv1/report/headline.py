@@ -35,6 +35,7 @@ class Headline:
     device: str
     sentence: str
     rows: tuple[tuple[str, tuple[Number, ...]], ...]
+    is_training: bool = False
 
 
 def headlines(results: Results) -> list[Headline]:
@@ -51,7 +52,7 @@ def headlines(results: Results) -> list[Headline]:
             found.append(Headline(device, _ABOUT_BLOCKS, tuple(_slowest_and_fastest(blocks))))
         if not training.empty:
             largest = training[training["shape"] == training["shape"].iloc[0]]
-            found.append(Headline(device, _about_training(largest), _by_batch(largest)))
+            found.append(Headline(device, _about_training(largest), _by_batch(largest), is_training=True))
     return found
 
 

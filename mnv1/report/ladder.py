@@ -127,8 +127,9 @@ def twin_lines(rows: pd.DataFrame) -> str:
         for _, row in pairs.sort_values("over_twin", ascending=False).iterrows()
     ]
     lost = int((pairs["over_twin_high"] < 1).sum())
-    verdict = "faster than its standard-convolution twin in every way" if not lost else f"slower in {lost} of them"
-    return f"Both run in the same way, the separable network is {verdict}: {'; '.join(said)}."
+    verdict = "faster" if not lost else f"slower in {lost} of {len(pairs)} ways"
+    beside = "Beside its standard-convolution twin, run in the same way"
+    return f"{beside}, the separable network is {verdict}: {'; '.join(said)}."
 
 
 def not_measured(ladder: Ladder) -> str:
