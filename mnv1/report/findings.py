@@ -228,8 +228,8 @@ def pareto(rows: Rows) -> str:
     fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
     return (
         f"{text}In {len(swapped)} pair{'s' * (len(swapped) > 1)} the variant with more MACs is the faster one, beyond "
-        f"the intervals; most of all, {_name(fast)} with {units.macs(fast['macs'])} MACs is faster than {_name(slow)} with "
-        f"{units.macs(slow['macs'])}."
+        f"the intervals; most of all, {_name(fast)} with {units.macs(fast['macs'])} MACs is faster than {_name(slow)} "
+        f"with {units.macs(slow['macs'])}."
     )
 
 
