@@ -12,6 +12,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from mnv1.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.console import write_what_can_be_shown
 from mnv1.grids import CaseError
 from mnv1.journal import JournalError
 from mnv1.measure.supervisor import Supervisor, SupervisorError
@@ -41,6 +42,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    write_what_can_be_shown()
     options = config.option
     try:
         journal = resume(options, RESULTS) if options.resume else None

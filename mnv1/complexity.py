@@ -30,7 +30,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from typing import TYPE_CHECKING, get_args
 
 from tabulate import tabulate
 
+from mnv1 import console
 from mnv1.architecture import Layer, NetworkKind, network_layers
 
 if TYPE_CHECKING:
@@ -221,4 +221,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

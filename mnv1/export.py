@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mnv1 import console
 from mnv1.architecture import IMAGE_CHANNELS, MIN_SIDE
 from mnv1.extras import MissingPackageError, require
 from mnv1.model import MobileNetV1
@@ -205,4 +206,4 @@ def _untrained(num_classes: int | None, alpha: float | None) -> MobileNetV1:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

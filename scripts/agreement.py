@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from mnv1 import console
 from mnv1.measure.state import prepare as prepare_state
 
 STATE = prepare_state("controlled")  # before torch is imported
@@ -120,4 +121,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

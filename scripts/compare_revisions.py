@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.cases import DEVICES
 from mnv1.compare.comparison import Comparison, compare
 from mnv1.compare.pairs import Pairs, WorkerError, WrongCodeError
@@ -193,4 +194,4 @@ def _store(args: argparse.Namespace, found: Comparison, content: dict[str, Any],
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from mnv1 import console
 from mnv1.compress.errors import CompressError
 from mnv1.compress.layout import COMPRESSED, METHODS, SPREADS
 from mnv1.extras import MissingPackageError
@@ -155,4 +156,4 @@ def _say(facts: dict[str, Any], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

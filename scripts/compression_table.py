@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.report.compression import against_table, compression_table, find_compressed, read_compressed
 from mnv1.report.output import tell
 from mnv1.results import ResultError
@@ -28,4 +29,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.report.training import FACTS, read_training
 from mnv1.results import ResultError
 
@@ -79,4 +80,4 @@ def is_finished(folder: Path, needs_checkpoint: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from mnv1 import console
 from mnv1.architecture import MIN_SIDE
 from mnv1.cases import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
 from mnv1.grids import CaseError
@@ -203,4 +204,4 @@ def _render(ladders: Sequence[Ladder], out: Path, known: Mapping[str, Mapping[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

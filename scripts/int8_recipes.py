@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.compress.errors import CompressError
 from mnv1.extras import MissingPackageError
 from mnv1.measure.state import prepare
@@ -78,4 +79,4 @@ def measure(seed: int) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
+
 ROOT = Path(__file__).resolve().parent.parent
 Edit = tuple[str, str, str]
 """A file, a text in it, and what replaces that."""
@@ -103,7 +105,13 @@ def main(argv: list[str] | None = None) -> int:
     ]
     with tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
         clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        try:
+            subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            print(
+                f"error: {ROOT} cannot be cloned: this needs git, and the project got by `git clone`", file=sys.stderr
+            )
+            return 2
         for number, change in enumerate(CHANGES):
             base, head = (_commit(clone, edits) for edits in (change.before, change.after))
             stored = Path(folder) / f"{number}.json"
@@ -113,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
             if not stored.exists():
                 print(f"error: {change.name}: no comparison was made, see above", file=sys.stderr)
                 return 2
-            lines.append(_row(change, status, json.loads(stored.read_text())))
+            lines.append(_row(change, status, json.loads(stored.read_text(encoding="utf8"))))
             print(lines[-1], flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf8")
@@ -124,10 +132,10 @@ def _commit(clone: Path, edits: tuple[Edit, ...]) -> str:
     """The hash of a commit on top of HEAD's code with some edits."""
     for name, old, new in edits:
         file = clone / "mnv1" / name
-        text = file.read_text()
+        text = file.read_text(encoding="utf8")
         if old not in text:
             raise SystemExit(f"error: mnv1/{name} no longer holds {old!r}: adapt scripts/known_changes.py")
-        file.write_text(text.replace(old, new))
+        file.write_text(text.replace(old, new), encoding="utf8")
     who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
     git = ("git", "-C", str(clone))
     subprocess.run([*git, *who, "commit", "-q", "--allow-empty", "-a", "-m", "a variant"], check=True)
@@ -149,4 +157,4 @@ def _row(change: Change, status: int, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

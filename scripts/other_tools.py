@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.compare.plan import described, regression_cases
 from mnv1.compare.stored import StoredError, append_line, read_ledger
 from mnv1.report.other_tools import other_tools_table
@@ -37,7 +38,7 @@ sys.path += [path for path in {packages} if path not in sys.path]
 
 from mnv1.compare.worker import Side
 
-ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text())
+ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf8"))
 EXTRA = {extra}
 
 
@@ -158,10 +159,12 @@ class Scratch:
             ("asv.conf.json", json.dumps(ASV_CONFIG)),
             (".gitignore", ".asv/\n.benchmarks/\n__pycache__/\n"),
         ):
-            (root / name).write_text(text)
+            (root / name).write_text(text, encoding="utf8")
         self.run("git", "init", "-q", "-b", "main")
         for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
-            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())))
+            (benchmarks / "cases.py").write_text(
+                f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())), encoding="utf8"
+            )
             self.run("git", "add", "-A")
             who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
             self.run("git", *who, "commit", "-q", "-m", code)
@@ -169,7 +172,10 @@ class Scratch:
 
     def run(self, *command: str, allowed: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """Exit status and output of a command in the repository. Raises `ToolError` for any other exit status."""
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, encoding="utf8")
+        except FileNotFoundError:
+            raise ToolError(f"{command[0]} is not installed; install it first") from None
         if done.returncode not in allowed:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
             raise ToolError(f"{' '.join(command[:4])} …: exit status {done.returncode}: {last[0]}")
@@ -219,4 +225,4 @@ def asv(scratch: Scratch, code: str) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -6,10 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from mnv1.report.choice import choose, machine_folder, others, published
+from mnv1 import console
+from mnv1.report import headline
+from mnv1.report.choice import choose, others, places, published
+from mnv1.report.page import Beside
 from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
 from mnv1.report.summary import summary
 from mnv1.results import ResultError, load_results
+from mnv1.stored import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,9 +25,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest below --results)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
-    parser.add_argument("--out", type=Path, help="where to write (default: rendered/ beside the machine's runs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where to write (default: rendered/ beside a run that is named, or the machine's runs in --results)",
+    )
     parser.add_argument("--formats", default="svg", help=f"comma-separated: {', '.join(FORMATS)} (default: svg)")
-    parser.add_argument("--page", type=Path, help="the page (default: report.html in --out, or else in --results)")
+    parser.add_argument(
+        "--page", type=Path, help="the page (default: report.html in --out, beside a named run, or in --results)"
+    )
     parser.add_argument(
         "--beside",
         type=Path,
@@ -31,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--readme", type=Path, help="also update the rendered part of this README")
     parser.add_argument("--summary", action="store_true", help="only print a summary in Markdown, for a CI job's page")
+    parser.add_argument("--verbose", action="store_true", help="name every file, and every view that is left out")
     args = parser.parse_args(argv)
 
     formats = tuple(args.formats.split(","))
@@ -49,22 +60,30 @@ def main(argv: list[str] | None = None) -> int:
             print(summary(results, provenance(results)), end="")
             return 1 if complaints else 0
         known = [args.beside] if args.beside else published(args.results, chosen)
-        beside = load_results(known) if known else None
-        out = args.out or machine_folder(chosen[-1]) / "rendered"
-        page = args.page or (args.out or out.parent.parent) / "report.html"
+        title = "Another run" if args.beside else "The published machine, beside this one"
+        beside = Beside(title, load_results(known)) if known else None
+        usual, page_folder = places(chosen[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
+        out = args.out or usual
+        page = args.page or (args.out or page_folder) / "report.html"
+        if any(path.resolve().is_relative_to(ROOT / "results" / PUBLISHED) for path in (out, page)):
+            raise ResultError(f"{out}: scripts/publish.py alone writes there; name another folder with --out")
+        print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
         rendered = render(results, out, formats, page, beside)
         if args.readme:
             update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
     except (ResultError, RenderError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for line in rendered.left_out:
-        print(f"left out: {line}")
-    print(f"rendered {', '.join(map(str, chosen))}")
-    for path in rendered.written:
-        print(f"wrote {path}")
+    if args.verbose:
+        for line in rendered.left_out:
+            print(f"left out: {line}")
+        for path in rendered.written:
+            print(f"wrote {path}")
+    elif rendered.left_out:
+        print(f"left out: {len(rendered.left_out)} views for which nothing was measured (--verbose names them)")
+    print(f"\n{headline.text(results)}\n\nThe page: {page}")
     return 1 if complaints else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

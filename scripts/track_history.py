@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnv1 import console
 from mnv1.history.changes import Change, MissingError, Rules, nominate
 from mnv1.history.report import picture, text
 from mnv1.history.series import EXACT, series_of
@@ -122,4 +123,4 @@ def _reports(table: pd.DataFrame, rules: Rules, plots: Path | None) -> tuple[boo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.measure.state import CPUS, STATES, State, prepare
 from mnv1.report.training import read_training, render_run
 from mnv1.results import ResultError
@@ -297,4 +298,4 @@ class _TensorBoard:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

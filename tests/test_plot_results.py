@@ -30,7 +30,7 @@ def test_renders_every_view_as_plot_and_tables(store, folder, capsys):
     store(everything())
     store(everything(), name="0002_older.json", time="2026-01-01T00:00:00+00:00")
     store(everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
-    assert main(["--results", str(folder), "--formats", "svg"]) == 0
+    assert main(["--results", str(folder), "--formats", "svg", "--verbose"]) == 0
     out = folder / "test-cpu" / "rendered"
     expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv", "tex")} | {"README.md"}
     assert {path.name for path in out.iterdir()} == expected
@@ -117,8 +117,72 @@ def test_the_readme_has_one_picture_and_few_lines_for_a_device(store):
 
 def test_views_that_the_run_lacks_are_named(store, folder, capsys):
     store([speedup_facts()])
-    assert main(["--results", str(folder)]) == 0
+    assert main(["--results", str(folder), "--verbose"]) == 0
     assert "left out: layer_times-cpu: this run has no rows for it (it needs layers)" in capsys.readouterr().out
+
+
+def test_the_verdict_and_the_page_are_the_last_words(store, folder, capsys):
+    run = store([speedup_facts(speedup=4.8), speedup_facts(speedup=4.5, batch_size=8), training_speedup_facts()])
+    assert main(["--results", str(folder)]) == 0
+    out, page = folder / "test-cpu" / "rendered", folder / "report.html"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"rendering {run}", f"  into {out} and {page}"]
+    assert re.fullmatch(r"left out: \d+ views for which nothing was measured \(--verbose names them\)", lines[2])
+    assert lines[3:] == [
+        "",
+        "cpu: MobileNetV1 (α 1, 224 px) is this many times faster than its",
+        "standard-convolution twin; counting operations promises 8.56×.",
+        "  fp32  4.80× (batch 1) and 4.50× (batch 8)",
+        "cpu: A training step of MobileNetV1 (α 1, 224 px) is this many times faster;",
+        "counting operations promises 8.60×.",
+        "  fp32  3.50× (batch 1)",
+        "",
+        f"The page: {page}",
+    ]
+
+
+def test_a_run_that_is_named_is_rendered_beside_itself(store, tmp_path, capsys):
+    stored = store([speedup_facts()])
+    for name in ("mine/run.json", "test-cpu/0001_a.json", "storage/Linux-CPython-3.11-64bit/0001_a.json"):
+        run = tmp_path / "copies" / name
+        run.parent.mkdir(parents=True)
+        run.write_bytes(stored.read_bytes())
+        assert main([str(run)]) == 0
+        assert f"into {run.parent / 'rendered'} and {run.parent / 'report.html'}" in capsys.readouterr().out
+        assert (run.parent / "report.html").exists()
+        assert (run.parent / "rendered" / "verdict-cpu.svg").exists()
+    assert not (tmp_path / "copies" / "report.html").exists()
+    assert main([str(stored)]) == 0  # in the suite's own storage
+    assert (tmp_path / "results" / "test-cpu" / "rendered" / "verdict-cpu.svg").exists()
+    assert (tmp_path / "results" / "report.html").exists()
+
+
+def test_nothing_is_written_above_the_results(store):
+    folder = store([speedup_facts()]).parent.parent
+    assert main(["--results", str(folder)]) == 0
+    assert (folder / "report.html").exists()
+    assert not (folder.parent / "report.html").exists()
+
+
+def test_published_runs_stand_beside_and_are_neither_mixed_in_nor_written(store, folder, capsys):
+    store([speedup_facts(speedup=4.8)], time="2026-01-01T00:00:00+00:00")
+    theirs = store([speedup_facts(speedup=1.5)], name="0002_b.json", machine="other-cpu", cpu="Other CPU")
+    published = folder / "published" / "other-cpu" / theirs.name
+    published.parent.mkdir(parents=True)
+    theirs.rename(published)
+    assert main(["--results", str(folder)]) == 0
+    assert "4.80×" in (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
+    assert "1.50" not in (folder / "test-cpu" / "rendered" / "history-cpu.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert "1.50×" in page
+    assert "The published machine" in page
+    assert [path for path in (folder / "published").rglob("*") if path.is_file()] == [published]
+
+
+def test_published_files_are_not_written(capsys):
+    published = ROOT / "results" / "published"
+    assert main(["--results", str(published)]) == 1
+    assert "scripts/publish.py alone writes there; name another folder with --out" in capsys.readouterr().err
 
 
 def test_no_results_yet(folder, capsys):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from mnv1 import console
 from mnv1.measure.state import CPUS  # before torch, which may bind this process
 
 # isort: split
@@ -155,7 +156,10 @@ def _chosen(text: str) -> str:
 
 
 def _revision() -> str:
-    """The git revision of this suite's working copy, with + where it has changes."""
+    """The git revision of this suite's working copy, with + where it has changes; `unknown` where it is none.
+
+    A copy without git may lie in a repository of something else, whose revision says nothing of this code.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -163,6 +167,7 @@ def _revision() -> str:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -213,4 +218,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

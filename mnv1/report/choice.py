@@ -62,3 +62,15 @@ def machine_folder(run: Path) -> Path:
     """The machine's folder of a stored run: pytest-benchmark keeps a folder for each Python below it."""
     folder = run.resolve().parent
     return folder.parent if "CPython" in folder.name or "PyPy" in folder.name else folder
+
+
+def places(run: Path, named: bool, results: Path, machine: str) -> tuple[Path, Path]:
+    """The folder for the plots and tables of a run, and the folder for its page, where a reader will look for them.
+
+    A run below a folder of its machine's name is in the suite's storage: what is rendered of it goes there, too. Of
+    any other run that was `named` nothing is written above its own folder.
+    """
+    here, home = run.resolve().parent, machine_folder(run)
+    if named and (home.name != machine or here == home):
+        return here / "rendered", here
+    return home / "rendered", home.parent if named else results

@@ -11,7 +11,8 @@ import pandas as pd
 
 from mnv1.report import units
 from mnv1.report.cells import csv_table, latex_table, text_table
-from mnv1.report.page import page
+from mnv1.report.page import Beside, page
+from mnv1.report.plots import without_title
 from mnv1.report.sections import Section, sections
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
@@ -36,11 +37,11 @@ class Rendered:
 
 
 def render(
-    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Results | None = None
+    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Beside | None = None
 ) -> Rendered:
     """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown, CSV and LaTeX, and an overview.
 
-    `report` is where the page goes, if anywhere; it shows the run `beside` too. Raises `RenderError` when something
+    `report` is where the page goes, if anywhere; it shows what is `beside` too. Raises `RenderError` when something
     cannot be written.
     """
     formats = tuple(formats)
@@ -58,7 +59,7 @@ def render(
             for ending in dict.fromkeys((*formats, *(["svg"] if report else []))):
                 image = section.image(ending)
                 if ending == "svg":
-                    images[section.stem] = image
+                    images[section.stem] = without_title(section.figure, image)
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
             rendered.written += [

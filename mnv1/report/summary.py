@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from textwrap import fill
-
 import pandas as pd
 
 from mnv1.report import findings
-from mnv1.report.cells import text_table
+from mnv1.report.cells import terminal_table, text_table
+from mnv1.report.headline import NO_PAIR, wrapped
 from mnv1.report.views import BY_NAME, View
 from mnv1.results import Results
 
@@ -15,8 +14,8 @@ MAX_LINES = 60
 """Lines of a Markdown summary, fewer than this."""
 
 DISTURBED = (
-    "The machine was hardly ever undisturbed during this run, so disturbed rounds had to count: in latencies all of "
-    "them, in speedups the less, the more disturbed they were."
+    "The machine was disturbed during most of this run, so disturbed rounds had to count: in latencies fully, in "
+    "speedups the less the more disturbed they were."
 )
 
 
@@ -31,16 +30,16 @@ def verdict_text(results: Results) -> str:
         for names in (("verdict", "layer_speedup"), ("training_speedup",)):
             found = [(BY_NAME[name], rows) for name in names if not (rows := BY_NAME[name].select(part)).empty]
             sections += [_section(view, rows, str(device)) for view, rows in found[:1]]
-    return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"
+    return "\n\n".join(sections) or NO_PAIR
 
 
 def _section(view: View, rows: pd.DataFrame, device: str) -> str:
     first = rows.iloc[0]
     is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
     about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
-    table = text_table(rows, view.columns, "simple")
-    wrapped = "\n".join(fill(part, 110) for part in view.finding(rows).split("\n\n"))
-    return "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, wrapped]))
+    table = terminal_table(rows, view.narrow)
+    said = [wrapped(part) for part in view.finding(rows).split("\n\n")]
+    return "\n\n".join(filter(None, [wrapped(f"{view.title} ({about}{device})"), table, "\n".join(said)]))
 
 
 def summary(results: Results, provenance: str) -> str:
@@ -60,7 +59,7 @@ def _device_part(results: Results, device: str) -> list[str]:
     lines = [f"### {device}", ""]
     verdict = BY_NAME["verdict"].select(results)
     if verdict.empty:
-        lines += ["No network was measured as a standard/separable pair.", ""]
+        lines += [NO_PAIR, ""]
     else:
         lines += [
             *findings.verdict(verdict).splitlines(),

@@ -199,7 +199,7 @@ def operators(rows: Rows) -> Figure:
         stacked(axes, table, {f"share_{name}": label for name, label in known.items()}, labels)
         axes.set_title(str(kind), loc="left")
         axes.set_xlim(0, 100)
-        axes.set_ylabel("what is shared")
+        axes.set_ylabel("MACs and time")
     all_axes[-1].set_xlabel("share (%)")
     return with_legend(figure, all_axes[0], columns=5)
 
