@@ -164,7 +164,7 @@ def test_nothing_is_written_above_the_results(store):
     assert not (folder.parent / "report.html").exists()
 
 
-def test_published_runs_stand_beside_and_are_neither_mixed_in_nor_written(store, folder, capsys):
+def test_published_runs_stand_beside_and_are_neither_mixed_in_nor_written(store, folder):
     store([speedup_facts(speedup=4.8)], time="2026-01-01T00:00:00+00:00")
     theirs = store([speedup_facts(speedup=1.5)], name="0002_b.json", machine="other-cpu", cpu="Other CPU")
     published = folder / "published" / "other-cpu" / theirs.name
