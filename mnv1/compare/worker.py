@@ -36,8 +36,10 @@ def main(fd: str, root: str, threads: int) -> None:
     with contextlib.suppress(AttributeError, OSError):  # not on every system
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     sys.path.insert(0, root)
-    # Windows passes no descriptors on: there the socket comes through standard input.
-    connection = socket.fromshare(sys.stdin.buffer.read()) if sys.platform == "win32" else socket.socket(fileno=int(fd))
+    if sys.platform == "win32":  # which passes no descriptors on: the socket comes through standard input
+        connection = socket.fromshare(sys.stdin.buffer.read())
+    else:
+        connection = socket.socket(fileno=int(fd))
     side = Side(threads)
     with connection.makefile("rw", encoding="utf8") as lines:
         for line in lines:

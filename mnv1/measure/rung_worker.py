@@ -40,7 +40,7 @@ class RungBench:
         """The environment, with the settings of the machine's state, and its warnings."""
         from mnv1.measure import environment
 
-        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+        return environment.described(self._settings)
 
     def compile_something(self, device: Device) -> None:
         """Leave in the compiler's cache what only the first compilation on a machine makes: precompiled headers."""

@@ -43,7 +43,7 @@ class Bench:
         """The environment, with the settings of the machine's state, and its warnings."""
         from mnv1.measure import environment
 
-        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+        return environment.described(self._settings)
 
     def learn(self, baseline: Baseline) -> None:
         """Start to watch for disturbances; `baseline` is what an earlier process had learned, if any."""
