@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 # wait busily for one another would keep the others from working. Nothing here is timed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Nor must tests that run beside each other, or beside a measurement, wait for one another: each process has its own lock.
+# Nor must tests that run beside each other, or beside a measurement, wait for one another: each process has a lock.
 os.environ["MNV1_LOCK_FOLDER"] = tempfile.mkdtemp(prefix="mnv1-lock-")
 atexit.register(shutil.rmtree, os.environ["MNV1_LOCK_FOLDER"], ignore_errors=True)
 os.environ.pop("MNV1_LOCK_HELD", None)

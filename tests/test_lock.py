@@ -21,7 +21,7 @@ HOLDING = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(FOLDER, str(tmp_path / "shared"))
     monkeypatch.delenv(HELD, raising=False)
@@ -103,7 +103,7 @@ def test_who_was_started_by_a_holder_that_is_gone_locks_for_itself(folder, monke
     assert os.environ[HELD] == "an old one"
 
 
-def test_ctrl_c_ends_the_wait_in_a_line(folder, monkeypatch):
+def test_ctrl_c_ends_the_wait_in_a_line(monkeypatch):
     first = holding()
     first.stdout.readline()
     said = []
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_wait_in_a_line(folder, monkeypatch):
     first.communicate()
 
 
-def test_what_the_body_raises_is_the_bodys(folder):
+def test_what_the_body_raises_is_the_bodys():
     with pytest.raises(OSError, match="its own"), machine_lock(pytest.fail):
         raise OSError("its own")
     with machine_lock(), pytest.raises(OSError, match="its own"), machine_lock(pytest.fail):

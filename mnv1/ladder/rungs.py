@@ -156,8 +156,8 @@ def findings_of(
 ) -> list[Finding]:
     """Allocator, threads and memory format of eager fp32 code on the CPU, each against its absence.
 
-    `threads` is torch's own number of them; `keeps_memory` says whether the controlled state has the allocator keep freed
-    memory here: otherwise there is nothing to find of that.
+    `threads` is torch's own number of them; `keeps_memory` says whether the controlled state has the allocator keep
+    freed memory here: otherwise there is nothing to find of that.
     """
     found = []
     for batch_size in batch_sizes:

@@ -48,7 +48,8 @@ def _say(line: str) -> None:
 def machine_lock(tell: Callable[[str], None] = _say) -> Iterator[None]:
     """Hold the machine's lock. Waits until it is free, and tells who holds it; Ctrl-C ends the wait.
 
-    A wait that is ended so raises `SystemExit` with 130. Does nothing in a process that was started by the holder. Where no lock can be made, that is told, and there is none.
+    A wait that is ended so raises `SystemExit` with 130. Does nothing in a process that was started by the holder.
+    Where no lock can be made, that is told, and there is none.
     """
     folder = lock_folder()
     holder = folder / "holder.json"
@@ -117,8 +118,8 @@ def _write(holder: Path, token: str) -> None:
     }
     with suppress(OSError):  # it only tells others
         number, name = tempfile.mkstemp(dir=holder.parent, prefix=".holder-")
-        with open(number, "w", encoding="utf8") as file:
-            json.dump(about, file)
+        os.close(number)
+        Path(name).write_text(json.dumps(about), encoding="utf8")
         Path(name).chmod(0o644)
         Path(name).replace(holder)
 
