@@ -25,6 +25,7 @@ from mnv1.compare.stored import StoredError, append_line, document, read, to_con
 from mnv1.compare.verdicts import Rules
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
+from mnv1.measure.state import CPUS
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,9 +135,9 @@ def _environment(args: argparse.Namespace) -> dict[str, Any]:
     finally:
         supervisor.close()
     environment: dict[str, Any] = answer.environment
-    for one in environment["left_out"]:
+    for one in environment.get("left_out", ()):
         _tell(f"warning: controlled leaves out {one}")
-    for warning in warnings(environment["cpus"], Quotas().cpus, args.threads):
+    for warning in warnings(len(CPUS), Quotas().cpus, args.threads):
         _tell(f"warning: {warning}")
     if args.device == "cuda" and "gpu" not in environment:
         raise UsageError("--device cuda: no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
