@@ -24,7 +24,9 @@ from torch.utils.benchmark import Timer
 
 from mnv1.cases import Block, Case, Conditions, Device, Network
 from mnv1.measure.clock import clock_for
+from mnv1.measure.lock import machine_lock
 from mnv1.measure.modules import prepare
+from mnv1.measure.quota import Quotas, verdict
 from mnv1.measure.timing import Policy, visit
 from mnv1.report.agreement import Comparison, agreement_table
 
@@ -108,10 +110,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--device: there is no CUDA device here")
     others = ["torch.utils.benchmark"] + (["triton.testing.do_bench"] if args.device == "cuda" else [])
     comparisons = []
-    for other in others:
-        for case in cases(args.device):
-            comparisons.append(compare(case, other, args.seconds))
-            print(f"{comparisons[-1].case}: {comparisons[-1].ratio[0]:.4f}", file=sys.stderr)
+    quotas = Quotas()
+    counted = quotas.counts()
+    with machine_lock():
+        for other in others:
+            for case in cases(args.device):
+                comparisons.append(compare(case, other, args.seconds))
+                print(f"{comparisons[-1].case}: {comparisons[-1].ratio[0]:.4f}", file=sys.stderr)
+    if throttled := verdict(quotas.since(counted), torch.get_num_threads()):
+        print(f"warning: {throttled}", file=sys.stderr)
     table = agreement_table(comparisons)
     print(table)
     if args.out:

@@ -24,6 +24,9 @@ from mnv1.compare.report import summary, text_report, title_of
 from mnv1.compare.sides import Side, SideError, make_side, merge_base
 from mnv1.compare.stored import StoredError, append_line, document, read, to_confirm, write
 from mnv1.compare.verdicts import Rules
+from mnv1.measure.lock import machine_lock
+from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
+from mnv1.measure.state import CPUS
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job leaves nothing behind either
     try:
-        with tempfile.TemporaryDirectory(prefix="mnv1-compare-") as folder:
+        with machine_lock(_tell), tempfile.TemporaryDirectory(prefix="mnv1-compare-") as folder:
             return _run(args, Path(folder))
     except KeyboardInterrupt:
         print("interrupted: nothing is left behind", file=sys.stderr)
@@ -96,10 +99,16 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     pairs = Pairs(sides, args.threads)
     plan = QUICK if args.quick else Plan()
     started = datetime.now(UTC)
-    found = compare(cases, pairs, plan, Rules(), extra, earlier, tell=_tell)
+    quotas = Quotas()
+    counted = quotas.counts()
+    found = compare(cases, pairs, plan, Rules(), extra, earlier, _tell, throttled=ThrottleMeter(quotas).throttled)
+    throttling = quotas.since(counted)
+    environment |= facts(throttling)
     machine = f"{environment['machine']}, {args.threads} thread{'s' if args.threads > 1 else ''} a side"
     title = title_of(sides, pairs.proofs, machine)
     print(text_report(found, title))
+    if throttled := verdict(throttling, args.threads):
+        print(f"warning: {throttled}")
     about = {
         "started": started.isoformat(timespec="seconds"),
         "plan": vars(plan),
@@ -123,9 +132,14 @@ def _environment(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--threads: must be at least 1, got {args.threads}")
     supervisor = Supervisor("controlled", args.threads, case_timeout=60.0)
     try:
-        environment: dict[str, Any] = supervisor.describe().environment
+        answer = supervisor.describe()
     finally:
         supervisor.close()
+    environment: dict[str, Any] = answer.environment
+    for one in environment.get("left_out", ()):
+        _tell(f"warning: controlled leaves out {one}")
+    for warning in warnings(len(CPUS), Quotas().cpus, args.threads):
+        _tell(f"warning: {warning}")
     if args.device == "cuda" and "gpu" not in environment:
         raise UsageError("--device cuda: no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
     return environment

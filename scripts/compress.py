@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from mnv1 import console
 from mnv1.compress.errors import CompressError
@@ -99,6 +99,8 @@ def _check(args: argparse.Namespace) -> None:
 def _compress(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_PROC_BIND", "false")  # or processes that load pictures would be bound to one CPU, too
     settings = prepare(next(state for state in STATES if state == args.machine_state), args.threads)
+    for one in cast("list[str]", settings["left_out"]):
+        print(f"warning: controlled leaves out {one}", file=sys.stderr)
 
     from dataclasses import replace
 

@@ -28,6 +28,9 @@ from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, findings_of, rungs_of
 from mnv1.ladder.snippets import ENVIRONMENT, snippet
 from mnv1.ladder.stored import Ladder, LadderError, document, find, from_document, load_accuracies, read, write
+from mnv1.measure.lock import machine_lock
+from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict
+from mnv1.measure.state import KEPT
 from mnv1.measure.supervisor import SupervisorError
 from mnv1.modes import EXECUTION_MODES
 from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
@@ -45,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.render:
             return _render([read(path) for path in find(args.render)], args.out or args.render / "rendered", known)
         _check(args)
-        return _findings(args, known) if args.findings else _ladder(args, known)
+        with machine_lock():
+            return _findings(args, known) if args.findings else _ladder(args, known)
     except CaseError as error:
         parser.error(str(error))
     except (LadderError, SupervisorError) as error:
@@ -117,6 +121,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
     )
     with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
         environment = _describe(args, scratch)
+        quotas = Quotas()
+        counted = quotas.counts()
         rungs, left_out = rungs_of(wanted, environment)
         if not rungs:
             raise CaseError(f"nothing can be measured: {left_out[0][1]}")
@@ -125,6 +131,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
             with closing(_process(compiled[0], args, scratch)) as process:
                 process.compile_something()  # what fails here fails in a rung too, and is told there
         climbed = _climb(rungs, args, scratch)
+    throttling = quotas.since(counted)
+    environment |= facts(throttling)
     ladder = _keep(climbed, environment, args, left_out, ())
     limits = Limits(args.max_error, None if args.max_accuracy_drop is None else args.max_accuracy_drop / 100)
     choice = choose(ladder, kinds[0], limits, known)
@@ -134,6 +142,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         print(f"- not allowed: {what}: {why}")
     print(not_measured(ladder))
     print("", fastest_line(choice, kinds[0]), sep="\n")
+    if throttled := verdict(throttling, environment["threads"]):
+        print(f"warning: {throttled}")
     if args.out:
         _render([ladder], args.out, known)
     if choice.fastest is None:
@@ -150,7 +160,8 @@ def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]
     batch_sizes = parse_batch_sizes(args.batch_size, "--batch-size") if args.batch_size else FINDING_BATCHES
     with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
         environment = _describe(args, scratch)
-        found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]))
+        keeps = environment["allocator"] == KEPT
+        found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]), keeps)
         rungs = {rung.id: rung for one in found for rung in (one.over, one.under)}
         climbed = _climb(list(rungs.values()), args, scratch)
     ladder = _keep(climbed, environment, args, [], found)
@@ -172,7 +183,8 @@ def _climb(rungs: Sequence[Rung], args: argparse.Namespace, scratch: str) -> lis
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget)
+    throttled = ThrottleMeter().throttled
+    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget, throttled)
 
 
 def _process(rung: Rung, args: argparse.Namespace, scratch: str) -> RungProcess:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv1 import console
+from mnv1.measure.lock import machine_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 Edit = tuple[str, str, str]
@@ -103,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         "| change | cases | exit status | SLOWER | effects found | more memory | other exact facts |",
         "|:--|--:|--:|--:|:--|:--|:--|",
     ]
-    with tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
+    with machine_lock(), tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
         clone = Path(folder) / "clone"
         try:
             subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True, stderr=subprocess.DEVNULL)

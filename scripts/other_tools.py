@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from pathlib import Path
 from mnv1 import console
 from mnv1.compare.plan import described, regression_cases
 from mnv1.compare.stored import StoredError, append_line, read_ledger
+from mnv1.measure.lock import machine_lock
 from mnv1.report.other_tools import other_tools_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,7 +120,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
     cases = {case.id: described(case) for case in regression_cases("cpu", tuple(args.precisions.split(",")))}
     try:
-        with tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder:
+        with (
+            machine_lock() if args.runs else nullcontext(),
+            tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder,
+        ):
             scratch = Scratch(Path(folder), cases, args.slowdown)
             for tool in tools:
                 for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:

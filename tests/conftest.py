@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,11 @@ ROOT = Path(__file__).parent.parent
 # Before torch is imported, here and in processes that tests start: several of them share two cores, and threads that
 # wait busily for one another would keep the others from working. Nothing here is timed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Nor must tests that run beside each other, or beside a measurement, wait for one another: each process has a lock.
+os.environ["MNV1_LOCK_FOLDER"] = tempfile.mkdtemp(prefix="mnv1-lock-")
+atexit.register(shutil.rmtree, os.environ["MNV1_LOCK_FOLDER"], ignore_errors=True)
+os.environ.pop("MNV1_LOCK_HELD", None)
 
 
 def pytest_configure(config):

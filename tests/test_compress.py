@@ -229,6 +229,16 @@ def test_a_speedup_is_the_mean_of_ratios_over_visits(monkeypatch):
     assert [len(ratios) for ratios in row["log_ratios"]] == [2, 2, 2]
 
 
+@pytest.mark.parametrize(("stops", "speedup"), [((False, True), 2.0), ((True, True), 1.0)])
+def test_throttled_rounds_are_left_out_of_a_speedup_unless_there_are_no_others(monkeypatch, stops, speedup):
+    """The second round of each visit would say that the second network takes twice as long."""
+    visit = Visit(((0.4, 0.4), (0.2, 0.8)), stops, (1, 1), 1.0, "time budget", throttled=stops)
+    monkeypatch.setattr(latency, "compiled", lambda network, _images: network)
+    monkeypatch.setattr(latency, "visit_pair", lambda *_args, **_options: visit)
+    row = latency.in_turns(nn.Identity(), nn.Identity(), torch.zeros(1, 3, 8, 8), visits=3)
+    assert row["speedup"] == pytest.approx(speedup)
+
+
 def test_the_ladder_knows_a_network_by_its_block_width_and_resolution():
     assert network_id(Recipe(block="standard", alpha=0.5, resolution=64).as_dict()) == "model-standard-a0.50-r64"
 
