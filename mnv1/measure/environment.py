@@ -23,7 +23,7 @@ import torch
 from mnv1.measure import gpu
 
 PACKAGES = (
-    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1"),
+    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "nvidia-ml-py", "mnv1"),
     *("onnxruntime", "openvino", "torchao"),
 )
 
