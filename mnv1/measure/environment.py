@@ -29,7 +29,7 @@ from mnv1.measure.messages import Described
 T = TypeVar("T")
 
 PACKAGES = (
-    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1"),
+    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "nvidia-ml-py", "mnv1"),
     *("onnxruntime", "openvino", "torchao"),
 )
 
