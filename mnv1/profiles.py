@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from mnv1.cases import BLOCK_KINDS, OWN_KINDS, Block, Case, Device, Pair, Precision, Reference, Training, Workload
@@ -83,6 +84,7 @@ class Profile:
         return expected | {name: expected[name] * min(1.0, left / of_pairs) for name in pairs}
 
 
+@cache
 def _macs(case: Case) -> float:
     if isinstance(case.workload, Reference):
         return case.conditions.batch_size * case.workload.expected_macs

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parent.parent
 # Before torch is imported, here and in processes that tests start: several of them share two cores, and threads that
 # wait busily for one another would keep the others from working. Nothing here is timed.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# torch's compiler would start processes beside each of these, and each imports torch.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # Nor must tests that run beside each other, or beside a measurement, wait for one another: each process has a lock.
 os.environ["MNV1_LOCK_FOLDER"] = tempfile.mkdtemp(prefix="mnv1-lock-")
@@ -56,13 +59,46 @@ def hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+BENCHMARKS = (str(ROOT / "benchmarks"), "-p", "no:cacheprovider")
+
+MADE_UP = ("-p", "tests.made_up")
+"""Options of a sweep whose figures are made up, in a process without torch: a second instead of ten."""
+
+
+def of_sweeps(**more):
+    """The environment of a sweep in any folder."""
+    return outside_of_this_run(PYTHONPATH=str(ROOT)) | more
+
+
 def sweep(*arguments, cwd=ROOT, environment=None):
     """`pytest benchmarks` with these arguments, in a process of its own; what it writes is not kept by default."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider"]
-        command += [f"--benchmark-storage=file://{folder}", *arguments]
-        variables = outside_of_this_run(**(environment or {}))
+        command = [sys.executable, "-m", "pytest", *BENCHMARKS, f"--benchmark-storage=file://{folder}", *arguments]
+        variables = of_sweeps(**(environment or {}))
         return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+
+
+_SWEEPS = """
+import contextlib, io, json, sys
+import pytest
+
+done = []
+for arguments in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        status = pytest.main(arguments)
+    done.append((arguments, int(status), out.getvalue(), err.getvalue()))
+json.dump(done, sys.stdout)
+"""
+
+
+def sweeps(*several, environment=None):
+    """What `sweep(*MADE_UP, *arguments)` gives for each of several, one after the other in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        common = [*BENCHMARKS, *MADE_UP, f"--benchmark-storage=file://{folder}"]
+        asked = json.dumps([[*common, *arguments] for arguments in several])
+        command, variables = [sys.executable, "-c", _SWEEPS], of_sweeps(**(environment or {}))
+        done = subprocess.run(command, cwd=ROOT, env=variables, input=asked, capture_output=True, text=True, check=True)
+    return [subprocess.CompletedProcess(*one) for one in json.loads(done.stdout)]
 
 
 def latency_facts(
@@ -285,19 +321,31 @@ def results_of(facts, *earlier, **machine):
     return Results(cases, here.operators, history, {"machine": "test-cpu", "cpu": "Test CPU"})
 
 
+@cache
 def every_view():
     """Results that every view has rows in: an earlier run, and one with another number of threads."""
     return results_of(everything(), ("2026-05-01", 2, everything()), ("2026-05-03", 1, everything()))
 
 
+@pytest.fixture(scope="session")
+def whole_page(tmp_path_factory):
+    """The page with every view, beside what it was made of; once, because it takes long. Only to be read."""
+    from mnv1.report.render import render  # not in every process: it draws
+
+    folder = tmp_path_factory.mktemp("page")
+    render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
+    return folder / "report.html"
+
+
+def stored_in(folder, facts, name="0001_a.json", **environment):
+    """The path of a run that is stored below a folder."""
+    path = folder / "results" / "test-cpu" / "Linux-CPython-3.11-64bit" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document(facts, **environment)))
+    return path
+
+
 @pytest.fixture
 def store(tmp_path):
     """Store facts as a run: `store(facts, name="0001_a.json", **document's)` returns its path."""
-
-    def write(facts, name="0001_a.json", **environment):
-        path = tmp_path / "results" / "test-cpu" / "Linux-CPython-3.11-64bit" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document(facts, **environment)))
-        return path
-
-    return write
+    return partial(stored_in, tmp_path)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from mnv1.report.render import render
-from tests.conftest import every_view, results_of, speedup_facts
+from tests.conftest import results_of, speedup_facts
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -59,19 +59,19 @@ def browse(page, *arguments):
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def probed(tmp_path, results, *arguments):
-    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html")
-    page = tmp_path / "probed.html"
-    page.write_text((tmp_path / "report.html").read_text().replace("</body>", f"{PROBE}</body>"))
+def probed(page, *arguments):
+    text = page.read_text()
+    page = page.with_name("probed.html")
+    page.write_text(text.replace("</body>", f"{PROBE}</body>"))
     dom, console = browse(page, *arguments)
     found = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), console
 
 
 @pytest.fixture(scope="module", params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])
-def seen(request, tmp_path_factory):
+def seen(request, whole_page):
     width, height = request.param
-    return probed(tmp_path_factory.mktemp("page"), every_view(), f"--window-size={width},{height}")
+    return probed(whole_page, f"--window-size={width},{height}")
 
 
 def test_tables_sort_by_value(seen):

@@ -20,7 +20,8 @@ from scripts import compare_revisions
 from tests.conftest import ROOT, hear_interrupts
 
 ENVIRONMENT = {"machine": "some-machine", "bf16_instructions": True}
-TINY = plan.Plan(first_pairs=3, second_pairs=3, blocks=2, sample_time=0.001)
+TINY = plan.Plan(first_pairs=2, second_pairs=2, blocks=2, sample_time=0.001)
+"""As few processes as carry an interval: each imports torch."""
 
 
 @pytest.fixture
@@ -99,6 +100,7 @@ def test_statuses_of_what_goes_wrong(monkeypatch, capsys, error, status):
     monkeypatch.setattr(compare_revisions, "compare", broken)
     monkeypatch.setattr("mnv1.compare.sides._NEEDED", "import json")
     assert compare_revisions.main(["HEAD", "HEAD"]) == status
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -129,6 +131,7 @@ def test_cases_are_plain_json_with_unique_ids():
     assert json.loads(json.dumps(about)) == about
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
     """Base against itself: how it ends depends on the machine; that facts agree and files are whole does not."""
     monkeypatch.setattr(compare_revisions, "QUICK", TINY)
@@ -141,7 +144,7 @@ def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
     assert stored["exit_status"] == status
     assert stored["exact"] == stored["wrong_outputs"] == stored["failed"] == {}
     assert list(stored["verdicts"]) == [case]
-    assert len(stored["first"][case]) == 3
+    assert len(stored["first"][case]) == 2
     assert {side["threads"] for side in stored["sides"].values()} == {1}
     assert len({side["torch"] for side in stored["sides"].values()}) == 1
     blocks = [one["blocks"] for one in stored["raw"] if one["case"] == case and one["stage"] == 1]
@@ -151,16 +154,17 @@ def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
     assert case in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("quick_start")
 def test_what_head_changes_is_seen_by_real_processes(monkeypatch, capsys, tmp_path):
     """A revision with one more BatchNorm, whose outputs agree, and one whose outputs do not."""
     clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    subprocess.run(["git", "clone", "-q", "--no-checkout", ROOT, clone], check=True)
+    subprocess.run(["git", "checkout", "-q", "HEAD", "--", "mnv1"], cwd=clone, check=True)
     blocks = clone / "mnv1/blocks.py"
     pointwise = "        *_conv_bn_relu(in_channels, out_channels, 1, 1),\n    )"
     more = pointwise.replace("\n    )", "\n        nn.BatchNorm2d(out_channels),\n    )")
     monkeypatch.setattr(compare_revisions, "ROOT", clone)
-    monkeypatch.setattr(compare_revisions, "QUICK", plan.Plan(3, 3, 2, 0.001))
-    monkeypatch.setattr(compare_revisions, "_environment", lambda _: dict(ENVIRONMENT))
+    monkeypatch.setattr(compare_revisions, "QUICK", TINY)
     case = "layer-separable-512x512-s1-d14-b1-cpu-fp32"
     text = blocks.read_text()
     assert pointwise in text
@@ -185,7 +189,7 @@ def workers_of(pid):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_leaves_nothing_behind(number):
     command = [sys.executable, "scripts/compare_revisions.py", "HEAD", "--self-test", "--quick", "--cases", "layer-*"]
     with tempfile.TemporaryDirectory() as folder:

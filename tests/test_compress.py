@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
-import subprocess
-import sys
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import scripts.compress
+import scripts.train
 from mnv1.architecture import widths_of
-from mnv1.compress import facts, latency
+from mnv1.compress import facts, latency, quantize
 from mnv1.compress.errors import CompressError
 from mnv1.compress.evaluate import BATCH_SIZE, Answers, answers, calibration_batches
 from mnv1.compress.facts import network_id
@@ -31,9 +35,10 @@ from mnv1.train.layout import CHECKPOINT, INT8
 from mnv1.train.loop import Trainer
 from mnv1.train.recipe import Recipe, TrainError
 
-pytest.importorskip("torchao", reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("torchao") is None, reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'"
+)
 
-ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 # A shallow network: it has every kind of layer, and is tested in less time.
 RECIPE = Recipe(
@@ -162,12 +167,44 @@ def test_a_last_batch_that_is_not_full_is_filled_up_and_cut_again():
     assert [len(batch) for batch in calibration_batches(data.train, RECIPE, 20)] == [20]
 
 
-def compress(*options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "compress.py"), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-@needs_compiler
+def run(main: Callable[[list[str]], int], *options: object) -> Done:
+    """A command, in this process: starting another one takes longer than all that is compressed here."""
+    told, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complaints):
+        code = main([*map(str, options)])
+    return Done(code, told.getvalue(), complaints.getvalue())
+
+
+def compress(*options: object) -> Done:
+    return run(scripts.compress.main, *options)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def this_process_as_it_was() -> Iterator[None]:
+    """The commands set up the process that they run in."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=[needs_compiler, pytest.mark.slow])], ids=["graph", "kernels"])
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are compiled, or run as the graphs that they are, which takes seconds instead of half a minute."""
+    if not request.param:
+        monkeypatch.setattr(facts, "compiled", lambda network, _images: network)
+        monkeypatch.setattr(quantize, "int8_kernels", lambda network, _images: network)
+
+
+@pytest.mark.usefixtures("compiled")
 def test_the_script_keeps_facts_and_the_accuracy_for_the_ladder(tmp_path):
     out = tmp_path / "ptq"
     plain = tmp_path / "plain"
@@ -264,13 +301,12 @@ def test_a_checkpoint_that_is_missing_is_one_line(tmp_path):
     assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'none.pt'}: no such checkpoint\n")
 
 
-@needs_compiler
+@pytest.mark.usefixtures("compiled")
 def test_training_with_rounding_ends_with_an_int8_network(trained, tmp_path):
     out = tmp_path / "run"
     options = ("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "1", "--batch-size", "16")
     options += ("--limit-train", "32", "--limit-test", "24", "--device", "cpu", "--workers", "0")
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *options, "--qat", "--start", str(trained)]
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = run(scripts.train.main, *options, "--qat", "--start", trained, "--out", out)
     assert done.returncode == 0, done.stderr
     told = json.loads((out / "training.json").read_text())
     assert told["int8"]["images"] == 24

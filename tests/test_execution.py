@@ -45,6 +45,16 @@ def network():
 
 
 @pytest.fixture(scope="module")
+def beginning():
+    """A network that ends after three blocks: it has every kind of layer, and is compiled in less time."""
+    torch.manual_seed(0)
+    whole = MobileNetV1(100, ALPHA)
+    whole.features = whole.features[:4]
+    whole.classifier = nn.Linear(whole.widths[3], 100)
+    return with_statistics(whole)
+
+
+@pytest.fixture(scope="module")
 def images():
     return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
@@ -66,8 +76,23 @@ def skip_unless_here(mode, precision):
         pytest.skip(reason)
 
 
-@pytest.mark.parametrize(("mode", "precision"), ON_CPU)
+@pytest.mark.parametrize(
+    ("mode", "precision"),
+    [pytest.param(*pair, marks=pytest.mark.slow) if pair[0] in execution.COMPILED else pair for pair in ON_CPU],
+)
 def test_a_mode_gives_the_outputs_of_eager_code(network, images, mode, precision):
+    gives_the_outputs_of_eager_code(network, images, mode, precision)
+
+
+# max-autotune is the same compiler, which tries out its choices.
+@pytest.mark.parametrize(
+    ("mode", "precision"), [("compiled", "fp32"), ("compiled+freezing", "fp32"), ("compiled+freezing", "int8")]
+)
+def test_a_compiled_mode_gives_the_outputs_of_eager_code(beginning, images, mode, precision):
+    gives_the_outputs_of_eager_code(beginning, images, mode, precision)
+
+
+def gives_the_outputs_of_eager_code(network, images, mode, precision):
     skip_unless_here(mode, precision)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     affinity = os.sched_getaffinity(0)
@@ -200,8 +225,8 @@ SNIPPETS = [
     ("separable", "eager", "amp"),
     ("standard", "folded+channels_last", "bf16"),
     ("shallow", "folded", "fp32"),
-    ("separable", "compiled+freezing", "fp32"),
-    ("separable", "compiled+freezing", "int8"),
+    pytest.param("separable", "compiled+freezing", "fp32", marks=pytest.mark.slow),
+    pytest.param("separable", "compiled+freezing", "int8", marks=pytest.mark.slow),
     ("separable", "onnxruntime", "fp32"),
     ("separable", "openvino", "bf16"),
 ]
@@ -212,6 +237,20 @@ SNIPPETS = [
 def test_the_lines_that_use_a_mode_run_and_give_its_outputs(kind, mode, precision, tmp_path, monkeypatch):
     skip_unless_here(mode, precision)
     monkeypatch.chdir(tmp_path)
+    run_and_compare(kind, mode, precision)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_lines_of_a_compiled_mode_run_and_compile(precision, monkeypatch):
+    skip_unless_here("compiled+freezing", precision)
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compiled.append(function) or function)
+    run_and_compare("shallow", "compiled+freezing", precision)
+    assert len(compiled) == 1
+
+
+def run_and_compare(kind, mode, precision):
     lines = snippet(kind, mode, precision, "cpu", ALPHA, SIDE, 2)
     names = {}
     torch.manual_seed(5)

@@ -14,7 +14,7 @@ import torch
 from mnv1.cases import Block, Case, Conditions, Network, Pair
 from mnv1.columns import COLUMNS, PHASES
 from mnv1.complexity import memory_floor
-from mnv1.measure import environment, gpu, memory, modules, runner, state
+from mnv1.measure import children, environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
 from mnv1.measure.execution import WrongOutputError
 from mnv1.measure.memory import kernel_work, peak_memory, process_peak
@@ -334,16 +334,15 @@ def test_tf32_is_on_within_its_context_only():
         assert settings() == ("ieee", "ieee")
 
 
-def test_machine_state_is_recorded_and_can_be_left_alone(monkeypatch):
-    # In processes of their own: the allocator's thresholds cannot be set back.
+def prepared(arguments):
     for name in ("OMP_PROC_BIND", "OMP_PLACES"):
-        monkeypatch.delenv(name, raising=False)
-    script = "import json; from mnv1.measure import state; print(json.dumps(state.prepare('{}', {})))"
-    records = {}
-    for name, threads in (("controlled", 1), ("as-is", None)):
-        command = [sys.executable, "-c", script.format(name, threads)]
-        process = subprocess.run(command, capture_output=True, check=True)
-        records[name] = json.loads(process.stdout)
+        os.environ.pop(name, None)
+    return state.prepare(*arguments)
+
+
+def test_machine_state_is_recorded_and_can_be_left_alone():
+    # In processes of their own: the allocator's thresholds cannot be set back.
+    records = {name: children.ask(prepared, (name, threads)) for name, threads in (("controlled", 1), ("as-is", None))}
     assert set(records) == set(state.STATES)
     as_is, controlled = records["as-is"], records["controlled"]
     assert (as_is["allocator"], as_is["thread_binding"]) == ("as it comes", "as it comes")

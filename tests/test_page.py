@@ -10,7 +10,7 @@ from mnv1.published import claims
 from mnv1.report.page import Beside, environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS
-from tests.conftest import every_view, results_of, speedup_facts
+from tests.conftest import results_of, speedup_facts
 
 
 class Page(HTMLParser):
@@ -41,10 +41,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
-    return (folder / "report.html").read_text()
+def text(whole_page):
+    return whole_page.read_text()
 
 
 def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
@@ -56,10 +54,10 @@ def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
 
 
 def test_page_has_every_published_claim_with_its_verdict(text):
-    page = Page(text)
+    page, every = Page(text), claims()
     assert "claims" in page.ids
-    assert {claim.id for claim in claims()} <= set(page.text)
-    assert any(words.startswith(f"Of {len(claims())} published figures") for words in page.text)
+    assert {claim.id for claim in every} <= set(page.text)
+    assert any(words.startswith(f"Of {len(every)} published figures") for words in page.text)
 
 
 def test_the_figures_come_first_and_the_contents_are_folded_away(text):

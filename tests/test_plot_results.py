@@ -1,6 +1,8 @@
 """`python scripts/plot_results.py` as a user runs it."""
 
+import contextlib
 import importlib.util
+import io
 import re
 
 import pytest
@@ -8,7 +10,15 @@ import pytest
 from mnv1.report.render import BEGIN, END, readme_part, render
 from mnv1.report.views import VIEWS
 from mnv1.results import find_runs, load_results
-from tests.conftest import ROOT, everything, latency_facts, speedup_facts, training_facts, training_speedup_facts
+from tests.conftest import (
+    ROOT,
+    everything,
+    latency_facts,
+    speedup_facts,
+    stored_in,
+    training_facts,
+    training_speedup_facts,
+)
 
 
 def _script():
@@ -26,15 +36,33 @@ def folder(tmp_path):
     return tmp_path / "results"
 
 
-def test_renders_every_view_as_plot_and_tables(store, folder, capsys):
-    store(everything())
-    store(everything(), name="0002_older.json", time="2026-01-01T00:00:00+00:00")
-    store(everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
-    assert main(["--results", str(folder), "--formats", "svg", "--verbose"]) == 0
+@pytest.fixture(scope="module")
+def everything_rendered(tmp_path_factory):
+    """The folder of results after every view of them was rendered, with a README beside it; and what was printed."""
+    root = tmp_path_factory.mktemp("everything")
+    stored_in(root, everything())
+    stored_in(root, everything(), name="0002_older.json", time="2026-01-01T00:00:00+00:00")
+    stored_in(root, everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
+    (root / "README.md").write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        arguments = [
+            "--results",
+            str(root / "results"),
+            "--formats",
+            "svg",
+            "--verbose",
+            "--readme",
+            str(root / "README.md"),
+        ]
+        assert main(arguments) == 0
+    return root / "results", printed.getvalue()
+
+
+def test_renders_every_view_as_plot_and_tables(everything_rendered):
+    folder, printed = everything_rendered
     out = folder / "test-cpu" / "rendered"
     expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv", "tex")} | {"README.md"}
     assert {path.name for path in out.iterdir()} == expected
-    printed = capsys.readouterr().out
     assert all(f"wrote {out / name}" in printed for name in expected)
     assert f"wrote {folder / 'report.html'}" in printed
     overview = (out / "README.md").read_text()
@@ -233,17 +261,14 @@ def test_unknown_format(capsys):
     assert "--formats: unknown value 'gif'; valid values: png, svg, pdf" in capsys.readouterr().err
 
 
-def test_readme_is_updated_between_its_marks(store, folder, tmp_path):
-    store(everything())
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
-    assert main(["--results", str(folder), "--readme", str(readme)]) == 0
-    text = readme.read_text()
+def test_readme_is_updated_between_its_marks(everything_rendered):
+    folder, _ = everything_rendered
+    text = (folder.parent / "README.md").read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "out of date" not in text
     for link in re.findall(r"\]\((\S+)\)", text):
-        assert (tmp_path / link).exists()
+        assert (folder.parent / link).exists()
 
 
 def test_readme_without_marks_is_left_alone(store, folder, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The same outputs as timm, transformers and Keras have, by the packages themselves, with random weights."""
 
+import importlib
 import os
 import warnings
 from dataclasses import replace
@@ -29,13 +30,18 @@ from mnv1.pretrained.load import notes_of
 from mnv1.semantics import KERAS, PAPER, TENSORFLOW, TIMM, SameConv2d, Semantics, same_padding
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what other packages deprecate is no fault of this one
-    import huggingface_hub
-    import keras
-    import timm
-    from timm.models.efficientnet import _gen_mobilenet_v1
-    from transformers import MobileNetV1Config, MobileNetV1ForImageClassification
+
+
+def package(name):
+    """A module of another package: imported when it is first needed, not by every process that collects these tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what other packages deprecate is no fault of this one
+        return importlib.import_module(name)
+
+
+def timm_network(*arguments, **options):
+    return package("timm.models.efficientnet")._gen_mobilenet_v1("mobilenetv1_100", *arguments, **options)
+
 
 # Keras's backend asks numpy for a copy in the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -81,15 +87,16 @@ class Other:
         self.name, self.classes = name, classes
         if name == "timm":
             self.model = (
-                timm.create_model("mobilenetv1_100", num_classes=classes)
+                package("timm").create_model("mobilenetv1_100", num_classes=classes)
                 if alpha == 1
-                else _gen_mobilenet_v1("mobilenetv1_100", alpha, num_classes=classes)
+                else timm_network(alpha, num_classes=classes)
             )
         elif name == "transformers":
-            config = MobileNetV1Config(depth_multiplier=alpha, num_labels=classes)
-            self.model = MobileNetV1ForImageClassification(config)
+            theirs = package("transformers")
+            config = theirs.MobileNetV1Config(depth_multiplier=alpha, num_labels=classes)
+            self.model = theirs.MobileNetV1ForImageClassification(config)
         else:
-            self.model = keras.applications.MobileNet(
+            self.model = package("keras").applications.MobileNet(
                 (side, side, 3), alpha=alpha, weights=None, classes=classes, classifier_activation=None
             )
         if name != "keras":
@@ -321,7 +328,7 @@ def test_a_width_of_another_rule_does_not_fit():
     with pytest.raises(
         PretrainedError, match=r"of another shape: conv_stem.weight is 16x3x3x3 where alpha .* has 8x3x3x3"
     ):
-        from_state(_gen_mobilenet_v1("mobilenetv1_100", 0.35).state_dict())
+        from_state(timm_network(0.35).state_dict())
 
 
 def test_num_batches_tracked_is_not_needed():
@@ -376,15 +383,15 @@ def test_a_damaged_note_is_named(tmp_path):
 def test_a_name_is_looked_for_on_the_hub(tmp_path, monkeypatch):
     model = random_network(semantics=TIMM)
     save_file(to_state(model, "timm"), tmp_path / "model.safetensors")
-    asked = []
+    hub, asked = package("huggingface_hub"), []
 
     def download(repository, file):
         asked.append((repository, file))
         if file != "model.safetensors" or repository == "google/old":
-            raise huggingface_hub.errors.EntryNotFoundError("none")
+            raise hub.errors.EntryNotFoundError("none")
         return str(tmp_path / file)
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "hf_hub_download", download)
     assert_same(load("mobilenetv1_100.ra4_e3600_r224_in1k"), model)
     assert_same(load("someone/mobilenet_v1_1.0_224"), model)
     assert asked == [
@@ -396,8 +403,9 @@ def test_a_name_is_looked_for_on_the_hub(tmp_path, monkeypatch):
 
 
 def test_without_internet_a_name_gives_a_line(monkeypatch, tmp_path):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    hub = package("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(PretrainedError) as error:
         MobileNetV1.from_pretrained("google/mobilenet_v1_1.0_224")
     assert str(error.value) == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from mnv1.train.files import load_checkpoint
 from mnv1.train.loop import Trainer
 from mnv1.train.processes import Processes, SharedBatchNorm2d, joined, local_device, share_batch_norm
 from mnv1.train.recipe import Recipe, TrainError
+from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
@@ -52,7 +54,8 @@ def test_shared_batch_norm_is_batch_norm_of_the_whole_batch(tmp_path):
         layer.weight.copy_(torch.tensor([0.5, 1.0, 1.5, 2.0]))
     torch.save((images, upstream), tmp_path / "in.pt")
     torch.save(layer.state_dict(), tmp_path / "layer.pt")
-    multiprocessing.spawn(_one_side, (str(tmp_path),), nprocs=2)
+    start_server()
+    multiprocessing.start_processes(_one_side, (str(tmp_path),), nprocs=2, start_method="forkserver")
     whole = images.clone().requires_grad_()
     expected = layer(whole)
     expected.backward(upstream)
@@ -114,14 +117,10 @@ def test_no_thread_of_the_group_is_left_when_the_processes_part():
     assert "gloo" not in done.stdout
 
 
-def run(*more: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
-    return subprocess.run([*command, *more], capture_output=True, text=True, timeout=300)
-
-
 def test_two_processes_train_as_one_does(tmp_path):
     """Three steps: after that, roundings may grow as they do between any two ways to add up."""
-    done = run("--out", tmp_path)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, *OPTIONS]
+    done = subprocess.run([*command, "--out", tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "FutureWarning" not in done.stderr
     facts, together = json.loads((tmp_path / "training.json").read_text()), load_checkpoint(tmp_path)
@@ -139,9 +138,15 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 def test_processes_that_go_wrong_say_so_once(tmp_path):
-    done = run("--learning-rate", "1e18", "--epochs", "9", "--out", tmp_path / "run")
-    assert done.returncode != 0
-    assert done.stderr.count("error: the loss is ") == 1
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(found.getsockname()[1]), "WORLD_SIZE": "2"}
+    start = "import sys; from scripts.train import main; sys.exit(main())"
+    options, both = (*OPTIONS, "--learning-rate", "1e18", "--epochs", "9", "--out", tmp_path / "run"), []
+    for rank in ("0", "1"):
+        (tmp_path / rank).mkdir()
+        both.append(Forked(tmp_path / rank, start, *options, RANK=rank, LOCAL_RANK=rank, **here))
+    assert all(one.wait() for one in both)
+    assert "".join(one.stderr for one in both).count("error: the loss is ") == 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import warnings
+from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
@@ -32,7 +33,9 @@ from mnv1.model import MobileNetV1
 from mnv1.semantics import KERAS, TIMM
 from mnv1.train.recipe import Recipe
 
-pytest.importorskip("torchao", reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("torchao") is None, reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'"
+)
 
 WIDTHS = widths_of("shallow", 0.25)
 RECIPE = Recipe(data="synthetic", alpha=0.25, resolution=32, widths=WIDTHS)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from textwrap import dedent
 
 import pandas as pd
@@ -201,14 +202,21 @@ def test_csv_is_in_si_units_and_has_no_empty_columns():
     assert "throughput" not in row
 
 
+@cache
+def figure_of(name):
+    """The plot of a view, drawn: once, because it takes long."""
+    figure = plots.plot(name, BY_NAME[name].select(RESULTS), BY_NAME[name].title)
+    figure.draw_without_rendering()
+    return figure
+
+
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_every_view_has_rows_a_table_and_a_plot(view, tmp_path):
+def test_every_view_has_rows_a_table_and_a_plot(view):
     rows = view.select(RESULTS)
     assert not rows.empty
     table = view.table(rows)
     assert len(text_table(table, view.columns).splitlines()) == len(table) + 2
-    figure = plots.plot(view.name, rows, view.title)
-    figure.savefig(tmp_path / "plot.png")
+    figure = figure_of(view.name)
     for axes in figure.axes:
         assert axes.has_data()
     assert any(axes.get_ylabel().strip() for axes in figure.axes)
@@ -230,8 +238,7 @@ def _shown(axis):
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
-    figure = plots.plot(view.name, view.select(RESULTS), view.title)
-    figure.draw_without_rendering()
+    figure = figure_of(view.name)
     page = figure.bbox
     for axes in figure.axes:
         texts = (*_shown(axes.xaxis), *_shown(axes.yaxis), *axes.texts)

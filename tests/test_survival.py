@@ -1,4 +1,8 @@
-"""A long sweep cannot be lost: real sweeps that are killed, interrupted, starved, and continued."""
+"""A long sweep cannot be lost: sweeps that are killed, interrupted, starved, and continued.
+
+Their processes, signals and files are real; their figures are made up, so that a sweep takes a second. One that really
+measures is killed as often as `--kills` says, when slow tests are asked for.
+"""
 
 import json
 import os
@@ -12,20 +16,24 @@ import time
 
 import pytest
 
+from mnv1.cases import Case, Conditions, Network
 from mnv1.journal import interrupted
+from mnv1.measure.runner import check
+from mnv1.measure.worker import reason
 from mnv1.results import find_runs, load
-from tests.conftest import ROOT, hear_interrupts, outside_of_this_run, sweep
+from tests.conftest import BENCHMARKS, MADE_UP, ROOT, hear_interrupts, of_sweeps, sweep, sweeps
 
 CASES = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1,2", "--devices", "cpu")
 TINY_MODELS = (*CASES[:-4], "--batch-sizes", "1", "--devices", "cpu", "--precisions", "fp32", "-k", "model")
 STORED = (*CASES, "--precisions", "fp32", "-k", "model", "--benchmark-autosave")
+LARGE = 10**9
+"""Images of a batch that no machine can hold."""
 
 
-def start(storage, *arguments, **more):
-    command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-p", "no:cacheprovider"]
-    command += [f"--benchmark-storage=file://{storage}", *arguments]
+def start(storage, *arguments, figures=MADE_UP, **more):
+    command = [sys.executable, "-m", "pytest", *BENCHMARKS, *figures, f"--benchmark-storage=file://{storage}"]
     more |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=outside_of_this_run(), **more)
+    return subprocess.Popen([*command, *arguments], cwd=ROOT, env=of_sweeps(), **more)
 
 
 def journal_lines(storage):
@@ -41,34 +49,51 @@ def wait_for_visits(process, storage, visits):
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def not_interrupted(storage, figures):
     """Ids of the sweep when nothing interrupts it, and about how many seconds it takes."""
-    storage = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
-    process = start(storage, *STORED)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
+    run_to_its_end(storage, *STORED, figures=figures)
     (path,) = find_runs(storage)
     return set(load([path])["id"]), time.monotonic() - began
 
 
-def run_to_its_end(storage, *arguments):
-    process = start(storage, *arguments)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return not_interrupted(tmp_path_factory.mktemp("undisturbed"), MADE_UP)
+
+
+def run_to_its_end(storage, *arguments, figures=MADE_UP):
+    process = start(storage, *arguments, figures=figures)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
 
 
-def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, request):
-    ids, seconds = undisturbed
+def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed):
+    killed_and_continued(tmp_path, *undisturbed, MADE_UP, kills=1)
+
+
+@pytest.mark.slow
+def test_killed_while_it_measures_it_loses_no_finished_case(tmp_path, request):
+    ids, seconds = not_interrupted(tmp_path / "undisturbed", ())
     kills, report = (request.config.getoption(name) for name in ("--kills", "--kills-report"))
+    seed, outcomes = killed_and_continued(tmp_path, ids, seconds, (), kills)
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(kill_table(outcomes, len(ids), seed), encoding="utf8")
+
+
+def killed_and_continued(tmp_path, ids, seconds, figures, kills):
+    """Kill sweeps at random moments, each in a folder of its own, and check what is left of them and what they become.
+
+    Returns the moments' seed, and of each kill the moment, lines in the journal and finished cases.
+    """
     seed = random.SystemRandom().randrange(10**6)
     moments = random.Random(seed)
     outcomes = []
     for number in range(kills):
         storage = tmp_path / str(number)
-        process = start(storage, *STORED)
+        process = start(storage, *STORED, figures=figures)
         moment = moments.uniform(0, seconds)
         time.sleep(moment)
         process.kill()
@@ -79,12 +104,12 @@ def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, r
         for path in storage.rglob("0*.json"):
             assert set(load([path])["id"]) == ids, told  # a stored run is whole or does not exist
         if lines:
-            output = run_to_its_end(storage, "--resume")
+            output = run_to_its_end(storage, "--resume", figures=figures)
             assert f"{len(finished)} of {len(ids)} cases are over" in output, told
             again = set(re.findall(r"^\[ ?\d+/\d+\] (\S+)  ", output, re.MULTILINE))
             assert not again & finished, told
         elif not list(storage.rglob("0*.json")):  # killed before it had begun
-            run_to_its_end(storage, *STORED)
+            run_to_its_end(storage, *STORED, figures=figures)
         assert interrupted(storage) == [], told
         (stored,) = find_runs(storage)[-1:]
         assert set(load([stored])["id"]) == ids, told
@@ -98,9 +123,7 @@ def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed, r
         for name, rounds in kept.items():  # the very rounds that were on disk before the kill
             assert all(any(abs(one - round_) < 1e-8 for round_ in rounds) for one in sampled[name]), told
         outcomes.append((moment, len(lines), len(finished)))
-    if report:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(kill_table(outcomes, len(ids), seed), encoding="utf8")
+    return seed, outcomes
 
 
 def kill_table(outcomes, cases, seed):
@@ -138,26 +161,32 @@ def test_an_interrupted_sweep_is_announced_and_keeps_its_options(tmp_path):
     wait_for_visits(process, tmp_path, 3)
     process.kill()
     process.communicate()
-    storage = f"--benchmark-storage=file://{tmp_path}"
-    told = sweep(*STORED, storage, "--benchmark-disable")
-    assert re.search(r"note: \S+\.journal is an interrupted sweep: continue it with --resume", told.stdout)
-    refused = sweep("--resume", "--profile", "full", storage)
-    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--profile: --resume goes on with what the sweep was begun with; leave this option out" in refused.stderr
     (path,) = interrupted(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b'"machine":"', b'"machine":"another-'))
-    refused = sweep("--resume", storage)
+    elsewhere = tmp_path.with_name("elsewhere") / path.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(path.read_bytes().replace(b'"machine":"', b'"machine":"another-'))
+    storage, other = (f"--benchmark-storage=file://{folder}" for folder in (tmp_path, elsewhere.parent))
+    told, options, refused = sweeps(
+        (*STORED, storage, "--benchmark-disable"), ("--resume", "--profile", "full", storage), ("--resume", other)
+    )
+    assert re.search(r"note: \S+\.journal is an interrupted sweep: continue it with --resume", told.stdout)
+    assert options.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--profile: --resume goes on with what the sweep was begun with; leave this option out" in options.stderr
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR
     assert "begun under another machine" in refused.stderr
 
 
 def test_a_case_that_cannot_be_held_in_memory_is_recorded_and_the_sweep_goes_on(tmp_path):
-    stored = tmp_path / "run.json"
-    arguments = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1000000000,1")
-    arguments += ("--devices", "cpu", "--precisions", "fp32", "-k", "model-separable", "--benchmark-json", str(stored))
-    process = sweep(*arguments)
-    assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     large = "model-separable-a0.25-r32-b1000000000-cpu-fp32"
+    with pytest.raises(RuntimeError) as refused:
+        check(Case(Network("separable", 0.25, 32), Conditions(LARGE, "cpu", "fp32")))
+    assert re.match("out of memory: .*allocate", reason(refused.value))
+    stored = tmp_path / "run.json"
+    arguments = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", f"{LARGE},1")
+    arguments += ("--devices", "cpu", "--precisions", "fp32", "-k", "model-separable", "--benchmark-json", str(stored))
+    fails = {"MADE_UP": json.dumps({"fails": {large: str(refused.value)}})}
+    process = sweep(*MADE_UP, *arguments, environment=fails)
+    assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     assert re.search(rf"^failed: {large}: out of memory: .*allocate", process.stdout, re.MULTILINE)
     assert "Traceback" not in process.stdout
     assert list(load([stored])["id"]) == ["model-separable-a0.25-r32-b1-cpu-fp32"]
@@ -165,23 +194,15 @@ def test_a_case_that_cannot_be_held_in_memory_is_recorded_and_the_sweep_goes_on(
 
 
 def test_cases_that_hang_or_die_are_recorded_and_the_sweep_goes_on(tmp_path):
-    # In the measuring process the separable network hangs and the shallow one ends it.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys, time\n"
-        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
-        "    from mnv1.measure import modules\n"
-        "    right = modules.build\n"
-        "    wrong = {'separable': lambda: time.sleep(1e6), 'shallow': lambda: os.kill(os.getpid(), 9)}\n"
-        "    modules.build = lambda w: wrong[w.kind]() if w.kind in wrong else right(w)\n"
-    )
     stored = tmp_path / "run.json"
-    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "20", "--benchmark-json", str(stored))
+    arguments = ("--kinds", "separable,shallow,standard", "--case-timeout", "3", "--benchmark-json", str(stored))
     arguments += ("-k", "model and not speedup")
-    process = sweep(*TINY_MODELS, *arguments, environment={"PYTHONPATH": str(tmp_path)})
+    fails = {"MADE_UP": json.dumps({"fails": {"separable": "hangs", "shallow": "dies"}})}
+    process = sweep(*MADE_UP, *TINY_MODELS, *arguments, environment=fails)
     assert process.returncode == pytest.ExitCode.TESTS_FAILED, process.stdout
     failed = dict(re.findall(r"^failed: (\S+): (.*)$", process.stdout, re.MULTILINE))
     assert failed == {
-        "model-separable-a0.25-r32-b1-cpu-fp32": "no result after 20 s (--case-timeout); its process was ended",
+        "model-separable-a0.25-r32-b1-cpu-fp32": "no result after 3 s (--case-timeout); its process was ended",
         "model-shallow-a0.25-r32-b1-cpu-fp32": "its process was killed: most likely the machine ran out of memory",
     }
     assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
@@ -201,12 +222,11 @@ def test_a_full_disk_is_found_before_the_sweep_starts(tmp_path):
 
 def test_shards_together_are_the_whole_sweep(tmp_path, undisturbed):
     ids, _ = undisturbed
-    shards = []
-    for number in (1, 2):
-        stored = tmp_path / f"{number}.json"
-        process = sweep(*STORED[:-1], "--shard", f"{number}/2", "--benchmark-json", str(stored))
+    stored = [tmp_path / f"{number}.json" for number in (1, 2)]
+    options = [("--shard", f"{path.stem}/2", "--benchmark-json", str(path)) for path in stored]
+    for process in sweeps(*((*STORED[:-1], *one) for one in options)):
         assert process.returncode == 0, process.stdout
-        shards.append(load([stored]))
+    shards = [load([path]) for path in stored]
     assert set(shards[0]["id"]).isdisjoint(shards[1]["id"])
     assert set(shards[0]["id"]) | set(shards[1]["id"]) == ids
     assert shards[0]["environment"].iloc[0] == shards[1]["environment"].iloc[0]

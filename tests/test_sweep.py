@@ -9,35 +9,37 @@ import pytest
 
 from mnv1.journal import interrupted
 from mnv1.results import find_runs, load, load_ceilings
-from tests.conftest import sweep
+from tests.conftest import MADE_UP, sweep, sweeps
 
-TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1", "--precisions", "fp32")
+TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "2", "--precisions", "fp32")
 SEPARABLE_ON_CPU = (*TINY, "--devices", "cpu", "--kinds", "separable", "-k", "model")
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """One tiny sweep with a pair, stored; and what it printed, on a terminal that knows no `×`."""
+    """One tiny sweep with a pair, stored; and what it printed, on a terminal that knows no `×`. Nothing is made up."""
     folder = tmp_path_factory.mktemp("results")
     arguments = ("--threads", "1", "--benchmark-autosave", f"--benchmark-storage=file://{folder}")
-    process = sweep(*TINY, "-k", "model", *arguments, environment={"PYTHONIOENCODING": "ascii"})
+    process = sweep(*TINY, "-k", "model or training", *arguments, environment={"PYTHONIOENCODING": "ascii"})
     assert process.returncode == 0, process.stdout
     return folder, process.stdout
 
 
 def test_a_line_for_each_case_with_progress(stored):
     _, output = stored
-    lines = re.findall(r"^\[(\d)/3\] (\S+)  .*eta \d+:\d\d$", output, re.MULTILINE)
-    assert [number for number, _ in lines[-3:]] == ["1", "2", "3"]
-    assert sorted(case for _, case in lines[-3:]) == [
-        "model-separable-a0.25-r32-b1-cpu-fp32",
-        "model-standard-a0.25-r32-b1-cpu-fp32",
-        "speedup-model-a0.25-r32-b1-cpu-fp32",
+    lines = re.findall(r"^\[(\d)/5\] (\S+)  .*eta \d+:\d\d$", output, re.MULTILINE)
+    assert [number for number, _ in lines[-5:]] == ["1", "2", "3", "4", "5"]
+    assert sorted(case for _, case in lines[-5:]) == [
+        "model-separable-a0.25-r32-b2-cpu-fp32",
+        "model-standard-a0.25-r32-b2-cpu-fp32",
+        "speedup-model-a0.25-r32-b2-cpu-fp32",
+        "training-separable-a0.25-r32-b2-cpu-fp32",
+        "training-speedup-a0.25-r32-b2-cpu-fp32",
     ]
 
 
 def test_the_first_of_many_visits_is_told(stored):
-    assert "[0/3] speedup-model-a0.25-r32-b1-cpu-fp32  first of its visits" in stored[1]
+    assert "[0/5] speedup-model-a0.25-r32-b2-cpu-fp32  first of its visits" in stored[1]
 
 
 def test_the_run_holds_ceilings_and_what_the_time_was_spent_on(stored):
@@ -63,13 +65,13 @@ def test_it_ends_with_the_verdict_and_the_reason_for_what_was_skipped(stored):
     assert title in " ".join(verdict.split())
     assert re.search(r"^fp32 .*\d\.\d\dx \[\d+\.\d\d, \d+\.\d\d\]", verdict, re.MULTILINE)
     assert "\\" not in verdict
-    assert "3 cases skipped: no CUDA device" in output or "cuda)" in output
+    assert "5 cases skipped: no CUDA device" in output or "cuda)" in output
 
 
 def test_stored_run_loads_with_raw_rounds(stored):
     (path,) = find_runs(stored[0])
     table = load([path])
-    assert set(table["measures"]) == {"latency", "speedup"}
+    assert set(table["measures"]) == {"latency", "speedup", "training", "training speedup"}
     for case in json.loads(path.read_text())["benchmarks"]:
         assert len(case["stats"]["data"]) == case["extra_info"]["rounds"] == case["stats"]["rounds"]
         assert case["stats"]["iterations"] == case["extra_info"]["calls_per_round"]
@@ -91,62 +93,63 @@ def test_pytest_benchmark_reads_the_stored_run(stored):
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert "test_model[model-separable-a0.25-r32-b1-cpu-fp32]" in process.stdout
+    assert "test_model[model-separable-a0.25-r32-b2-cpu-fp32]" in process.stdout
 
 
-def test_training_steps_are_measured_stored_and_told(tmp_path):
-    stored = tmp_path / "0001_run.json"
-    arguments = (*TINY[:-6], "--resolutions", "32,64", "--batch-sizes", "1", "--precisions", "fp32", "--devices", "cpu")
-    process = sweep(*arguments, "-k", "training", "--benchmark-json", str(stored))
+def test_training_steps_are_measured_stored_and_told(stored):
+    (path,) = find_runs(stored[0])
+    table = load([path]).set_index("id")
+    assert table.loc["training-separable-a0.25-r32-b2-cpu-fp32", "backward_time"] > 0
+    assert table.loc["training-speedup-a0.25-r32-b2-cpu-fp32", "speedup"] > 0
+    assert "How much faster is a training step? (α 0.25 at 32 px, cpu)" in stored[1]
+    # Alone, and where one case cannot be trained.
+    process = sweep(*MADE_UP, *TINY[:-6], "--resolutions", "32,64", "--batch-sizes", "1", "-k", "training and fp32")
     assert process.returncode == 0, process.stdout
-    table = load([stored]).set_index("id")
-    assert set(table.index) == {
-        "training-separable-a0.25-r64-b1-cpu-fp32",
-        "training-speedup-a0.25-r64-b1-cpu-fp32",
-    }
-    assert set(table["measures"]) == {"training", "training speedup"}
-    assert table.loc["training-separable-a0.25-r64-b1-cpu-fp32", "backward_time"] > 0
+    assert re.findall(r"^\[\d/2\] (\S+)  .*eta 0:00$", process.stdout, re.MULTILINE)
     assert "2 cases skipped: one image of 32 px leaves one value a channel" in process.stdout
     assert "How much faster is a training step? (α 0.25 at 64 px, cpu)" in process.stdout
     assert "so there is no speedup to report" not in process.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (("--profile", "quick"), "unknown profile 'quick': choose one of smoke, default, full"),
-        (("--devices", "tpu"), "--devices: unknown value 'tpu'; valid values: cpu, cuda"),
-        (("--kinds", ""), "--kinds: unknown value ''; valid values: standard,"),
-        (("--kinds", "dense"), "--kinds: unknown value 'dense'; valid values: standard,"),
-        (("--alphas", "-1"), "--alphas: '-1' is not valid; valid values: positive numbers such as 0.75"),
-        (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
-        ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
-        (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
-        (("--half-width", "-2"), "--half-width: '-2' is not valid; valid values: positive numbers"),
-        (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
-        (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),
-        (
-            ("--resume", "--benchmark-storage=file:///nowhere"),
-            "no interrupted sweep here, so there is nothing to resume",
-        ),
-    ],
-)
-def test_wrong_usage_gets_one_line(arguments, complaint):
-    process = sweep(*arguments)
+WRONG_USAGE = [
+    (("--profile", "quick"), "unknown profile 'quick': choose one of smoke, default, full"),
+    (("--devices", "tpu"), "--devices: unknown value 'tpu'; valid values: cpu, cuda"),
+    (("--kinds", ""), "--kinds: unknown value ''; valid values: standard,"),
+    (("--kinds", "dense"), "--kinds: unknown value 'dense'; valid values: standard,"),
+    (("--alphas", "-1"), "--alphas: '-1' is not valid; valid values: positive numbers such as 0.75"),
+    (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
+    ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
+    (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
+    (("--half-width", "-2"), "--half-width: '-2' is not valid; valid values: positive numbers"),
+    (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
+    (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),
+    (("--resume", "--benchmark-storage=file:///nowhere"), "no interrupted sweep here, so there is nothing to resume"),
+]
+
+
+@pytest.fixture(scope="module")
+def wrong_usage():
+    """What becomes of each of them."""
+    arguments = [arguments for arguments, _ in WRONG_USAGE]
+    return dict(zip(arguments, sweeps(*arguments), strict=True))
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), WRONG_USAGE)
+def test_wrong_usage_gets_one_line(wrong_usage, arguments, complaint):
+    process = wrong_usage[arguments]
     assert process.returncode == pytest.ExitCode.USAGE_ERROR
     assert complaint in process.stderr
     assert "Traceback" not in process.stderr + process.stdout
 
 
 def test_a_device_that_is_not_there_measures_nothing_and_says_so():
-    process = sweep(*TINY, "--devices", "cuda", "-k", "model and separable")
-    if "no CUDA device" not in process.stdout:
-        pytest.skip("there is a CUDA device here")
+    process = sweep(*MADE_UP, *TINY, "--devices", "cuda", "-k", "model and separable")
+    assert "no CUDA device" in process.stdout
     assert process.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_without_storing_it_says_so_and_works_from_any_folder(tmp_path):
-    process = sweep(*SEPARABLE_ON_CPU, cwd=tmp_path)
+    process = sweep(*MADE_UP, *SEPARABLE_ON_CPU, cwd=tmp_path)
     assert process.returncode == 0, process.stdout
     assert "not stored: add --benchmark-autosave" in process.stdout
     assert not list(tmp_path.iterdir())
@@ -159,38 +162,25 @@ def test_cases_are_checked_without_timing_when_benchmarks_are_disabled():
 
 
 def test_a_wrong_output_fails_its_case_in_a_line_and_the_sweep_goes_on(tmp_path):
-    # A separable network that is broken in the measuring process, as by a faulty kernel.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
-        "    import torch\n"
-        "    from mnv1.measure import modules\n"
-        "    right = modules.build\n"
-        "    modules.build = lambda w: right(w) if w.kind == 'standard' else torch.nn.Flatten()\n"
-    )
+    """That a wrong output is found is tested where outputs are checked."""
     stored = tmp_path / "run.json"
     arguments = (*TINY, "--devices", "cpu", "-k", "model and not speedup", "--benchmark-json", str(stored))
-    process = sweep(*arguments, environment={"PYTHONPATH": str(tmp_path)})
+    wrong = {"fails": {"separable": "wrong: shape (2, 9)\nand more, expected (2, 1000)"}}
+    process = sweep(*MADE_UP, *arguments, environment={"MADE_UP": json.dumps(wrong)})
     assert process.returncode == pytest.ExitCode.TESTS_FAILED
-    failed = re.findall(r"^failed: (\S+): WrongOutputError: .*expected \(1, 1000\)$", process.stdout, re.MULTILINE)
-    assert failed == ["model-separable-a0.25-r32-b1-cpu-fp32"]
+    failed = re.findall(r"^failed: (\S+): RuntimeError: wrong: shape \(2, 9\)$", process.stdout, re.MULTILINE)
+    assert failed == ["model-separable-a0.25-r32-b2-cpu-fp32"]
     assert "Traceback" not in process.stdout
-    assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b1-cpu-fp32"]
+    assert list(load([stored])["id"]) == ["model-standard-a0.25-r32-b2-cpu-fp32"]
     assert list(json.loads(stored.read_text())["mnv1"]["failed"]) == failed
 
 
-def test_amp_on_a_cpu_without_bf16_is_skipped_unless_it_is_named(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if 'mnv1.measure.worker' in sys.orig_argv:\n"
-        "    from mnv1.measure import environment\n"
-        "    environment._has_bf16_instructions = lambda: False\n"
-    )
+def test_amp_on_a_cpu_without_bf16_is_skipped_unless_it_is_named():
     arguments = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--devices", "cpu", "-k", "model-sep")
-    environment = {"PYTHONPATH": str(tmp_path)}
-    process = sweep(*arguments, "--benchmark-disable", environment=environment)
-    assert "1 cases skipped: this CPU has no bf16 instructions" in process.stdout
-    assert "1 passed, 1 skipped" in process.stdout
-    process = sweep(*arguments, "--benchmark-disable", "--precisions", "amp", environment=environment)
-    assert "1 passed" in process.stdout
-    assert "skipped" not in process.stdout
+    arguments += ("--benchmark-disable",)
+    without = {"MADE_UP": json.dumps({"facts": {"bf16_instructions": False}})}
+    usual, named = sweeps(arguments, (*arguments, "--precisions", "amp"), environment=without)
+    assert "1 cases skipped: this CPU has no bf16 instructions" in usual.stdout
+    assert "1 passed, 1 skipped" in usual.stdout
+    assert "1 passed" in named.stdout
+    assert "skipped" not in named.stdout

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import functools
 import io
 import json
 import os
 import signal
-import subprocess
-import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from PIL import Image
 
 from mnv1.train.files import load_checkpoint
 from scripts.train import main
+from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
 OPTIONS = (
@@ -47,6 +46,7 @@ def train(out: Path, *more: str, options: tuple[str, ...] = OPTIONS) -> Done:
 def this_process_as_it_was():
     """The command sets up the process that it runs in."""
     before = dict(os.environ)
+    start_server()
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -130,9 +130,8 @@ runpy.run_path(script, run_name="__main__")
 @pytest.mark.parametrize("where", ["mid-epoch", "mid-write", "before the facts"])
 def test_killed_it_loses_at_most_the_epoch_and_ends_as_the_uninterrupted_run(whole, tmp_path, where):
     out = tmp_path / "run"
-    command = [sys.executable, "-c", KILLER, where, str(SCRIPT), *OPTIONS, "--out", str(out)]
-    killed = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = Forked(tmp_path, KILLER, where, SCRIPT, *OPTIONS, "--out", out)
+    assert killed.wait() == -signal.SIGKILL, killed.stderr
     epochs = 2 if where == "before the facts" else 1
     assert len(load_checkpoint(out)["rows"]) == epochs
     assert losses(out) == losses(whole)[:1]
@@ -154,18 +153,14 @@ def test_tensorboard_gets_the_epochs_too(tmp_path):
 
 def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, str(SCRIPT), *OPTIONS, "--epochs", "500", "--out", str(out)]
-    # Where this test runs in the background, its shell has told it to ignore Ctrl-C.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.stdout.readline()  # the first epoch's line
-    process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert complaint.count("\n") == 1
-    assert "finished epochs are kept" in complaint
+    start = "import sys; from scripts.train import main; sys.exit(main())"
+    process = Forked(tmp_path, start, *OPTIONS, "--epochs", "500", "--out", out)
+    while process.is_running() and process.stdout.count("\n") < 2:  # the first epoch's line
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130, process.stderr
+    assert process.stderr.count("\n") == 1
+    assert "finished epochs are kept" in process.stderr
     assert len(losses(out)) >= 1
 
 

@@ -1,4 +1,8 @@
-"""Statistics of timing samples: no clock, no torch."""
+"""Statistics of timing samples: no clock, no torch.
+
+Every command imports this, and `scipy.stats` takes longer to import than all else that a command needs before it can
+say a word: so `scipy.special` has to do here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 MIN_SAMPLES = 6
@@ -38,8 +42,10 @@ def median_interval(samples: Sequence[float], confidence: float = CONFIDENCE) ->
 @cache
 def _rank(n: int, confidence: float) -> tuple[int, float]:
     """The last rank k whose interval [x_(k), x_(n+1-k)] covers enough, and what share of the way to k + 1 does."""
-    k = max(1, int(stats.binom.ppf((1 - confidence) / 2, n, 0.5)))
-    wide, narrow = (1 - 2 * float(stats.binom.cdf(rank - 1, n, 0.5)) for rank in (k, k + 1))
+    below = special.bdtr(np.arange(n), n, 0.5)
+    """Probability that at most so many samples are below the median."""
+    k = max(1, int(np.searchsorted(below, (1 - confidence) / 2)))
+    wide, narrow = 1 - 2 * float(below[k - 1]), 1 - 2 * float(below[k])
     excess = (wide - confidence) / (wide - narrow)
     return k, (n - k) * excess / (k + (n - 2 * k) * excess)
 
@@ -47,7 +53,7 @@ def _rank(n: int, confidence: float) -> tuple[int, float]:
 @cache
 def _students_t(n: float, confidence: float) -> float:
     """How many standard errors the interval of a mean of n values reaches."""
-    return float(stats.t.ppf((1 + confidence) / 2, n - 1))
+    return float(special.stdtrit(n - 1, (1 + confidence) / 2))
 
 
 def half_width(samples: Sequence[float]) -> float:
@@ -88,6 +94,8 @@ def quantile(samples: Sequence[float], share: float, confidence: float = CONFIDE
 
     Where there are too few samples for one end of the interval, it is the smallest or largest of them.
     """
+    from scipy import stats
+
     values = np.asarray(samples, dtype=float)
     value = float(np.quantile(values, share))
     found = stats.quantile_test(values, q=value, p=share).confidence_interval(confidence)

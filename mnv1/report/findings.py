@@ -8,7 +8,6 @@ from itertools import pairwise
 from math import exp, log
 
 import pandas as pd
-from scipy import stats
 
 from mnv1.columns import PHASES
 from mnv1.report import units
@@ -204,7 +203,7 @@ def _rank_correlation(one: pd.Series, other: pd.Series) -> float:
     """Spearman's ρ; not a number where one side does not vary."""
     if one.nunique() < 2 or other.nunique() < 2:
         return math.nan
-    return float(stats.spearmanr(one, other).statistic)
+    return float(one.rank().corr(other.rank()))
 
 
 def pareto(rows: Rows) -> str:

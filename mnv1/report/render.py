@@ -63,7 +63,7 @@ def render(
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
             rendered.written += [
-                _write(out / f"{section.stem}.md", section.markdown() + "\n"),
+                _write(out / f"{section.stem}.md", section.markdown + "\n"),
                 _write(out / f"{section.stem}.csv", csv_table(section.rows)),
                 _write(out / f"{section.stem}.tex", latex_table(section.table, section.view.columns) + "\n"),
             ]
@@ -82,7 +82,7 @@ def render(
 def overview(results: Results, drawn: Iterable[Section], ending: str) -> str:
     """All sections in one Markdown page, with their plots by reference."""
     parts = [f"# Results of {results.cases['machine'].iloc[0]}", provenance(results), disturbed_note(results)]
-    parts += [f"{section.markdown()}\n\n![{section.view.title}]({section.stem}.{ending})" for section in drawn]
+    parts += [f"{section.markdown}\n\n![{section.view.title}]({section.stem}.{ending})" for section in drawn]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

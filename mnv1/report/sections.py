@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -29,12 +30,12 @@ class Section:
         """File name without its ending."""
         return f"{self.view.name}-{self.device}"
 
-    @property
+    @cached_property
     def finding(self) -> str:
         """What the rows say."""
         return self.view.finding(self.rows)
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame:
         """The rows of the table for people."""
         return self.view.table(self.rows)
@@ -46,6 +47,7 @@ class Section:
             self.figure.savefig(buffer, format=ending, metadata=_without_date(ending))
         return buffer.getvalue()
 
+    @cached_property
     def markdown(self) -> str:
         """Heading, how to read it, what it says, and the table."""
         parts = [f"## {self.view.title} ({self.device})", self.view.reading, self.finding]
