@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from textwrap import dedent
 
@@ -343,6 +344,17 @@ def test_mostly_disturbed_machines_get_a_sentence_instead_of_marks():
     assert not any(bar.get_hatch() for bar in figure.axes[0].patches)
     assert "disturbed during most of this run" in summary(results_of(facts), "provenance")
     assert "disturbed during most of this run" not in summary(results_of([speedup_facts()]), "provenance")
+
+
+def test_a_run_under_a_quota_says_how_often_it_was_throttled():
+    run = results_of([speedup_facts()])
+    counted = {"cpu_quota": 1.5, "cpu_periods": 341, "throttled_periods": 294, "throttled_time": 9.0, "threads": 2}
+    told, not_told = (
+        summary(replace(run, environment=dict(run.environment) | counted | {"throttled_periods": number}), "provenance")
+        for number in (294, 0)
+    )
+    assert "Throttled in 294 of 341 periods: the container's CPU quota of 1.5 CPUs cut rounds short; give it" in told
+    assert "hrottled" not in not_told
 
 
 def test_summary_is_markdown_of_under_sixty_lines():

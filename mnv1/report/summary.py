@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
+from mnv1.measure import quota
 from mnv1.report import findings
 from mnv1.report.cells import terminal_table, text_table
 from mnv1.report.headline import NO_PAIR, wrapped
@@ -80,8 +84,19 @@ def _said(view: View, results: Results) -> str:
 
 
 def disturbed_note(results: Results) -> str:
-    """A sentence where most cases were measured on a disturbed machine; such cases need no mark of their own then."""
-    return DISTURBED if mostly_disturbed(results) else ""
+    """What kept the machine from being undisturbed: neighbours, for most cases, or a container's quota; often nothing.
+
+    Cases need no mark of their own where most are disturbed.
+    """
+    return " ".join(filter(None, [DISTURBED if mostly_disturbed(results) else "", _throttled(results.environment)]))
+
+
+def _throttled(environment: Mapping[str, Any]) -> str:
+    if not environment.get("throttled_periods"):
+        return ""
+    names = ("cpu_quota", "cpu_periods", "throttled_periods", "throttled_time")
+    line = quota.verdict(quota.Throttling(*(environment[name] for name in names)), environment["threads"])
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
 
 
 def mostly_disturbed(results: Results) -> bool:
