@@ -65,8 +65,8 @@ def test_the_figures_come_first_and_the_contents_are_folded_away(text):
     opening = Page(text[text.index("<main>") : text.index("<figure>")] + "</section></main>")
     assert "4.00×" in opening.text
     assert not opening.links
-    said = [part for part in opening.text if "this many times faster" in part]
-    assert said[0].startswith("MobileNetV1 (α 1, 224 px) is this many times faster than its standard-convolution twin;")
+    said = [part for part in opening.text if "this many times as fast" in part]
+    assert said[0].startswith("MobileNetV1 (α 1, 224 px) is this many times as fast as its standard-convolution twin;")
     nav = re.search(r"<nav.*?</nav>", text, re.DOTALL)[0]
     assert nav.count("<a ") > len(VIEWS)
     assert "<details>" in nav

@@ -158,10 +158,10 @@ def test_the_verdict_and_the_page_are_the_last_words(store, folder, capsys):
     assert re.fullmatch(r"left out: \d+ views for which nothing was measured \(--verbose names them\)", lines[2])
     assert lines[3:] == [
         "",
-        "cpu: MobileNetV1 (α 1, 224 px) is this many times faster than its",
+        "cpu: MobileNetV1 (α 1, 224 px) is this many times as fast as its",
         "standard-convolution twin; counting operations promises 8.56×.",
         "  fp32  4.80× (batch 1) and 4.50× (batch 8)",
-        "cpu: A training step of MobileNetV1 (α 1, 224 px) is this many times faster;",
+        "cpu: A training step of MobileNetV1 (α 1, 224 px) is this many times as fast;",
         "counting operations promises 8.60×.",
         "  fp32  3.50× (batch 1)",
         "",

@@ -56,12 +56,12 @@ def headlines(results: Results) -> list[Headline]:
     return found
 
 
-_ABOUT_BLOCKS = "The slowest and the fastest separable block are this many times faster than the standard convolution."
+_ABOUT_BLOCKS = "The slowest and the fastest separable block are this many times as fast as the standard convolution."
 
 
 def _about_network(rows: pd.DataFrame) -> str:
     sentence = (
-        f"{_network(rows)} is this many times faster than its standard-convolution twin; counting operations promises "
+        f"{_network(rows)} is this many times as fast as its standard-convolution twin; counting operations promises "
         f"{units.ratio(rows['macs_ratio'].iloc[0])}"
     )
     causes = rows["limited_by"].dropna()
@@ -73,7 +73,7 @@ def _about_network(rows: pd.DataFrame) -> str:
 
 def _about_training(rows: pd.DataFrame) -> str:
     promised = units.ratio(rows["macs_ratio"].iloc[0])
-    return f"A training step of {_network(rows)} is this many times faster; counting operations promises {promised}."
+    return f"A training step of {_network(rows)} is this many times as fast; counting operations promises {promised}."
 
 
 def _network(rows: pd.DataFrame) -> str:

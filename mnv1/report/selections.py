@@ -39,7 +39,7 @@ def _own(rows: Rows, subject: str, measures: str) -> Rows:
 
 
 def eager(rows: Rows) -> Rows:
-    """The rows of plain eager code: no view but those of modes mixes them."""
+    """The rows of plain eager code: no view mixes them but the view of modes."""
     selected: Rows = rows[rows["mode"] == "eager"]
     return selected
 

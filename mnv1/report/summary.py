@@ -26,7 +26,7 @@ DISTURBED = (
 def verdict_text(results: Results) -> str:
     """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired.
 
-    After it that of training steps.
+    After it the speedup of training steps.
     """
     sections = []
     for device in results.cases["device"].unique():
