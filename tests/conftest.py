@@ -34,6 +34,8 @@ os.environ.pop("MNV1_LOCK_HELD", None)
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
+    # Of other packages' sources, which are compiled at the first import.
+    config.addinivalue_line("filterwarnings", "ignore::SyntaxWarning")
 
 
 SLOWEST = ("test_survival", "test_compare_revisions", "test_pretrained", "test_plot_results", "test_page", "test_sweep")
