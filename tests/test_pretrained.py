@@ -32,11 +32,13 @@ from mnv1.semantics import KERAS, PAPER, TENSORFLOW, TIMM, SameConv2d, Semantics
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
-def package(name):
-    """A module of another package: imported when it is first needed, not by every process that collects these tests."""
+# Other packages are imported where they are needed: every process that runs tests collects these too.
+def package(name, *attributes):
+    """A module of another package, or some of what is in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what other packages deprecate is no fault of this one
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        return [getattr(module, one) for one in attributes] if attributes else module  # transformers imports only now
 
 
 def timm_network(*arguments, **options):
@@ -92,9 +94,9 @@ class Other:
                 else timm_network(alpha, num_classes=classes)
             )
         elif name == "transformers":
-            theirs = package("transformers")
-            config = theirs.MobileNetV1Config(depth_multiplier=alpha, num_labels=classes)
-            self.model = theirs.MobileNetV1ForImageClassification(config)
+            names = "MobileNetV1Config", "MobileNetV1ForImageClassification"
+            config, network = package("transformers", *names)
+            self.model = network(config(depth_multiplier=alpha, num_labels=classes))
         else:
             self.model = package("keras").applications.MobileNet(
                 (side, side, 3), alpha=alpha, weights=None, classes=classes, classifier_activation=None
