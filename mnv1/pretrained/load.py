@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,11 +135,9 @@ def _made(
     if drop_background:
         _drop_background(model)
         labels = labels and labels[1:]
-    classifier, line = _with_classes(model, num_classes)
-    said += [line] if line else []
-    kept = labels if classifier == "kept" else None
-    model.loaded = Loaded(network.layout.name, network.entry, network.prefix, classifier, kept, tuple(said))
-    return model.eval()
+    classifier: Literal["kept", "none"] = "kept" if network.classes else "none"
+    model.loaded = Loaded(network.layout.name, network.entry, network.prefix, classifier, labels, tuple(said))
+    return with_classes(model, num_classes).eval()
 
 
 def _is_other(value: torch.Tensor) -> bool:
@@ -154,23 +152,31 @@ def _as_float(name: str, value: torch.Tensor) -> torch.Tensor:
     raise PretrainedError(f"its weights are {str(value.dtype).removeprefix('torch.')}: quantized ones cannot be loaded")
 
 
-def _with_classes(model: MobileNetV1, wanted: int | None) -> tuple[Literal["kept", "new", "none"], str]:
-    """Give a network the classifier that is wanted: what was done, and a line where that is not all of the file."""
+def with_classes(model: MobileNetV1, wanted: int | None, is_new: bool = False) -> MobileNetV1:
+    """A loaded network with the classifier that is wanted, which `loaded` then tells.
+
+    One of the same number of classes is kept, unless `is_new` says that these are others.
+    """
     channels, had = model.widths[-1], getattr(model.classifier, "out_features", None)
-    if wanted is None and had is None:
-        line = (
-            f"it has no classifier: a feature extractor of {channels} channels; num_classes= gives it a new classifier"
-        )
-        return "none", line
-    if wanted is None or wanted == had:
-        return "kept", ""
     before = "it has no classifier" if had is None else f"its classifier of {had} classes is left out"
+    if wanted is None and had is None:
+        features = f"a feature extractor of {channels} channels; num_classes= gives it a new classifier"
+        return _told(model, "none", f"{before}: {features}")
+    if wanted is None or (wanted == had and not is_new):
+        return model
     if wanted == 0:
         _leave_features(model)
-        return "none", f"{before}: a feature extractor of {channels} channels"
+        return _told(model, "none", f"{before}: a feature extractor of {channels} channels")
     model.classifier = torch.nn.Linear(channels, wanted)
     initialise(model.classifier)
-    return "new", f"{before}: a new, untrained one of {wanted} classes; all other weights are loaded"
+    return _told(model, "new", f"{before}: a new, untrained one of {wanted} classes; all other weights are loaded")
+
+
+def _told(model: MobileNetV1, classifier: Literal["new", "none"], line: str) -> MobileNetV1:
+    assert model.loaded is not None
+    said = (*model.loaded.said, line)
+    model.loaded = replace(model.loaded, classifier=classifier, labels=None, said=said)
+    return model
 
 
 def _leave_features(model: MobileNetV1) -> None:
