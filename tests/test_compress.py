@@ -134,8 +134,6 @@ def test_what_training_cannot_begin_with_is_said_in_a_line(trained, tmp_path):
     other = load_data(RECIPE, Path())
     with pytest.raises(TrainError, match="a pruned network of other widths than the recipe's"):
         Trainer(replace(RECIPE, start=str(trained), widths=None), other, CPU)
-    with pytest.raises(TrainError, match="knows other classes"):
-        Trainer(replace(RECIPE, start=str(trained)), replace(other, classes=("a", "b")), CPU)
 
 
 def test_answers_tell_accuracy_and_how_far_they_are_from_others():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import logging
 import pickle
 import re
@@ -12,7 +10,9 @@ import subprocess
 import sys
 import warnings
 from collections import OrderedDict
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,9 +27,12 @@ from mnv1.export import main as export
 from mnv1.model import MobileNetV1
 from mnv1.pretrained import LAYOUTS, PretrainedError, from_state, load, to_state
 from mnv1.semantics import KERAS, TENSORFLOW, TIMM, Semantics
+from mnv1.train.data import load_data
 from mnv1.train.distill import as_started, first_network, network_of
+from mnv1.train.loop import Trainer
 from mnv1.train.recipe import Recipe, TrainError
 from tests import keras_2
+from tests.conftest import ROOT
 from tests.weights import TINY, Article, assert_same, difference, images_of, outputs, shaken, tiny
 
 
@@ -61,14 +64,18 @@ def test_another_meaning_is_not_written_in_the_articles_layout():
         to_state(tiny(semantics=TIMM), "article")
 
 
-def test_a_wrapped_network_of_torch_itself(tmp_path):
+COMPILED = pytest.param(torch.compile, "module._orig_mod.", marks=pytest.mark.slow, id="compiled")  # a long import
+
+
+@pytest.mark.parametrize(("compiled", "prefix"), [pytest.param(lambda one: one, "module.", id="parallel"), COMPILED])
+def test_a_wrapped_network_of_torch_itself(compiled, prefix, tmp_path):
     article = shaken(Article(5, TINY))
-    wrapped = nn.DataParallel(torch.compile(article))
+    wrapped = nn.DataParallel(compiled(article))
     torch.save({"epoch": 3, "arch": "mobilenet", "state_dict": wrapped.state_dict()}, tmp_path / "best.pth.tar")
-    assert next(iter(wrapped.state_dict())).startswith("module._orig_mod.model.0.0")
+    assert next(iter(wrapped.state_dict())).startswith(f"{prefix}model.0.0")
     model = load(tmp_path / "best.pth.tar")
     assert_same(model, from_state(article.state_dict()))
-    assert (model.loaded.entry, model.loaded.prefix) == ("state_dict", "module._orig_mod.")
+    assert (model.loaded.entry, model.loaded.prefix) == ("state_dict", prefix)
 
 
 # Any prefix, any wrapper: whole networks load, others never do
@@ -435,6 +442,7 @@ def test_a_note_of_another_activation_is_refused(tmp_path):
     assert "activation 'gelu' is not known; valid values: relu, relu6" in refusal(tmp_path / "own.safetensors")
 
 
+@pytest.mark.slow  # another process imports torch
 def test_an_import_of_the_model_brings_no_readers():
     code = "import sys, mnv1.model; print([n for n in ('h5py', 'safetensors', 'huggingface_hub') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -448,43 +456,50 @@ RECIPE = Recipe(
 )
 
 
-def command(*arguments: str) -> tuple[int, str, str]:
-    from scripts.train import main
-
-    told, complaints = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complaints):
-        code = main([str(one) for one in arguments])
-    return code, told.getvalue(), complaints.getvalue()
-
-
-def test_training_starts_with_weights_of_elsewhere_and_its_checkpoint_knows_their_meaning(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_PROC_BIND", "false")
+def theirs_in(folder):
+    """Weights of transformers' layout and their moving average in one file."""
     theirs = shaken(MobileNetV1(5, 0.25, semantics=TENSORFLOW))
     both = {"model": to_state(theirs, "transformers"), "ema": to_state(shaken(theirs, seed=1), "transformers")}
-    torch.save(both, tmp_path / "theirs.pth")
-    options = ("--data", "synthetic", "--alpha", 0.25, "--resolution", 32, "--epochs", 1, "--batch-size", 16)
-    options += ("--limit-train", 32, "--limit-test", 16, "--device", "cpu", "--workers", 0, "--machine-state", "as-is")
-    options += ("--out", tmp_path / "run", "--start", tmp_path / "theirs.pth")
-    code, _, complaint = command(*options)
-    assert code == 2
-    assert "it holds 2 networks" in complaint
-    code, told, complaint = command(*options, "--start-key", "ema")
-    assert code == 0, complaint
-    assert f"{tmp_path / 'theirs.pth'}: its classifier of 5 classes is left out: a new" in told
-    trained = network_of(tmp_path / "run")
+    torch.save(both, folder / "theirs.pth")
+    return folder / "theirs.pth"
+
+
+def test_training_starts_with_weights_of_elsewhere_and_its_checkpoint_knows_their_meaning(tmp_path):
+    recipe = replace(RECIPE, start=str(theirs_in(tmp_path)), start_key="ema")
+    trainer = Trainer(as_started(recipe), load_data(recipe, Path()), torch.device("cpu"))
+    assert trainer.said[0].startswith("its classifier of 5 classes is left out: a new, untrained one of ")
+    trainer.train_epoch()
+    trainer.save(tmp_path, {})
+    trained = network_of(tmp_path)
     assert trained.semantics == TENSORFLOW
     # The checkpoint is a file of weights like any other, with its classes.
-    loaded = load(tmp_path / "run")
+    loaded = load(tmp_path)
     assert_same(loaded, trained)
     assert len(loaded.loaded.labels) == trained.classifier.out_features
-    # One that was trained here on other classes gives a new classifier, and keeps the rest.
-    recipe = as_started(Recipe(**{**RECIPE.as_dict(), "start": str(tmp_path / "run")}))
+    # Other classes get a new classifier, drawn by the seed; the rest is kept.
+    recipe = as_started(replace(RECIPE, start=str(tmp_path)))
     again = first_network(recipe, ("a", "b"))
     assert again.loaded.classifier == "new"
     assert torch.equal(again.features[0][0].weight, trained.features[0][0].weight)
     assert torch.equal(again.classifier.weight, first_network(recipe, ("a", "b")).classifier.weight)
     kept = first_network(recipe, loaded.loaded.labels)
     assert torch.equal(kept.classifier.weight, trained.classifier.weight)
+
+
+@pytest.mark.slow  # a whole run with its plots
+def test_the_training_command_says_what_it_starts_with(tmp_path):
+    path = theirs_in(tmp_path)
+    options = (
+        "--data synthetic --alpha 0.25 --resolution 32 --epochs 1 --batch-size 16 --limit-train 32 --limit-test 16"
+    )
+    start = ["--device", "cpu", "--workers", "0", "--out", str(tmp_path / "run"), "--start", str(path)]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *options.split(), *start]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: --start {path}: it holds 2 networks: choose with --start-key among ")
+    done = subprocess.run([*command, "--start-key", "ema"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{path}: its classifier of 5 classes is left out: a new, untrained one of " in done.stdout
 
 
 def test_what_training_cannot_start_with_is_said(tmp_path):

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mnv1.architecture import SHALLOW_ROWS, widths_of
+from mnv1.architecture import IMAGE_CHANNELS, SHALLOW_ROWS, widths_of
 from mnv1.blocks import Block, conv_dw, conv_standard
-from mnv1.model import MobileNetV1
 from mnv1.pretrained.errors import PretrainedError
 from mnv1.pretrained.layouts import LAYOUTS, Arrays, Layout
 from mnv1.pretrained.others import identify
@@ -23,6 +22,9 @@ SHOWN = 3
 
 FEWEST = 9 * 5 + 2
 """Where fewer of a layout's names are found, nobody meant MobileNetV1: the shallow standard twin has so many."""
+
+COUNTER = "num_batches_tracked"
+"""How many batches a BatchNorm has seen, which does not matter to what it computes."""
 
 _HEAD = ("classifier.weight", "classifier.bias")
 _CANDIDATES = (*LAYOUTS.values(), *(layout.bare for layout in LAYOUTS.values() if layout.root))
@@ -126,16 +128,24 @@ class Network:
     @cached_property
     def _expected(self) -> dict[str, tuple[int, ...]]:
         """Shapes by the keys of `MobileNetV1`, as its widths and classes need them."""
-        classes, block, widths = self.classes or 1, self.block, self.widths  # read before anything is made on "meta"
-        with torch.device("meta"):
-            model = MobileNetV1(classes, 1, block, widths=widths)
-        shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-        return {key: shape for key, shape in shapes.items() if self.classes or key not in _HEAD}
+        shapes: dict[str, tuple[int, ...]] = {}
+        before = IMAGE_CHANNELS
+        for stage, width in enumerate(self.widths):
+            is_whole = stage == 0 or self.block is conv_standard
+            halves = [(0, (before, 1, 3, 3)), (3, (width, before, 1, 1))]
+            for part, shape in [(0, (width, before, 3, 3))] if is_whole else halves:
+                shapes[f"features.{stage}.{part}.weight"] = shape
+                for leaf in self.layout.leaves[1]:
+                    shapes[f"features.{stage}.{part + 1}.{leaf}"] = () if leaf == COUNTER else shape[:1]
+            before = width
+        if self.classes:
+            shapes |= {"classifier.weight": (self.classes, before), "classifier.bias": (self.classes,)}
+        return shapes
 
     @cached_property
     def missing(self) -> list[str]:
         """Names that the layout has and the file lacks. How many batches BatchNorm has seen is not needed."""
-        keys = [key for key in self._expected if key not in self.own and not key.endswith("num_batches_tracked")]
+        keys = [key for key in self._expected if key not in self.own and not key.endswith(COUNTER)]
         return [self.prefix + self.layout.keys[key] for key in keys]
 
     @cached_property
@@ -161,12 +171,12 @@ class Network:
     def fitting(self) -> int:
         """How many weights have the name and the shape that MobileNetV1 has."""
         fits = (key in self.own and tuple(self.own[key].shape) == shape for key, shape in self._expected.items())
-        return sum(fit for key, fit in zip(self._expected, fits, strict=True) if not key.endswith("tracked"))
+        return sum(fit for key, fit in zip(self._expected, fits, strict=True) if not key.endswith(COUNTER))
 
     @property
     def is_meant(self) -> bool:
         """Whether this is MobileNetV1, though perhaps damaged or with something added."""
-        needed = sum(not key.endswith("tracked") for key in self._expected)
+        needed = sum(not key.endswith(COUNTER) for key in self._expected)
         return 2 * self.fitting >= needed and not identify(self.arrays)
 
     def check(self) -> None:
@@ -265,7 +275,7 @@ def _known() -> dict[str, list[int]]:
     known: dict[str, list[int]] = defaultdict(list)
     for number, layout in enumerate(_CANDIDATES):
         for key, name in layout.keys.items():
-            if not key.endswith("num_batches_tracked"):
+            if not key.endswith(COUNTER):
                 known[name].append(number)
     return known
 
@@ -297,7 +307,7 @@ def _refusal(candidates: Sequence[Network], groups: Mapping[str, Arrays]) -> str
     """Why a file without MobileNetV1 is refused: which network it is, and how much of it is MobileNetV1."""
     best = max(candidates, key=lambda one: one.fitting, default=None)
     arrays = best.arrays if best else max(groups.values(), key=len)
-    names = [name for name in arrays if not name.endswith("num_batches_tracked")]
+    names = [name for name in arrays if not name.endswith(COUNTER)]
     other = identify(names)
     if best is None and other is None:
         return _unknown(names)

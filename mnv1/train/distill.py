@@ -111,7 +111,8 @@ def _started(recipe: Recipe) -> tuple[MobileNetV1, Recipe | None]:
     try:
         return load_silently(path, key=recipe.start_key), stored
     except (PretrainedError, MissingPackageError) as error:
-        raise TrainError(f"--start {error}") from None
+        line = str(error).replace("with key=", "with --start-key").replace("; key=", "; --start-key ")
+        raise TrainError(f"--start {line}") from None
 
 
 def network_of(checkpoint: Path) -> MobileNetV1:
