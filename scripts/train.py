@@ -83,7 +83,8 @@ def parser() -> argparse.ArgumentParser:
     add("channels-last", action="store_true", help="keep activations channels last in memory")
     add("compile", action="store_true", help="train through torch.compile")
     add("seed", type=int, help="seed of weights, order and flips")
-    add("start", help="first weights: a checkpoint or its folder, of this script or of scripts/compress.py")
+    add("start", help="first weights: a run's folder, or whatever MobileNetV1.from_pretrained takes")
+    add("start-key", metavar="NAME", help="which weights, where that file holds several")
     add("qat", action="store_true", help="train with the rounding of int8, and keep the int8 network (extra quantize)")
     add("limit-train", type=int, metavar="N", help="train on the first N images only")
     add("limit-test", type=int, metavar="N", help="test on the first N images only")
@@ -91,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add("teacher-weights", metavar="FILE", help="the teacher's state dict; without it the package's own weights")
     add("distill-weight", type=float, help="share of the teacher's opinion in the loss")
     add("temperature", type=float, help="how much the opinions are softened")
-    made.set_defaults(widths=None)  # follow from --start
+    made.set_defaults(widths=None, semantics=None)  # follow from --start
     where = made.add_argument_group("where and with what")
     where.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set")
     where.add_argument("--out", type=Path, help="folder for everything that is written (default: runs/NAME)")
@@ -181,6 +182,8 @@ def _train_here(recipe, args, device, processes, settings) -> None:
     console = Console(highlight=False, soft_wrap=True)
     log = _TensorBoard(out, args.tensorboard and processes.is_first, trainer.rows)
     if processes.is_first:
+        for line in trainer.said:
+            console.print(f"{recipe.start}: {line}")
         keep()  # also what a kill between checkpoint and facts has lost
         console.print(
             f"{recipe.block}, α {recipe.alpha:g}, {recipe.resolution} px on {recipe.data}: "
