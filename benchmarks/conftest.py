@@ -5,6 +5,7 @@ This process plans, shows and stores; another one measures (`mnv1.measure.superv
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from mnv1.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.console import write_what_can_be_shown
 from mnv1.grids import CaseError
 from mnv1.journal import JournalError
+from mnv1.measure.lock import machine_lock
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 from mnv1.plugin.options import (
     KEPT_OPTIONS,
@@ -41,6 +44,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
+    write_what_can_be_shown()
     options = config.option
     try:
         journal = resume(options, RESULTS) if options.resume else None
@@ -51,6 +55,10 @@ def pytest_configure(config):
         )
         threads = positive("--threads", options.threads, int)
         timeout = positive("--case-timeout", options.case_timeout, float)
+        if not (options.collectonly or options.benchmark_disable or options.help or options.version):
+            held = ExitStack()
+            config.add_cleanup(held.close)
+            held.enter_context(machine_lock())  # before anything is started: that disturbs the one who measures
         supervisor = Supervisor(options.machine_state, threads, timeout)
         about = {"profile": options.profile, "half_width": profile.half_width}
         run = Run(profile, cases, supervisor, journal, about | ({"shard": options.shard} if options.shard else {}))
@@ -170,6 +178,7 @@ def pytest_report_header(config):
 def pytest_sessionfinish(session):
     run = _run(session.config)
     run.look_at_ceilings_again()  # before pytest-benchmark stores them
+    run.record_throttling()
     dry = session.config.option.benchmark_disable or session.config.option.collectonly
     if session.items and not run.facts and session.exitstatus == pytest.ExitCode.OK and not dry:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # every case was skipped: nothing was measured

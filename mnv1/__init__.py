@@ -1,1 +1,44 @@
-"""Benchmark suite: how much faster is a depthwise-separable convolution really, and why?"""
+"""Benchmark suite: how much faster is a depthwise-separable convolution really, and why?
+
+What a user's program needs, by one import. Each name is loaded when it is first used: `import mnv1` alone loads
+neither torch nor pandas.
+
+- `MobileNetV1`: the network; `conv_standard` as its `block` gives the standard-convolution twin.
+- `network_layers`, `count`: a network's layers as data, and their MACs, parameters and bytes. Need no torch.
+- `find_runs`, `load`: the stored runs below a folder, and their cases as a table. Need no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnv1.architecture import network_layers
+    from mnv1.blocks import conv_standard
+    from mnv1.complexity import count
+    from mnv1.model import MobileNetV1
+    from mnv1.results import find_runs, load
+
+__all__ = ["MobileNetV1", "conv_standard", "count", "find_runs", "load", "network_layers"]
+
+_HOMES = {
+    "MobileNetV1": "mnv1.model",
+    "conv_standard": "mnv1.blocks",
+    "count": "mnv1.complexity",
+    "find_runs": "mnv1.results",
+    "load": "mnv1.results",
+    "network_layers": "mnv1.architecture",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found  # so that the next use does not come here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -30,7 +30,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,7 +37,9 @@ from typing import TYPE_CHECKING, get_args
 
 from tabulate import tabulate
 
+from mnv1 import console
 from mnv1.architecture import Layer, NetworkKind, network_layers
+from mnv1.extras import require
 
 if TYPE_CHECKING:
     import torch
@@ -132,14 +133,14 @@ def memory_floor(layers: Iterable[Layer], batch_size: int = 1, element_size: int
 def count_with_fvcore(module: nn.Module, images: torch.Tensor) -> int:
     """MACs as fvcore counts them, without BatchNorm and pooling: the cross-check for the closed form.
 
-    fvcore counts one "flop" per MAC, and adds BatchNorm and pooling, which the paper does not count.
+    fvcore counts one "flop" per MAC, and adds BatchNorm and pooling, which the paper does not count. Raises
+    `MissingPackageError` where fvcore is not installed.
     """
     with warnings.catch_warnings():
         # fvcore traces with torch.jit, which torch calls deprecated: nothing that its caller could act on.
         warnings.simplefilter("ignore")
-        from fvcore.nn import FlopCountAnalysis
-
-        analysis = FlopCountAnalysis(module, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        counter = require("fvcore.nn", "test").FlopCountAnalysis
+        analysis = counter(module, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         for name in ("aten::batch_norm", "aten::adaptive_avg_pool2d"):
             analysis.set_op_handle(name, lambda _inputs, _outputs: 0)  # None would leave fvcore's own count in force
         return int(analysis.total())
@@ -221,4 +222,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

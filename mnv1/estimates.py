@@ -51,6 +51,7 @@ def _visit(stored: Mapping[str, Any]) -> Visit:
     return Visit(
         sides=(tuple(stored["standard"]), tuple(stored["separable"])),
         disturbed=tuple(stored["disturbed"]),
+        throttled=tuple(stored.get("throttled", ())),
         calls=(),
         call_time=0.0,
         stopped="time budget",

@@ -20,11 +20,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mnv1 import console
 from mnv1.architecture import IMAGE_CHANNELS, MIN_SIDE
 from mnv1.extras import MissingPackageError, require
 from mnv1.model import MobileNetV1
 from mnv1.pretrained import PretrainedError, load, to_state
-from mnv1.pretrained.load import notes_of
+from mnv1.pretrained.load import load_silently, notes_of
 
 TOLERANCE = 1e-4
 """Largest difference of an output, relative to the largest output, with which a file is kept."""
@@ -89,7 +90,7 @@ def _write_safetensors(model: MobileNetV1, _images: torch.Tensor, _is_dynamic: b
 FORMATS = {
     "onnx": Format(".onnx", write_onnx, _read_onnx),
     "torch-export": Format(".pt2", _write_torch_export, _read_torch_export),
-    "safetensors": Format(".safetensors", _write_safetensors, load, has_batch=False),
+    "safetensors": Format(".safetensors", _write_safetensors, load_silently, has_batch=False),
 }
 
 
@@ -160,10 +161,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument(
-        "--weights", help="a file of weights (this project's, timm's, transformers' or Keras's) or a name on the hub"
+        "--weights", help="a file or folder that MobileNetV1.from_pretrained takes, or a name on the hub"
     )
+    parser.add_argument("--key", help="which weights, where that file holds several")
+    parser.add_argument("--drop-background", action="store_true", help="leave class 0 of 1001 out")
     parser.add_argument("--alpha", type=float, help="width multiplier (default: that of the weights, or 1)")
-    parser.add_argument("--num-classes", type=int, help="classes (default: those of the weights, or 1000)")
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        help="classes (default: those of the weights, or 1000); others get a new classifier, 0 leaves features",
+    )
     parser.add_argument("--resolution", type=int, default=224, help="input side in pixels, 32 or more (default: 224)")
     parser.add_argument(
         "--batch-size", default="dynamic", help="images a call, or dynamic for any number (default: dynamic)"
@@ -181,22 +188,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not chosen.has_batch:
             parser.error(f"--batch-size: {args.format} holds weights alone, for any batch size")
         batch_size = int(args.batch_size)
-    if args.weights and (args.alpha, args.num_classes) != (None, None):
-        parser.error("--alpha and --num-classes are those of the weights: leave them out")
+    if args.weights and args.alpha is not None:
+        parser.error("--alpha is that of the weights: leave it out")
+    if not args.weights and (args.key is not None or args.drop_background):
+        parser.error("--key and --drop-background need --weights")
     out = args.out or Path(f"mobilenet_v1{chosen.ending}")
     try:
         _refuse_to_overwrite(out, args.force)
-        model = load(args.weights) if args.weights else _untrained(args.num_classes, args.alpha)
+        model = (
+            load(args.weights, drop_background=args.drop_background, num_classes=args.num_classes, key=args.key)
+            if args.weights
+            else _untrained(args.num_classes, args.alpha)
+        )
         worst = export(model, args.format, out, args.resolution, batch_size, args.force)
     except (ExportError, PretrainedError, MissingPackageError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     weights = f"the weights of {args.weights}" if args.weights else "random weights"
     print(
-        f"{out}: {out.stat().st_size:,} bytes, {weights}, {model.classifier.out_features} classes; outputs at "
+        f"{out}: {out.stat().st_size:,} bytes, {weights}, {_outputs(model)}; outputs at "
         f"{args.resolution} px differ by {worst:.1e} of the largest one"
     )
     return 0
+
+
+def _outputs(model: MobileNetV1) -> str:
+    classes = getattr(model.classifier, "out_features", 0)
+    return f"{classes} classes" if classes else f"{model.widths[-1]} features"
 
 
 def _untrained(num_classes: int | None, alpha: float | None) -> MobileNetV1:
@@ -205,4 +223,4 @@ def _untrained(num_classes: int | None, alpha: float | None) -> MobileNetV1:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

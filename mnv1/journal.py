@@ -6,18 +6,23 @@ a killed process left unfinished is cut off when the journal is opened again. Ne
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from mnv1.measure.timing import Visit
 
 ENDING = ".journal"
+LOCK_ENDING = ".lock"
+"""Of the file beside a journal that is locked as long as a sweep runs; the system frees it when the process dies."""
+
 FORMAT = 1
 
 
@@ -39,9 +44,11 @@ class Entries:
 class Journal:
     """An open journal. `header` is what the sweep was started with; `entries` is what it had found when opened."""
 
-    def __init__(self, path: Path, file: IO[bytes], header: Mapping[str, Any], entries: Entries) -> None:
+    def __init__(
+        self, path: Path, file: IO[bytes], lock: FileLock, header: Mapping[str, Any], entries: Entries
+    ) -> None:
         self.path, self.header, self.entries = path, header, entries
-        self._file = file
+        self._file, self._lock = file, lock
 
     @classmethod
     def begin(cls, folder: Path, header: Mapping[str, Any]) -> Journal:
@@ -49,11 +56,12 @@ class Journal:
         path = folder / f"{datetime.now(UTC):%Y%m%d_%H%M%S_%f}_{os.getpid()}{ENDING}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
+            lock.acquire()
             file = path.open("xb", buffering=0)
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be written: {error.strerror}") from None
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        journal = cls(path, file, header, Entries())
+        except (OSError, Timeout) as error:
+            raise JournalError(f"{path}: cannot be written: {error.strerror or error}") from None
+        journal = cls(path, file, lock, header, Entries())
         journal._append({"format": FORMAT, "header": dict(header)})
         return journal
 
@@ -64,21 +72,25 @@ class Journal:
         Raises `JournalError` when there is none, or it is damaged.
         """
         for path in interrupted(folder):
-            file = path.open("r+b", buffering=0)
+            lock = _lock(path)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
+                lock.acquire()
+                file = path.open("r+b", buffering=0)
+            except Timeout:
                 continue
+            except OSError as error:
+                raise JournalError(f"{path}: cannot be continued: {error.strerror}") from None
             try:
                 found = _read(path, file)
             except JournalError:
                 file.close()
+                _unlock(path, lock)
                 raise
             if found:
-                return cls(path, file, *found)
-            path.unlink()  # ended before it had begun
+                return cls(path, file, lock, *found)
             file.close()
+            path.unlink()  # ended before it had begun
+            _unlock(path, lock)
         raise JournalError(f"{folder}: no interrupted sweep here, so there is nothing to resume")
 
     def visited(self, case_id: str, visit: Visit) -> None:
@@ -95,9 +107,10 @@ class Journal:
 
     def close(self, complete: bool) -> None:
         """Close the journal, and remove it when the sweep's results are stored elsewhere or not wanted."""
+        self._file.close()
         if complete:
             self.path.unlink(missing_ok=True)
-        self._file.close()
+        _unlock(self.path, self._lock)
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
@@ -120,11 +133,39 @@ def interrupted(folder: Path) -> list[Path]:
 
 def is_running(path: Path) -> bool:
     """Whether a running sweep holds the journal."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    if not _lock_file(path).exists():
+        return False
+    lock = _lock(path)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:  # somebody else's: who may not write here cannot continue it either
+        return False
+    lock.release()
+    return False
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + LOCK_ENDING)
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(_lock_file(path), timeout=0)
+
+
+def _unlock(path: Path, lock: FileLock) -> None:
+    """Free a lock, and leave no file: on Windows a file that is open cannot be removed, elsewhere it is so in time."""
+    gone = _remove(_lock_file(path))
+    lock.release()
+    if not gone:
+        _remove(_lock_file(path))
+
+
+def _remove(path: Path) -> bool:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        return True
     return False
 
 
@@ -162,5 +203,6 @@ def _visit(stored: Mapping[str, Any]) -> Visit:
             "calls": tuple(stored["calls"]),
             "device": tuple(stored["device"]),
             "controls": tuple(map(tuple, stored["controls"])),
+            "throttled": tuple(stored.get("throttled", ())),
         }
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from torch import nn
 from mnv1.architecture import IMAGE_CHANNELS, STEM_STRIDE, kind_of, rows_of, widths_of
 from mnv1.blocks import Block, conv_bn, conv_dw
 from mnv1.semantics import PAPER, Semantics, apply_semantics
+
+if TYPE_CHECKING:
+    from mnv1.pretrained import Loaded  # whose package needs this module
 
 
 class MobileNetV1(nn.Module):
@@ -51,22 +55,32 @@ class MobileNetV1(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, num_classes)
         self.semantics = semantics
+        self.loaded: Loaded | None = None
+        """What became of the weights of a file; None for weights that were drawn here."""
         initialise(self)
         apply_semantics(self, semantics)
 
     @classmethod
     def from_pretrained(
-        cls, path_or_name: str | Path, semantics: Semantics | None = None, drop_background: bool = False
+        cls,
+        path_or_name: str | Path,
+        semantics: Semantics | None = None,
+        drop_background: bool = False,
+        *,
+        num_classes: int | None = None,
+        key: str | None = None,
     ) -> MobileNetV1:
-        """A network in evaluation mode with the weights of a file, or of a model on the Hugging Face hub.
+        """A network in evaluation mode with the weights of a file or folder, or of a model on the Hugging Face hub.
 
-        The file (safetensors, torch, HDF5 or npz) may be of this project, timm, transformers or Keras: its keys tell
-        which, and that implies what the weights mean. `drop_background` leaves class 0 of 1001 out. Raises
+        They may be of this project, the article, timm, transformers or Keras, in a checkpoint and behind any prefix:
+        their names tell which, and that implies their meaning. `drop_background` leaves class 0 of 1001 out.
+        `num_classes` replaces a classifier of another number of classes by a new one; 0 leaves features of shape
+        `(N, channels)`. `key` names the weights where a file holds several. `model.loaded` tells what was done. Raises
         `mnv1.pretrained.PretrainedError`, whose message is one line.
         """
         from mnv1.pretrained import load  # which needs this module
 
-        return load(path_or_name, semantics, drop_background)
+        return load(path_or_name, semantics, drop_background, num_classes=num_classes, key=key)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images `(N, 3, D, D)` to logits `(N, num_classes)`."""

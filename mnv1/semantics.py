@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+Padding = Literal["symmetric", "same", "keras"]
+Activation = Literal["relu", "relu6"]
 
 
 @dataclass(frozen=True)
@@ -17,11 +20,20 @@ class Semantics:
     `padding` is that of convolutions with a stride. `symmetric` pads all sides alike; `same` as TensorFlow does, which
     for an even side means bottom and right only; `keras` does so in the stem, but pads depthwise convolutions at bottom
     and right whatever the side, so that an odd side of D pixels becomes (D - 1) / 2. With stride 1 they are the same.
+
+    Raises `ValueError` for what is not known here.
     """
 
-    padding: Literal["symmetric", "same", "keras"] = "symmetric"
-    activation: Literal["relu", "relu6"] = "relu"
+    padding: Padding = "symmetric"
+    activation: Activation = "relu"
     eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name, known in (("padding", get_args(Padding)), ("activation", get_args(Activation))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r} is not known; valid values: {', '.join(known)}")
+        if not (isinstance(self.eps, int | float) and 0 < self.eps < 1):
+            raise ValueError(f"eps must be a number between 0 and 1, got {self.eps!r}")
 
 
 PAPER = Semantics()

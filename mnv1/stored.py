@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pytest_benchmark.utils import SafeJSONEncoder
 
 from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TRAINING, TRAINING_SPEEDUP
@@ -75,6 +76,19 @@ def read(path: Path) -> dict[str, Any]:
     if broken:
         raise ResultError(f"{path}: damaged: {broken}")
     return document
+
+
+def compact(document: Mapping[str, Any]) -> str:
+    """A run as text: JSON with a line for each case and each part beside the cases, in pure ASCII."""
+    parts = []
+    for name, value in document.items():
+        text = "[\n" + ",\n".join(map(_one_line, value)) + "\n]" if name == "benchmarks" else _one_line(value)
+        parts.append(f"{_one_line(name)}:{text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _one_line(value: object) -> str:
+    return json.dumps(value, cls=SafeJSONEncoder, separators=(",", ":"))
 
 
 def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> str | None:

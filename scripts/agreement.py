@@ -1,7 +1,7 @@
 """Do this suite's latencies agree with torch.utils.benchmark? `python scripts/agreement.py`
 
-Both time the same callable in the same process and state, one after the other in turns, so that what disturbs the
-machine meets both. On a GPU triton.testing.do_bench is compared as well. Nothing else may run meanwhile.
+Both time the same callable in turns, in the same process and state, so that a disturbance of the machine meets both. On
+a GPU triton.testing.do_bench is compared as well. Run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from mnv1 import console
 from mnv1.measure.state import prepare as prepare_state
 
 STATE = prepare_state("controlled")  # before torch is imported
@@ -23,7 +24,9 @@ from torch.utils.benchmark import Timer
 
 from mnv1.cases import Block, Case, Conditions, Device, Network
 from mnv1.measure.clock import clock_for
+from mnv1.measure.lock import machine_lock
 from mnv1.measure.modules import prepare
+from mnv1.measure.quota import Quotas, verdict
 from mnv1.measure.timing import Policy, visit
 from mnv1.report.agreement import Comparison, agreement_table
 
@@ -99,7 +102,7 @@ def compare(case: Case, other: str, seconds: float) -> Comparison:
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when a case does not agree."""
     parser = argparse.ArgumentParser(description="Table of how this suite's latencies agree with other timers.")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for each case (default: 40)")
+    parser.add_argument("--seconds", type=float, default=40.0, help="seconds for each case (default: 40)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
@@ -107,10 +110,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--device: there is no CUDA device here")
     others = ["torch.utils.benchmark"] + (["triton.testing.do_bench"] if args.device == "cuda" else [])
     comparisons = []
-    for other in others:
-        for case in cases(args.device):
-            comparisons.append(compare(case, other, args.seconds))
-            print(f"{comparisons[-1].case}: {comparisons[-1].ratio[0]:.4f}", file=sys.stderr)
+    quotas = Quotas()
+    counted = quotas.counts()
+    with machine_lock():
+        for other in others:
+            for case in cases(args.device):
+                comparisons.append(compare(case, other, args.seconds))
+                print(f"{comparisons[-1].case}: {comparisons[-1].ratio[0]:.4f}", file=sys.stderr)
+    if throttled := verdict(quotas.since(counted), torch.get_num_threads()):
+        print(f"warning: {throttled}", file=sys.stderr)
     table = agreement_table(comparisons)
     print(table)
     if args.out:
@@ -120,4 +128,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

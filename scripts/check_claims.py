@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.claims.judge import VERDICTS, judge
 from mnv1.claims.measured import stored_runs
 from mnv1.published import SOURCES, PublishedError, claims
-from mnv1.report.claims import FORMATS, render
+from mnv1.report.claims import FIRST, FORMATS, render, summary
 from mnv1.results import ResultError, find_runs
 
 ROOT = Path(__file__).parent.parent
@@ -22,26 +23,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
     parser.add_argument("--published", type=Path, help="a folder with other files of claims than the package's own")
     parser.add_argument("--source", choices=tuple(SOURCES), action="append", help="only claims of this source")
-    parser.add_argument("--verdict", choices=VERDICTS, action="append", help="only claims with this verdict")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="how to write them (default: table)")
+    parser.add_argument(
+        "--verdict",
+        choices=VERDICTS,
+        action="append",
+        help=f"only claims with this verdict (default: {' and '.join(FIRST)} as text, every verdict in another format)",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="how to write them (default: text)")
     parser.add_argument("--out", type=Path, help="write to this file instead of the terminal")
     args = parser.parse_args(argv)
     try:
         runs, complaints = stored_runs(args.runs or find_runs(args.results))
         judged = judge(claims(args.published), runs)
-        text = render(
-            [
-                one
-                for one in judged
-                if one.claim.source in (args.source or SOURCES) and one.verdict in (args.verdict or VERDICTS)
-            ],
-            args.format,
-        )
+        judged = [one for one in judged if one.claim.source in (args.source or SOURCES)]
+        shown = args.verdict or (FIRST if args.format == "text" else VERDICTS)
+        text = render([one for one in judged if one.verdict in shown], args.format)
         if args.out:
             args.out.write_text(text, encoding="utf8")
             print(f"wrote {args.out}")
         else:
             print(text, end="")
+            if args.format == "text":
+                print(f"\n{summary(judged, shown)}")
     except (ResultError, PublishedError) as error:
         complaints = [str(error)]
     except OSError as error:
@@ -52,4 +55,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

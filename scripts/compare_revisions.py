@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.cases import DEVICES
 from mnv1.compare.comparison import Comparison, compare
 from mnv1.compare.pairs import Pairs, WorkerError, WrongCodeError
@@ -23,6 +24,9 @@ from mnv1.compare.report import summary, text_report, title_of
 from mnv1.compare.sides import Side, SideError, make_side, merge_base
 from mnv1.compare.stored import StoredError, append_line, document, read, to_confirm, write
 from mnv1.compare.verdicts import Rules
+from mnv1.measure.lock import machine_lock
+from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
+from mnv1.measure.state import CPUS
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,9 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("head", nargs="?", help="revision (default: the working tree)")
     parser.add_argument("--base-python", metavar="PYTHON", help="interpreter of the base (default: this one)")
     parser.add_argument("--head-python", metavar="PYTHON", help="interpreter of the head (default: this one)")
-    parser.add_argument("--self-test", action="store_true", help="base against itself, through the whole pipeline")
+    parser.add_argument("--self-test", action="store_true", help="compare base with itself, through the whole pipeline")
     parser.add_argument(
-        "--inject", metavar="PATTERN:FACTOR", help="slow matching cases of head, such as 'model-*:1.05'"
+        "--inject", metavar="PATTERN:FACTOR", help="slow down matching cases of head, such as 'model-*:1.05'"
     )
     parser.add_argument("--candidates", metavar="FILE", type=Path, help="confirm what an earlier run's --json found")
     parser.add_argument(
@@ -67,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cancelled CI job leaves nothing behind either
     try:
-        with tempfile.TemporaryDirectory(prefix="mnv1-compare-") as folder:
+        with machine_lock(_tell), tempfile.TemporaryDirectory(prefix="mnv1-compare-") as folder:
             return _run(args, Path(folder))
     except KeyboardInterrupt:
         print("interrupted: nothing is left behind", file=sys.stderr)
@@ -95,10 +99,16 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     pairs = Pairs(sides, args.threads)
     plan = QUICK if args.quick else Plan()
     started = datetime.now(UTC)
-    found = compare(cases, pairs, plan, Rules(), extra, earlier, tell=_tell)
+    quotas = Quotas()
+    counted = quotas.counts()
+    found = compare(cases, pairs, plan, Rules(), extra, earlier, _tell, throttled=ThrottleMeter(quotas).throttled)
+    throttling = quotas.since(counted)
+    environment |= facts(throttling)
     machine = f"{environment['machine']}, {args.threads} thread{'s' if args.threads > 1 else ''} a side"
     title = title_of(sides, pairs.proofs, machine)
     print(text_report(found, title))
+    if throttled := verdict(throttling, args.threads):
+        print(f"warning: {throttled}")
     about = {
         "started": started.isoformat(timespec="seconds"),
         "plan": vars(plan),
@@ -122,9 +132,14 @@ def _environment(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--threads: must be at least 1, got {args.threads}")
     supervisor = Supervisor("controlled", args.threads, case_timeout=60.0)
     try:
-        environment: dict[str, Any] = supervisor.describe().environment
+        answer = supervisor.describe()
     finally:
         supervisor.close()
+    environment: dict[str, Any] = answer.environment
+    for one in environment.get("left_out", ()):
+        _tell(f"warning: controlled leaves out {one}")
+    for warning in warnings(len(CPUS), Quotas().cpus, args.threads):
+        _tell(f"warning: {warning}")
     if args.device == "cuda" and "gpu" not in environment:
         raise UsageError("--device cuda: no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
     return environment
@@ -193,4 +208,4 @@ def _store(args: argparse.Namespace, found: Comparison, content: dict[str, Any],
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -1,9 +1,9 @@
 """Compress a trained network: `python scripts/compress.py CHECKPOINT --method ptq --data fashion-mnist --out DIR`.
 
 Methods: `ptq` (int8 after training), `qat` (int8 learnt in some more epochs), `prune-unstructured` (the smallest
-weights become zero) and `prune-channels` (whole channels go, then some more epochs). CHECKPOINT is what
-`scripts/train.py` left. The compressed network is kept in DIR, with `compressed.json`: accuracy, outputs, counts, file
-sizes and latency, before and after.
+weights become zero) and `prune-channels` (whole channels are removed, then some more epochs). CHECKPOINT is a
+checkpoint of `scripts/train.py`. The compressed network is kept in DIR, with `compressed.json`: accuracy, outputs,
+counts, file sizes and latency, before and after.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from mnv1 import console
 from mnv1.compress.errors import CompressError
 from mnv1.compress.layout import COMPRESSED, METHODS, SPREADS
 from mnv1.extras import MissingPackageError
@@ -41,14 +42,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    made = argparse.ArgumentParser(description="Compress a trained network, and say what it costs and brings.")
+    made = argparse.ArgumentParser(description="Compress a trained network, and say what that costs and brings.")
     made.add_argument("checkpoint", type=Path, help="a checkpoint of scripts/train.py, or its folder")
     made.add_argument("--method", choices=METHODS, required=True)
-    made.add_argument("--data", choices=get_args(DataName), help="data set (default: that of the checkpoint)")
+    made.add_argument("--data", choices=get_args(DataName), help="data set (default: the checkpoint's)")
     made.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set (default: data)")
     made.add_argument("--out", type=Path, required=True, help="folder for everything that is written")
     how = made.add_argument_group("how")
-    how.add_argument("--calibration", type=int, default=512, help="ptq: training images that tell ranges (512)")
+    how.add_argument("--calibration", type=int, default=512, help="ptq: training images that show the ranges (512)")
     how.add_argument(
         "--keep-float", default="", metavar="NAMES", help="ptq: modules that stay fp32, such as features.0,classifier"
     )
@@ -58,13 +59,13 @@ def parser() -> argparse.ArgumentParser:
         "--spread",
         choices=SPREADS,
         default="layer",
-        help="prune-channels: the same share of each layer, or of the network",
+        help="prune-channels: keep this share of each layer, or of the whole network",
     )
-    how.add_argument("--epochs", type=int, default=2, help="qat, prune-channels: epochs of training on (2)")
+    how.add_argument("--epochs", type=int, default=2, help="qat, prune-channels: further epochs of training (2)")
     how.add_argument(
         "--learning-rate",
         type=float,
-        help=f"the highest of these epochs (default: {_rates()})",
+        help=f"highest learning rate of these epochs (default: {_rates()})",
     )
     what = made.add_argument_group("what is measured")
     what.add_argument("--against", type=Path, metavar="CHECKPOINT", help="another network to time the result against")
@@ -98,6 +99,8 @@ def _check(args: argparse.Namespace) -> None:
 def _compress(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_PROC_BIND", "false")  # or processes that load pictures would be bound to one CPU, too
     settings = prepare(next(state for state in STATES if state == args.machine_state), args.threads)
+    for one in cast("list[str]", settings["left_out"]):
+        print(f"warning: controlled leaves out {one}", file=sys.stderr)
 
     from dataclasses import replace
 
@@ -155,4 +158,4 @@ def _say(facts: dict[str, Any], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

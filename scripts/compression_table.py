@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.report.compression import against_table, compression_table, find_compressed, read_compressed
 from mnv1.report.output import tell
 from mnv1.results import ResultError
@@ -13,7 +14,7 @@ from mnv1.results import ResultError
 
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when results cannot be read or are of unlike machines."""
-    parser = argparse.ArgumentParser(description="Tables of what scripts/compress.py has left.")
+    parser = argparse.ArgumentParser(description="Tables of the networks that scripts/compress.py made.")
     parser.add_argument("folders", nargs="+", type=Path, help="folders with results, at any depth")
     parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)
@@ -28,4 +29,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

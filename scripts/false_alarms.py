@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.compare.stored import StoredError, read_ledger
 from mnv1.report.output import tell
 from mnv1.report.self_tests import self_test_tables
@@ -33,4 +34,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -1,8 +1,8 @@
 """Train everything that docs/training.md shows: `python scripts/fashion_mnist.py --out results/MACHINE/training`.
 
 Separable networks and their standard twins at three widths, three seeds of the narrowest, a student with and without a
-teacher, and two longer recipes. About an hour on two cores; what is finished is left out, what was interrupted goes on.
-Nothing else should run meanwhile: the seconds of an epoch are part of what is kept.
+teacher, and two longer recipes. About an hour on two cores; finished runs are left out, interrupted runs go on. Run
+nothing else meanwhile: the time of every epoch is kept too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.report.training import FACTS, read_training
 from mnv1.results import ResultError
 
@@ -79,4 +80,4 @@ def is_finished(folder: Path, needs_checkpoint: bool = False) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -1,8 +1,8 @@
 """The fastest way to run MobileNetV1 on this machine: `python scripts/find_fastest.py --batch-size 1 --max-error 1e-2`
 
-Measures every execution mode and precision in turns, in a process each, and prints the fastest that is within the
+Measures every execution mode and precision in turns, each in a process of its own, and prints the fastest within the
 limits, with the lines of Python that use it. `--findings` measures what allocator, threads and memory format do;
-`--render FOLDER` renders what was stored. Nothing else may run meanwhile.
+`--render FOLDER` renders stored runs. Run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from mnv1 import console
 from mnv1.architecture import MIN_SIDE
 from mnv1.cases import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
 from mnv1.grids import CaseError
@@ -27,6 +28,9 @@ from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, findings_of, rungs_of
 from mnv1.ladder.snippets import ENVIRONMENT, snippet
 from mnv1.ladder.stored import Ladder, LadderError, document, find, from_document, load_accuracies, read, write
+from mnv1.measure.lock import machine_lock
+from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict
+from mnv1.measure.state import KEPT
 from mnv1.measure.supervisor import SupervisorError
 from mnv1.modes import EXECUTION_MODES
 from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
@@ -44,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.render:
             return _render([read(path) for path in find(args.render)], args.out or args.render / "rendered", known)
         _check(args)
-        return _findings(args, known) if args.findings else _ladder(args, known)
+        with machine_lock():
+            return _findings(args, known) if args.findings else _ladder(args, known)
     except CaseError as error:
         parser.error(str(error))
     except (LadderError, SupervisorError) as error:
@@ -57,34 +62,32 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Find the fastest way to run MobileNetV1 on this machine.")
-    parser.add_argument("--batch-size", metavar="N", help="images a call (default: 1; --findings: 1,8,32)")
-    parser.add_argument("--max-error", type=float, default=1e-2, help="of outputs, relative to eager (default: 0.01)")
+    parser.add_argument("--batch-size", metavar="N", help="images per call (default: 1; --findings: 1,8,32)")
+    parser.add_argument("--max-error", type=float, default=1e-2, help="largest error of outputs (default: 0.01)")
     parser.add_argument(
         "--max-accuracy-drop",
         type=float,
         metavar="POINTS",
-        help="int8 only where it is known to lose no more than this",
+        help="largest loss of accuracy; int8 must be known to stay within it",
     )
     parser.add_argument("--alpha", type=float, default=1.0, help="width multiplier (default: 1)")
     parser.add_argument("--resolution", type=int, default=224, help="input side in pixels (default: 224)")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="(default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to run (default: cpu)")
     parser.add_argument(
         "--kinds",
         default="separable,standard",
-        help=f"the network to run, and others beside it, of {', '.join(KINDS)} (default: separable,standard)",
+        help=f"the network to run, then others beside it: {', '.join(KINDS)} (default: separable,standard)",
     )
-    parser.add_argument("--precisions", help="(default: all, in the modes in which they may win)")
-    parser.add_argument("--modes", help="(default: all in fp32, and those that may win in others)")
+    parser.add_argument("--precisions", help="precisions (default: all, in the modes in which they may win)")
+    parser.add_argument("--modes", help="modes (default: all in fp32, in other precisions the modes that may win)")
     parser.add_argument("--time-budget", type=float, default=120.0, help="seconds of rounds (default: 120)")
-    parser.add_argument(
-        "--case-timeout", type=float, default=300.0, help="seconds for one rung's answer (default: 300)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="store what was measured, raw rounds included")
+    parser.add_argument("--case-timeout", type=float, default=300.0, help="seconds to wait for one rung (default: 300)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the run here, raw rounds included")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="also render a table and a plot there")
     parser.add_argument("--findings", action="store_true", help="measure allocator, threads and memory format instead")
     parser.add_argument("--render", type=Path, metavar="FOLDER", help="only render the ladders that are stored there")
     parser.add_argument(
-        "--results", type=Path, default=ROOT / "results", help="where files accuracy*.json are looked for"
+        "--results", type=Path, default=ROOT / "results", help="folder that is searched for accuracy*.json"
     )
     return parser
 
@@ -118,6 +121,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
     )
     with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
         environment = _describe(args, scratch)
+        quotas = Quotas()
+        counted = quotas.counts()
         rungs, left_out = rungs_of(wanted, environment)
         if not rungs:
             raise CaseError(f"nothing can be measured: {left_out[0][1]}")
@@ -126,6 +131,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
             with closing(_process(compiled[0], args, scratch)) as process:
                 process.compile_something()  # what fails here fails in a rung too, and is told there
         climbed = _climb(rungs, args, scratch)
+    throttling = quotas.since(counted)
+    environment |= facts(throttling)
     ladder = _keep(climbed, environment, args, left_out, ())
     limits = Limits(args.max_error, None if args.max_accuracy_drop is None else args.max_accuracy_drop / 100)
     choice = choose(ladder, kinds[0], limits, known)
@@ -135,6 +142,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         print(f"- not allowed: {what}: {why}")
     print(not_measured(ladder))
     print("", fastest_line(choice, kinds[0]), sep="\n")
+    if throttled := verdict(throttling, environment["threads"]):
+        print(f"warning: {throttled}")
     if args.out:
         _render([ladder], args.out, known)
     if choice.fastest is None:
@@ -151,7 +160,8 @@ def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]
     batch_sizes = parse_batch_sizes(args.batch_size, "--batch-size") if args.batch_size else FINDING_BATCHES
     with tempfile.TemporaryDirectory(prefix="mnv1-ladder-", ignore_cleanup_errors=True) as scratch:
         environment = _describe(args, scratch)
-        found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]))
+        keeps = environment["allocator"] == KEPT
+        found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]), keeps)
         rungs = {rung.id: rung for one in found for rung in (one.over, one.under)}
         climbed = _climb(list(rungs.values()), args, scratch)
     ladder = _keep(climbed, environment, args, [], found)
@@ -173,7 +183,8 @@ def _climb(rungs: Sequence[Rung], args: argparse.Namespace, scratch: str) -> lis
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget)
+    throttled = ThrottleMeter().throttled
+    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget, throttled)
 
 
 def _process(rung: Rung, args: argparse.Namespace, scratch: str) -> RungProcess:
@@ -205,4 +216,4 @@ def _render(ladders: Sequence[Ladder], out: Path, known: Mapping[str, Mapping[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

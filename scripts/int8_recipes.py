@@ -1,6 +1,6 @@
-"""How far int8 outputs are off, by the way of quantizing: `python scripts/int8_recipes.py --out FOLDER`.
+"""The error of int8 outputs for each way of quantizing: `python scripts/int8_recipes.py --out FOLDER`.
 
-MobileNetV1 with random weights at 224 px on random images, several seeds; the errors are those of the int8 kernels.
+MobileNetV1 with random weights at 224 px on random images, several seeds; the int8 kernels give the errors.
 About two minutes. Writes recipes.json, and from it the table of docs/compression.md, recipes.md.
 """
 
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.compress.errors import CompressError
 from mnv1.extras import MissingPackageError
 from mnv1.measure.state import prepare
@@ -29,9 +30,9 @@ BATCHES, BATCH_SIZE, RESOLUTION = 8, 8, 224
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 for what the user can put right."""
-    parser = argparse.ArgumentParser(description="How far int8 outputs are off, by the way of quantizing.")
+    parser = argparse.ArgumentParser(description="The error of int8 outputs for each way of quantizing.")
     parser.add_argument("--out", type=Path, required=True, help="folder for recipes.json and recipes.md")
-    parser.add_argument("--seeds", type=int, default=3, help="networks and images (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of networks and images (3)")
     args = parser.parse_args(argv)
     prepare("controlled")
     try:
@@ -78,4 +79,4 @@ def measure(seed: int) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -1,6 +1,6 @@
 """Does a comparison find changes that people make? `python scripts/known_changes.py --out FILE`
 
-In a scratch clone each change is a commit of its own, and `compare_revisions.py` compares it with what was before, as
+In a scratch clone each change is a commit of its own, and `compare_revisions.py` compares it with the commit before, as
 a user would. The changes are edits of the code under test at HEAD.
 """
 
@@ -14,6 +14,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mnv1 import console
+from mnv1.measure.lock import machine_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 Edit = tuple[str, str, str]
@@ -93,7 +96,7 @@ CHANGES = (
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 when a comparison cannot be made."""
-    parser = argparse.ArgumentParser(description="Comparisons of changes that are known to make the code worse.")
+    parser = argparse.ArgumentParser(description="Compare changes that are known to make the code worse.")
     parser.add_argument("--out", type=Path, required=True, help="write a table in Markdown to this file")
     parser.add_argument("--quick", action="store_true", help="compare with --quick")
     args = parser.parse_args(argv)
@@ -101,9 +104,15 @@ def main(argv: list[str] | None = None) -> int:
         "| change | cases | exit status | SLOWER | effects found | more memory | other exact facts |",
         "|:--|--:|--:|--:|:--|:--|:--|",
     ]
-    with tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
+    with machine_lock(), tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
         clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        try:
+            subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            print(
+                f"error: {ROOT} cannot be cloned: this needs git, and the project got by `git clone`", file=sys.stderr
+            )
+            return 2
         for number, change in enumerate(CHANGES):
             base, head = (_commit(clone, edits) for edits in (change.before, change.after))
             stored = Path(folder) / f"{number}.json"
@@ -113,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
             if not stored.exists():
                 print(f"error: {change.name}: no comparison was made, see above", file=sys.stderr)
                 return 2
-            lines.append(_row(change, status, json.loads(stored.read_text())))
+            lines.append(_row(change, status, json.loads(stored.read_text(encoding="utf8"))))
             print(lines[-1], flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf8")
@@ -124,10 +133,10 @@ def _commit(clone: Path, edits: tuple[Edit, ...]) -> str:
     """The hash of a commit on top of HEAD's code with some edits."""
     for name, old, new in edits:
         file = clone / "mnv1" / name
-        text = file.read_text()
+        text = file.read_text(encoding="utf8")
         if old not in text:
             raise SystemExit(f"error: mnv1/{name} no longer holds {old!r}: adapt scripts/known_changes.py")
-        file.write_text(text.replace(old, new))
+        file.write_text(text.replace(old, new), encoding="utf8")
     who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
     git = ("git", "-C", str(clone))
     subprocess.run([*git, *who, "commit", "-q", "--allow-empty", "-a", "-m", "a variant"], check=True)
@@ -149,4 +158,4 @@ def _row(change: Change, status: int, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -2,7 +2,7 @@
 
 In a scratch repository with three commits (a base, identical code, code slowed by real extra work) it runs, as their
 documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, and `asv continuous`
-(which compares two commits itself). Threads and allocator are as they come. Needs `pip install asv`.
+(which compares two commits itself). Threads and allocator have their defaults. Needs `pip install asv`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.compare.plan import described, regression_cases
 from mnv1.compare.stored import StoredError, append_line, read_ledger
+from mnv1.measure.lock import machine_lock
 from mnv1.report.other_tools import other_tools_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +40,7 @@ sys.path += [path for path in {packages} if path not in sys.path]
 
 from mnv1.compare.worker import Side
 
-ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text())
+ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf8"))
 EXTRA = {extra}
 
 
@@ -101,13 +104,13 @@ class ToolError(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 when a tool cannot be run."""
-    parser = argparse.ArgumentParser(description="What other tools say of identical code and of code that is slower.")
+    parser = argparse.ArgumentParser(description="What other tools say about identical and about slower code.")
     parser.add_argument("--ledger", type=Path, required=True, help="append a line of JSON for each comparison")
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"comma-separated (default: {','.join(TOOLS)})")
     parser.add_argument("--runs", type=int, default=1, help="comparisons of each kind, 0: only render (default: 1)")
     parser.add_argument("--self-tests", type=Path, help="ledger of this suite's own comparisons, for the table")
     parser.add_argument("--out", type=Path, help="write a table of all lines of the ledger to this file")
-    parser.add_argument("--slowdown", type=float, default=0.05, help="share of more work (default: 0.05)")
+    parser.add_argument("--slowdown", type=float, default=0.05, help="share of extra work (default: 0.05)")
     parser.add_argument("--precisions", default="fp32,amp", help="comma-separated (default: fp32,amp)")
     args = parser.parse_args(argv)
     tools = args.tools.split(",")
@@ -117,7 +120,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
     cases = {case.id: described(case) for case in regression_cases("cpu", tuple(args.precisions.split(",")))}
     try:
-        with tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder:
+        with (
+            machine_lock() if args.runs else nullcontext(),
+            tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder,
+        ):
             scratch = Scratch(Path(folder), cases, args.slowdown)
             for tool in tools:
                 for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:
@@ -158,10 +164,12 @@ class Scratch:
             ("asv.conf.json", json.dumps(ASV_CONFIG)),
             (".gitignore", ".asv/\n.benchmarks/\n__pycache__/\n"),
         ):
-            (root / name).write_text(text)
+            (root / name).write_text(text, encoding="utf8")
         self.run("git", "init", "-q", "-b", "main")
         for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
-            (benchmarks / "cases.py").write_text(f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())))
+            (benchmarks / "cases.py").write_text(
+                f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())), encoding="utf8"
+            )
             self.run("git", "add", "-A")
             who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
             self.run("git", *who, "commit", "-q", "-m", code)
@@ -169,7 +177,10 @@ class Scratch:
 
     def run(self, *command: str, allowed: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """Exit status and output of a command in the repository. Raises `ToolError` for any other exit status."""
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, encoding="utf8")
+        except FileNotFoundError:
+            raise ToolError(f"{command[0]} is not installed; install it first") from None
         if done.returncode not in allowed:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
             raise ToolError(f"{' '.join(command[:4])} …: exit status {done.returncode}: {last[0]}")
@@ -219,4 +230,4 @@ def asv(scratch: Scratch, code: str) -> Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

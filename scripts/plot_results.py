@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from mnv1.columns import TRAINING, TRAINING_SPEEDUP
+from mnv1 import console
+from mnv1.report import headline
+from mnv1.report.choice import choose, others, places, published
+from mnv1.report.page import Beside
 from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
 from mnv1.report.summary import summary
-from mnv1.results import ResultError, find_runs, load, load_results
+from mnv1.results import ResultError, load_results
+from mnv1.stored import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,12 +25,23 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest below --results)")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
-    parser.add_argument("--out", type=Path, help="where to write (default: rendered/ beside the machine's runs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where to write (default: rendered/ beside a run that is named, or the machine's runs in --results)",
+    )
     parser.add_argument("--formats", default="svg", help=f"comma-separated: {', '.join(FORMATS)} (default: svg)")
-    parser.add_argument("--page", type=Path, help="the page (default: report.html in --out, or else in --results)")
-    parser.add_argument("--beside", type=Path, help="a run of another machine or setting, shown in the page too")
+    parser.add_argument(
+        "--page", type=Path, help="the page (default: report.html in --out, beside a named run, or in --results)"
+    )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        help="a run of another machine or setting, shown in the page too (default: the published machine)",
+    )
     parser.add_argument("--readme", type=Path, help="also update the rendered part of this README")
     parser.add_argument("--summary", action="store_true", help="only print a summary in Markdown, for a CI job's page")
+    parser.add_argument("--verbose", action="store_true", help="name every file, and every view that is left out")
     args = parser.parse_args(argv)
 
     formats = tuple(args.formats.split(","))
@@ -38,72 +50,40 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--formats: unknown value {', '.join(map(repr, unknown))}; valid values: {', '.join(FORMATS)}")
 
     try:
-        chosen, complaints = _choose(args.runs, args.results)
+        chosen, complaints = choose(args.runs, args.results)
         for complaint in complaints:
             print(f"error: {complaint}", file=sys.stderr)
         if not chosen:
             return 1
-        results = load_results(chosen, others=_others(args.results))
+        results = load_results(chosen, others=others(args.results))
         if args.summary:
             print(summary(results, provenance(results)), end="")
             return 1 if complaints else 0
-        beside = load_results([args.beside]) if args.beside else None
-        out = args.out or _beside(chosen[-1])
-        page = args.page or (args.out or out.parent.parent) / "report.html"
+        known = [args.beside] if args.beside else published(args.results, chosen)
+        title = "Another run" if args.beside else "The published machine, beside this one"
+        beside = Beside(title, load_results(known)) if known else None
+        usual, page_folder = places(chosen[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
+        out = args.out or usual
+        page = args.page or (args.out or page_folder) / "report.html"
+        if any(path.resolve().is_relative_to(ROOT / "results" / PUBLISHED) for path in (out, page)):
+            raise ResultError(f"{out}: scripts/publish.py alone writes there; name another folder with --out")
+        print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
         rendered = render(results, out, formats, page, beside)
         if args.readme:
             update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
     except (ResultError, RenderError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for line in rendered.left_out:
-        print(f"left out: {line}")
-    print(f"rendered {', '.join(map(str, chosen))}")
-    for path in rendered.written:
-        print(f"wrote {path}")
+    if args.verbose:
+        for line in rendered.left_out:
+            print(f"left out: {line}")
+        for path in rendered.written:
+            print(f"wrote {path}")
+    elif rendered.left_out:
+        print(f"left out: {len(rendered.left_out)} views for which nothing was measured (--verbose names them)")
+    print(f"\n{headline.text(results)}\n\nThe page: {page}")
     return 1 if complaints else 0
 
 
-def _choose(given: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]:
-    """The runs to render, and a line for each that cannot be used: those given, or the newest by their own dates.
-
-    Inference and training have profiles of their own. Where the newest run has one alone, the newest of its environment
-    that has the other belongs to it.
-    """
-    tables: dict[Path, pd.DataFrame] = {}
-    complaints = []
-    for path in given or find_runs(results):
-        try:
-            tables[path] = load([path])
-        except ResultError as error:
-            complaints.append(str(error))
-    if given or not tables:
-        return list(tables), complaints
-    ranked = sorted(tables, key=lambda path: tables[path]["time"].iloc[0], reverse=True)
-    here = tables[ranked[0]]["environment"].iloc[0]
-    alike = [path for path in ranked if tables[path]["environment"].iloc[0] == here]
-    newest = (next((path for path in alike if _trains(tables[path]).eq(one).any()), None) for one in (False, True))
-    return sorted({ranked[0], *filter(None, newest)}, key=ranked.index, reverse=True), complaints
-
-
-def _trains(cases: pd.DataFrame) -> pd.Series:
-    """Which cases are training steps."""
-    return cases["measures"].isin((TRAINING, TRAINING_SPEEDUP))
-
-
-def _others(results: Path) -> list[Path]:
-    """Every stored run, for the history."""
-    try:
-        return find_runs(results)
-    except ResultError:
-        return []
-
-
-def _beside(run: Path) -> Path:
-    """`rendered/` in the machine's folder: pytest-benchmark keeps a folder for each Python below it."""
-    folder = run.resolve().parent
-    return (folder.parent if "CPython" in folder.name or "PyPy" in folder.name else folder) / "rendered"
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.estimates import with_speedups_again
 from mnv1.report.output import tell
 from mnv1.report.repeatability import case_table, repeatability, summary, time_table
@@ -33,4 +34,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnv1 import console
 from mnv1.history.changes import Change, MissingError, Rules, nominate
 from mnv1.history.report import picture, text
 from mnv1.history.series import EXACT, series_of
@@ -36,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         metavar="PERCENT",
         help="smallest change that is nominated (default: %(default)g)",
     )
-    parser.add_argument("--summary", type=Path, help="append it in Markdown to this file")
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a picture for each environment into this folder")
+    parser.add_argument("--summary", type=Path, help="append the report in Markdown to this file")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw each environment into this folder")
     parser.add_argument("--fail-on-change", action="store_true", help="exit status 1 when a change is nominated")
     args = parser.parse_args(argv)
     if not 0 < args.min_change < 100:
@@ -122,4 +123,4 @@ def _reports(table: pd.DataFrame, rules: Rules, plots: Path | None) -> tuple[boo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

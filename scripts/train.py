@@ -1,6 +1,6 @@
 """Train MobileNetV1 or its standard-convolution twin: `python scripts/train.py --data cifar10`.
 
-The defaults are those of the tutorial that this project checks: CIFAR-10 at 224 px, Adam, 1e-3, batch 32, 10 epochs.
+The defaults come from the tutorial that this project checks: CIFAR-10 at 224 px, Adam, 1e-3, batch 32, 10 epochs.
 Several processes: `torchrun --nproc-per-node 2 scripts/train.py ...`. A run that was interrupted goes on with the same
 options and `--resume`.
 """
@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mnv1 import console
 from mnv1.measure.state import CPUS, STATES, State, prepare
 from mnv1.report.training import read_training, render_run
 from mnv1.results import ResultError
@@ -65,21 +66,25 @@ def parser() -> argparse.ArgumentParser:
         what.add_argument(f"--{name}", default=getattr(defaults, name.replace("-", "_")), **options)
 
     add("data", help=f"data set: {', '.join(DATA)} (folder: train/CLASS/ and test/CLASS/ with pictures)")
-    add("transform", help=f"{', '.join(TRANSFORMS)}: resize to the resolution, or to 1.14 times that and cut out")
+    add(
+        "transform",
+        help=f"{', '.join(TRANSFORMS)}: resize to the resolution, or to 1.14 times that and cut out the centre",
+    )
     add("block", help=f"kind of block: {', '.join(BLOCKS)}")
     add("alpha", type=float, help="width multiplier")
     add("resolution", type=int, help="input side, pixels")
     add("epochs", type=int, help="passes over the training images")
-    add("batch-size", type=int, help="images a step, of all processes together")
-    add("optimizer", help=", ".join(OPTIMIZERS))
-    add("learning-rate", type=float, help="(the highest, where the schedule changes it)")
+    add("batch-size", type=int, help="images per step, of all processes together")
+    add("optimizer", help=f"optimizer: {', '.join(OPTIMIZERS)}")
+    add("learning-rate", type=float, help="learning rate; the highest, where the schedule changes it")
     add("weight-decay", type=float, help="decay of all weights")
-    add("schedule", help=f"of the learning rate: {', '.join(SCHEDULES)}")
+    add("schedule", help=f"schedule of the learning rate: {', '.join(SCHEDULES)}")
     add("amp", action="store_true", help="autocast: bf16 on the CPU, fp16 with a scaled loss on CUDA")
     add("channels-last", action="store_true", help="keep activations channels last in memory")
     add("compile", action="store_true", help="train through torch.compile")
-    add("seed", type=int, help="of weights, order and flips")
-    add("start", help="weights to begin with: a checkpoint or its folder, also what scripts/compress.py left")
+    add("seed", type=int, help="seed of weights, order and flips")
+    add("start", help="first weights: a run's folder, or whatever MobileNetV1.from_pretrained takes")
+    add("start-key", metavar="NAME", help="which weights, where that file holds several")
     add("qat", action="store_true", help="train with the rounding of int8, and keep the int8 network (extra quantize)")
     add("limit-train", type=int, metavar="N", help="train on the first N images only")
     add("limit-test", type=int, metavar="N", help="test on the first N images only")
@@ -87,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add("teacher-weights", metavar="FILE", help="the teacher's state dict; without it the package's own weights")
     add("distill-weight", type=float, help="share of the teacher's opinion in the loss")
     add("temperature", type=float, help="how much the opinions are softened")
-    made.set_defaults(widths=None)  # follow from --start
+    made.set_defaults(widths=None, semantics=None)  # follow from --start
     where = made.add_argument_group("where and with what")
     where.add_argument("--data-root", type=Path, default=Path("data"), help="folder of the data set")
     where.add_argument("--out", type=Path, help="folder for everything that is written (default: runs/NAME)")
@@ -177,6 +182,8 @@ def _train_here(recipe, args, device, processes, settings) -> None:
     console = Console(highlight=False, soft_wrap=True)
     log = _TensorBoard(out, args.tensorboard and processes.is_first, trainer.rows)
     if processes.is_first:
+        for line in trainer.said:
+            console.print(f"{recipe.start}: {line}")
         keep()  # also what a kill between checkpoint and facts has lost
         console.print(
             f"{recipe.block}, α {recipe.alpha:g}, {recipe.resolution} px on {recipe.data}: "
@@ -294,4 +301,4 @@ class _TensorBoard:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

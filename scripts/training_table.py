@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.report.output import tell
 from mnv1.report.training import find_training, read_training, training_table
 from mnv1.results import ResultError
@@ -27,4 +28,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +26,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # torch's compiler would start processes beside each of these, and each imports torch.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
+# Nor must tests that run beside each other, or beside a measurement, wait for one another: each process has a lock.
+os.environ["MNV1_LOCK_FOLDER"] = tempfile.mkdtemp(prefix="mnv1-lock-")
+atexit.register(shutil.rmtree, os.environ["MNV1_LOCK_FOLDER"], ignore_errors=True)
+os.environ.pop("MNV1_LOCK_HELD", None)
+
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
+    # Of other packages' sources, which are compiled at the first import.
+    config.addinivalue_line("filterwarnings", "ignore::SyntaxWarning")
 
 
 SLOWEST = ("test_survival", "test_compare_revisions", "test_pretrained", "test_plot_results", "test_page", "test_sweep")

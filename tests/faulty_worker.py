@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 import time
-from multiprocessing.connection import Connection
 
+from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.messages import Described
 from mnv1.measure.timing import Visit
@@ -33,6 +33,9 @@ class Bench:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 while True:
                     time.sleep(1)
+            case "slow":
+                time.sleep(2)
+                return "the answer of a case that nobody waits for"
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "crashes":
@@ -50,4 +53,4 @@ class Bench:
 if __name__ == "__main__":
     descriptor, parent, *_ = sys.argv[1:]
     die_with_parent(int(parent))
-    serve(Connection(int(descriptor)), Bench())
+    serve(connection_of(descriptor), Bench())

@@ -49,7 +49,17 @@ class Simulated:
         return {"seconds": 0.001 * request["calls"] * slower * drift * noise}
 
 
-def run(seed=0, extra=None, earlier=None, plan=PLAN, cases=CASES, slow_pair=None, pair_time=0.0, **how):
+def run(
+    seed=0,
+    extra=None,
+    earlier=None,
+    plan=PLAN,
+    cases=CASES,
+    slow_pair=None,
+    pair_time=0.0,
+    throttled=lambda: False,
+    **how,
+):
     """A whole simulated comparison, and its pairs; in the pair of the number `slow_pair` head's process is slow.
 
     A pair takes `pair_time` seconds of a clock that nobody else reads.
@@ -62,7 +72,10 @@ def run(seed=0, extra=None, earlier=None, plan=PLAN, cases=CASES, slow_pair=None
         pairs.append(Simulated(10_000 * seed + number, **how, **slow))
         yield pairs[-1]
 
-    return compare(cases, open_pair, plan, Rules(), extra, earlier, now=lambda: pair_time * len(pairs)), pairs
+    found = compare(
+        cases, open_pair, plan, Rules(), extra, earlier, now=lambda: pair_time * len(pairs), throttled=throttled
+    )
+    return found, pairs
 
 
 def entry(seed=0, extra=None, quick=False, wall_time=250.0, **how):

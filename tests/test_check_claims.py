@@ -12,7 +12,7 @@ import pytest
 from mnv1.claims.judge import Judgement, judge
 from mnv1.claims.measured import stored_runs
 from mnv1.published import claims
-from mnv1.report.claims import HEADER, html_rows, markdown, render
+from mnv1.report.claims import HEADER, html_groups, markdown, render, summary
 from mnv1.results import find_runs
 from tests.conftest import ROOT, latency_facts, profiled
 from tests.test_claims import claim
@@ -40,7 +40,7 @@ def run(store):
 
 
 def test_documentation_has_the_verdicts_of_the_committed_runs():
-    """A claim that changes its verdict changes docs/claims.md: `python scripts/refresh_docs.py` writes it."""
+    """A claim that changes its verdict changes docs/claims.md: `python scripts/publish.py` writes it."""
     runs, complaints = stored_runs(find_runs(ROOT / "results" / "published"))
     assert not complaints
     text = (ROOT / "docs" / "claims.md").read_text()
@@ -48,19 +48,37 @@ def test_documentation_has_the_verdicts_of_the_committed_runs():
     assert text.splitlines()[2].startswith(f"Of {len(claims())} published figures ")
 
 
-def test_terminal_table():
-    assert render(FEW, "table") == dedent(
+def test_text_for_a_terminal():
+    assert render(FEW, "text") == dedent(
         """\
-        claim    stated         ours    verdict     why
-        -------  -------------  ------  ----------  ----------------------------------
-        x        4.2 M MACs     4.2     reproduced
-        y        4,866 M MACs   4,867   differs     the fully connected layer left out
-        z        under 1 times          needs       needs `weights`
+        differs: y
+          MobileNetV1 (α 0.5), MACs: stated 4,866 M MACs, counted 4,867
+          the fully connected layer left out
 
-        Of 3 published figures 1 is reproduced, 1 differs, 0 were measured and 1 needs data, weights or a measurement \
-that are not here.
+        reproduced: x
+          MobileNetV1, MACs: stated 4.2 M MACs, counted 4.2
+
+        needs: z
+          MobileNetV1, MACs: stated under 1 times
+          needs `weights`
         """
     )
+    assert summary(FEW, ("differs", "measured")) == (
+        "Of 3 published figures 1 is reproduced, 1 differs, 0 were measured and 1 needs\ndata, weights or a "
+        "measurement that is not here. For more: --verdict reproduced\nor --verdict needs."
+    )
+
+
+def test_what_differs_and_what_was_measured_is_shown_first(run, capsys):
+    assert main([str(run)]) == 0
+    printed = capsys.readouterr().out
+    verdicts = [line.partition(":")[0] for line in printed.splitlines() if line and line[0].islower()]
+    assert list(dict.fromkeys(verdicts))[:2] == ["differs", "measured"]
+    assert not {"needs", "reproduced"} & set(verdicts[:-3])
+    assert "For more: --verdict reproduced or --verdict needs." in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 80
+    assert main([str(run), "--verdict", "needs", "--source", "article"]) == 0
+    assert "\nneeds: article-" in capsys.readouterr().out
 
 
 def test_markdown_opens_with_the_counts_and_has_a_table_a_verdict():
@@ -90,10 +108,14 @@ def test_csv_has_every_claim(run, capsys):
 
 
 def test_page_rows_have_those_that_differ_first():
-    rows = html_rows(FEW)
-    assert [row[0].text for row in rows] == ["differs", "needs", "reproduced"]
-    assert all(len(row) == len(HEADER) for row in rows)
-    assert rows[1][-1].text == "needs weights"
+    groups = html_groups(FEW)
+    assert [(name, [row[0].text for row in rows]) for name, rows in groups] == [
+        ("Differs or measured", ["differs"]),
+        ("Reproduced", ["reproduced"]),
+        ("Needs what is not here", ["needs"]),
+    ]
+    assert all(len(row) == len(HEADER) for _, rows in groups for row in rows)
+    assert groups[-1][1][0][-1].text == "needs weights"
 
 
 def test_choice_of_claims_and_file(run, tmp_path, capsys):

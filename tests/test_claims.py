@@ -82,7 +82,7 @@ KNOWN = {
     ),
     "paper-t2-params-1x1": ("74.47", "BatchNorm and bias not counted"),
     "paper-t8-vgg16-macs": ("15470", "the fully connected layers left out"),
-    "paper-t9-squeezenet-macs": ("833", "multiplications and additions counted apart"),
+    "paper-t9-squeezenet-macs": ("833", "multiplications and additions counted separately"),
     "paper-t10-100-224-macs": ("568", "a classifier of 1000 classes counted"),
     "paper-planet-mobilenet-macs": ("577.72", "million written for billion"),
     "paper-text-top1-alexnet": ("3", "the source's own figures in Table 9 give 60.2 - 57.2 = 3.0"),
@@ -269,7 +269,7 @@ def test_inference_does_not_answer_for_training():
     for name, beside in (("epoch", "3.50× [3.41, 3.59]"), ("amp", "2.00× [1.92, 2.08]"), ("gpu-memory", "0.48×")):
         one = one_of(f"article-{name}", results_of(facts))
         assert (one.verdict, one.ours) == ("needs", "")
-        assert "no run that was looked at has them. Beside it, and no answer to it, a forward pass alone" in one.why
+        assert "no stored run has them. Near it, but no answer to it: a forward pass alone, " in one.why
         assert f"{beside} (cpu" in one.why
 
 
@@ -280,7 +280,7 @@ def test_a_step_on_a_cpu_does_not_answer_for_a_gpu():
     for more in ([], [latency_facts(), latency_facts(kind="standard")]):
         one = one_of("article-gpu-memory", results_of([*facts, *more]))
         assert (one.verdict, one.ours) == ("needs", "")
-        assert "Beside it, and no answer to it, a training step on a CPU: 1.20× (cpu, fp32, batch 1)" in one.why
+        assert "Near it, but no answer to it: a training step on a CPU, 1.20× (cpu, fp32, batch 1)" in one.why
 
 
 def test_claims_about_training_are_measured_once_it_is_stored():
@@ -306,7 +306,7 @@ def test_claims_about_training_are_measured_once_it_is_stored():
     [
         ((3.5, 3.2), "holds"),
         ((2.0, 5.0), "does not hold"),
-        ((3.5, 5.0), "holds for 1 of 2, not for 1"),
+        ((3.5, 5.0), "holds in 1 of 2 cases, does not hold in 1"),
         ((2.5, 4.5), "cannot be told from this: the intervals are too wide"),
     ],
 )

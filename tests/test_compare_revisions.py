@@ -20,7 +20,7 @@ from scripts import compare_revisions
 from tests.conftest import ROOT, hear_interrupts
 
 ENVIRONMENT = {"machine": "some-machine", "bf16_instructions": True}
-TINY = plan.Plan(first_pairs=2, second_pairs=2, blocks=2, sample_time=0.001)
+TINY = plan.Plan(first_pairs=3, second_pairs=3, blocks=2, sample_time=0.001)
 """As few processes as carry an interval: each imports torch."""
 
 
@@ -144,7 +144,7 @@ def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
     assert stored["exit_status"] == status
     assert stored["exact"] == stored["wrong_outputs"] == stored["failed"] == {}
     assert list(stored["verdicts"]) == [case]
-    assert len(stored["first"][case]) == 2
+    assert len(stored["first"][case]) == 3
     assert {side["threads"] for side in stored["sides"].values()} == {1}
     assert len({side["torch"] for side in stored["sides"].values()}) == 1
     blocks = [one["blocks"] for one in stored["raw"] if one["case"] == case and one["stage"] == 1]

@@ -187,3 +187,24 @@ def test_a_pair_that_dies_is_measured_again_and_counts_whole():
 def test_processes_that_die_again_end_it():
     with pytest.raises(WorkerError, match="SIGKILL at: sample case-3"):
         run_with_deaths(2, 3)
+
+
+def test_a_block_in_which_the_kernel_stopped_the_container_is_taken_again():
+    plain, _ = run()
+    calls = []
+
+    def throttled():
+        calls.append(None)
+        return len(calls) == 2  # in the first block; asked once before each
+
+    found, _ = run(throttled=throttled)
+    assert {name: len(ratios) for name, ratios in found.first.items()} == {
+        name: len(ratios) for name, ratios in plain.first.items()
+    }
+    blocks = sum(len(one["blocks"]) for one in found.raw)
+    assert len(calls) == 2 * blocks + 1
+
+
+def test_a_container_that_is_always_stopped_is_not_asked_for_ever():
+    found, _ = run(throttled=lambda: True)
+    assert found.verdicts

@@ -126,7 +126,7 @@ def test_outputs_that_are_no_numbers_are_not_the_same(tmp_path):
         (("--format", "onnx", "--alpha", "-1"), "alpha must be a positive number, got -1.0"),
         (("--format", "onnx", "--num-classes", "0"), "num_classes must be at least 1, got 0"),
         (("--format", "onnx", "--weights", "absent.pt"), "absent.pt: no such file"),
-        (("--format", "onnx", "--weights", "a.pt", "--alpha", "1"), "are those of the weights: leave them out"),
+        (("--format", "onnx", "--weights", "a.pt", "--alpha", "1"), "is that of the weights: leave it out"),
         (("--format", "onnx", "--out", "/proc/model.onnx"), "/proc/model.onnx: cannot be written"),
         (("--format", "onnx", "--out", "a.pt2"), "a.pt2: a file of format onnx ends in .onnx"),
         (("--format", "tflite"), "invalid choice: 'tflite'"),

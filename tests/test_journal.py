@@ -1,7 +1,8 @@
 """The journal: what was written is read again, whatever a killed process left behind."""
 
-import fcntl
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mnv1.journal import Journal, JournalError, interrupted, is_running
 from mnv1.measure.timing import Visit
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -16,14 +18,15 @@ def _no_file_stays_open(monkeypatch):
     opened = []
     init = Journal.__init__
 
-    def remembered(journal, path, file, *rest):
-        opened.append(file)
-        init(journal, path, file, *rest)
+    def remembered(journal, path, file, lock, *rest):
+        opened.append((file, lock))
+        init(journal, path, file, lock, *rest)
 
     monkeypatch.setattr(Journal, "__init__", remembered)
     yield
-    for file in opened:
+    for file, lock in opened:
         file.close()
+        lock.release()
 
 
 VISIT = Visit(((0.1, 0.2), (0.01, 0.02)), (True, False), (1, 9), 0.5, "time budget", (0.3,), {"peak_memory": 7})
@@ -143,6 +146,12 @@ def test_a_complete_journal_is_removed(tmp_path):
     journal = Journal.begin(tmp_path, HEADER)
     journal.close(complete=True)
     assert interrupted(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_journal_leaves_itself_only(tmp_path):
+    path = written(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -165,7 +174,18 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch):
     assert Journal.resume(tmp_path).entries.finished["a"] == "precise"
 
 
-def test_the_lock_is_the_systems_so_that_a_killed_process_leaves_none(tmp_path):
-    path = written(tmp_path)
-    with path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it
+def test_a_killed_process_leaves_a_journal_that_can_be_continued(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from mnv1.journal import Journal, is_running\n"
+        f"journal = Journal.begin(Path({str(tmp_path)!r}), {HEADER!r})\n"
+        "journal.finished('a', 'precise')\n"
+        "assert is_running(journal.path)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    (path,) = interrupted(tmp_path)
+    assert not is_running(path)
+    assert Journal.resume(tmp_path).entries.finished == {"a": "precise"}

@@ -124,6 +124,15 @@ def test_rungs_are_visited_in_turns_until_the_time_is_over():
     assert lines[0].startswith("[1/3] separable, fp32, eager  ready in 1.0 s, output error 1.0e-07")
 
 
+@pytest.mark.parametrize(("throttled", "times"), [(lambda: False, 1), (lambda: True, 3)])
+def test_a_throttled_block_is_taken_again_but_not_for_ever(throttled, times):
+    clock, log = count(0.0, 1.0), []
+    process = Process(0.001, log=log)
+    (found,) = climb(some_rungs(1), lambda _: process, lambda: next(clock), lambda _: None, 0.0, throttled)
+    assert len(found.seconds) == FEWEST_ROUNDS
+    assert len(log) == times * FEWEST_ROUNDS
+
+
 def test_precise_rounds_end_early():
     clock = count(0.0, 0.001)
     found = climb(some_rungs(2), lambda _: Process(0.001), lambda: next(clock), lambda _: None, budget=1e6)

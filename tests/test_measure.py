@@ -4,6 +4,8 @@ import ctypes
 import json
 import os
 import resource
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -351,6 +353,21 @@ def test_machine_state_is_recorded_and_can_be_left_alone():
         assert (one["fp32_precision"], one["cudnn_benchmark"]) == ("ieee", False)
     with pytest.raises(ValueError, match="unknown machine state 'quiet'"):
         state.prepare("quiet")
+
+
+def test_threads_are_lowered_to_what_the_quota_allows_unless_they_were_asked_for():
+    script = (
+        "from types import SimpleNamespace\n"
+        "from mnv1.measure import state\n"
+        "state.Quotas, state.CPUS = lambda: SimpleNamespace(cpus=2.5), (0, 1, 2, 3)\n"
+        "two = state.prepare('controlled')['threads']\n"
+        "asked = state.prepare('controlled', 3)['threads']\n"
+        "state.CPUS = (0,)\n"
+        "print(two, asked, state.prepare('as-is')['threads'])\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "7"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "2 3 1\n"
 
 
 def test_environment_can_be_stored():

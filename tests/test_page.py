@@ -1,12 +1,13 @@
 """The report page: what is in it, and that nothing from a result file is taken for markup."""
 
+import base64
 import re
 from html.parser import HTMLParser
 
 import pytest
 
 from mnv1.published import claims
-from mnv1.report.page import environment_rows
+from mnv1.report.page import Beside, environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS
 from tests.conftest import results_of, speedup_facts
@@ -48,7 +49,7 @@ def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
     page = Page(text)
     assert [name for name in page.ids if name.endswith("-cpu")] == [f"{view.name}-cpu" for view in VIEWS]
     assert page.tags.count("img") == len(VIEWS)
-    assert page.tags.count("details") == len(VIEWS) + 1  # the claims
+    assert page.tags.count("details") == len(VIEWS) + 1 + 3  # the contents, and the claims
     assert len(set(page.ids)) == len(page.ids)
 
 
@@ -59,8 +60,37 @@ def test_page_has_every_published_claim_with_its_verdict(text):
     assert any(words.startswith(f"Of {len(every)} published figures") for words in page.text)
 
 
-def test_verdict_comes_first(text):
+def test_the_figures_come_first_and_the_contents_are_folded_away(text):
     assert re.search(r"<section[^>]*>", text)[0] == '<section id="verdict" class="verdict">'
+    opening = Page(text[text.index("<main>") : text.index("<figure>")] + "</section></main>")
+    assert "4.00×" in opening.text
+    assert not opening.links
+    said = [part for part in opening.text if "this many times as fast" in part]
+    assert said[0].startswith("MobileNetV1 (α 1, 224 px) is this many times as fast as its standard-convolution twin;")
+    nav = re.search(r"<nav.*?</nav>", text, re.DOTALL)[0]
+    assert nav.count("<a ") > len(VIEWS)
+    assert "<details>" in nav
+
+
+def test_headings_stand_once(tmp_path):
+    """A plot on disk has its title; in the page, below a heading, it begins beneath it."""
+    render(results_of([speedup_facts()]), tmp_path / "rendered", ("svg",), tmp_path / "report.html")
+    on_disk = (tmp_path / "rendered" / "verdict-cpu.svg").read_text()
+    embedded = re.search(r"id=\"verdict-cpu\".*?base64,([^\"]+)", (tmp_path / "report.html").read_text(), re.DOTALL)[1]
+    shown = base64.b64decode(embedded).decode()
+    whole, part = (
+        [float(number) for number in re.search(r'viewBox="([^"]+)"', svg)[1].split()] for svg in (on_disk, shown)
+    )
+    assert whole[:2] == [0, 0]
+    assert 8 < part[1] < 25  # points, at a title of 11
+    assert part[1] + part[3] == pytest.approx(whole[3], abs=0.1)
+    assert part[2] == whole[2]
+
+
+def test_claims_that_differ_come_first_and_what_is_needed_last(text):
+    claims_part = text[text.index('<section id="claims">') :]
+    folds = re.findall(r"<details class=\"rows\"( open)?>\s*<summary>(.*?) \(\d+ rows\)", claims_part)
+    assert folds == [(" open", "Differs or measured"), ("", "Reproduced"), ("", "Needs what is not here")]
 
 
 def test_nothing_is_loaded_from_elsewhere(text):
@@ -88,7 +118,7 @@ def test_what_comes_from_result_files_is_escaped(tmp_path):
     results.environment[quote] = evil
     results.cases["machine"] = evil
     results.cases["commit"] = quote
-    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html", beside=results)
+    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html", beside=Beside("Another run", results))
     page = Page((tmp_path / "report.html").read_text())
     assert page.tags.count("script") == 1  # the page's own
     assert all(source.startswith("data:") for source in page.sources)

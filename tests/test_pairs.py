@@ -19,9 +19,9 @@ from mnv1.compare.pairs import (
     WrongCodeError,
     log_ratio,
     shuffled,
-    unheard_signals,
 )
 from mnv1.compare.sides import UNDER_TEST, Side
+from mnv1.measure.child import unheard_signals
 
 WORKER = Path(__file__).parent / "faulty_side.py"
 

@@ -45,7 +45,15 @@ def everything_rendered(tmp_path_factory):
     stored_in(root, everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
     (root / "README.md").write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        arguments = ["--results", str(root / "results"), "--formats", "svg", "--readme", str(root / "README.md")]
+        arguments = [
+            "--results",
+            str(root / "results"),
+            "--formats",
+            "svg",
+            "--verbose",
+            "--readme",
+            str(root / "README.md"),
+        ]
         assert main(arguments) == 0
     return root / "results", printed.getvalue()
 
@@ -105,19 +113,104 @@ def test_the_newest_runs_of_inference_and_of_training_belong_together(store, fol
     assert re.findall(r"`(\w+)` \(revision", (out / "README.md").read_text()) == ["0006_both"]
 
 
+def test_the_readme_says_in_short_what_was_measured(store):
+    facts = [speedup_facts(batch_size=1, speedup=4.8), speedup_facts(batch_size=8, speedup=3.5)]
+    sentence, *table, provenance = readme_part(load_results([store(facts)]), ROOT / "rendered").split("\n\n")
+    assert sentence.startswith("MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its ")
+    assert sentence.endswith(" twin, and runs 3.50× to 4.80× as fast.")
+    assert "4.80× [4.68, 4.92]" in table[0]
+    assert provenance.startswith("Measured by `0001_a`")
+
+
 def test_the_readme_tells_of_training_where_it_was_measured(store):
-    plain, both = (
+    plain, both, alone = (
         readme_part(load_results([store(facts)]), ROOT / "rendered")
-        for facts in ([speedup_facts()], [speedup_facts(), training_speedup_facts()])
+        for facts in (
+            [speedup_facts()],
+            [speedup_facts(), training_speedup_facts()],
+            [training_speedup_facts()],
+        )
     )
-    assert "A training step of MobileNetV1 (α 1, 224 px)" in both
+    sentence = "A training step of MobileNetV1 (α 1, 224 px) needs "
+    assert sentence in both
+    assert alone.startswith(sentence)
     assert "A training step" not in plain
+
+
+def test_the_readme_has_one_picture_and_few_lines_for_a_device(store):
+    part = readme_part(load_results([store(everything())]), ROOT / "rendered")
+    assert part.count("![") == 1
+    assert len(part.splitlines()) <= 25
 
 
 def test_views_that_the_run_lacks_are_named(store, folder, capsys):
     store([speedup_facts()])
-    assert main(["--results", str(folder)]) == 0
+    assert main(["--results", str(folder), "--verbose"]) == 0
     assert "left out: layer_times-cpu: this run has no rows for it (it needs layers)" in capsys.readouterr().out
+
+
+def test_the_verdict_and_the_page_are_the_last_words(store, folder, capsys):
+    run = store([speedup_facts(speedup=4.8), speedup_facts(speedup=4.5, batch_size=8), training_speedup_facts()])
+    assert main(["--results", str(folder)]) == 0
+    out, page = folder / "test-cpu" / "rendered", folder / "report.html"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"rendering {run}", f"  into {out} and {page}"]
+    assert re.fullmatch(r"left out: \d+ views for which nothing was measured \(--verbose names them\)", lines[2])
+    assert lines[3:] == [
+        "",
+        "cpu: MobileNetV1 (α 1, 224 px) is this many times as fast as its",
+        "standard-convolution twin; counting operations promises 8.56×.",
+        "  fp32  4.80× (batch 1) and 4.50× (batch 8)",
+        "cpu: A training step of MobileNetV1 (α 1, 224 px) is this many times as fast;",
+        "counting operations promises 8.60×.",
+        "  fp32  3.50× (batch 1)",
+        "",
+        f"The page: {page}",
+    ]
+
+
+def test_a_run_that_is_named_is_rendered_beside_itself(store, tmp_path, capsys):
+    stored = store([speedup_facts()])
+    for name in ("mine/run.json", "test-cpu/0001_a.json", "storage/Linux-CPython-3.11-64bit/0001_a.json"):
+        run = tmp_path / "copies" / name
+        run.parent.mkdir(parents=True)
+        run.write_bytes(stored.read_bytes())
+        assert main([str(run)]) == 0
+        assert f"into {run.parent / 'rendered'} and {run.parent / 'report.html'}" in capsys.readouterr().out
+        assert (run.parent / "report.html").exists()
+        assert (run.parent / "rendered" / "verdict-cpu.svg").exists()
+    assert not (tmp_path / "copies" / "report.html").exists()
+    assert main([str(stored)]) == 0  # in the suite's own storage
+    assert (tmp_path / "results" / "test-cpu" / "rendered" / "verdict-cpu.svg").exists()
+    assert (tmp_path / "results" / "report.html").exists()
+
+
+def test_nothing_is_written_above_the_results(store):
+    folder = store([speedup_facts()]).parent.parent
+    assert main(["--results", str(folder)]) == 0
+    assert (folder / "report.html").exists()
+    assert not (folder.parent / "report.html").exists()
+
+
+def test_published_runs_stand_beside_and_are_neither_mixed_in_nor_written(store, folder):
+    store([speedup_facts(speedup=4.8)], time="2026-01-01T00:00:00+00:00")
+    theirs = store([speedup_facts(speedup=1.5)], name="0002_b.json", machine="other-cpu", cpu="Other CPU")
+    published = folder / "published" / "other-cpu" / theirs.name
+    published.parent.mkdir(parents=True)
+    theirs.rename(published)
+    assert main(["--results", str(folder)]) == 0
+    assert "4.80×" in (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
+    assert "1.50" not in (folder / "test-cpu" / "rendered" / "history-cpu.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert "1.50×" in page
+    assert "The published machine" in page
+    assert [path for path in (folder / "published").rglob("*") if path.is_file()] == [published]
+
+
+def test_published_files_are_not_written(capsys):
+    published = ROOT / "results" / "published"
+    assert main(["--results", str(published)]) == 1
+    assert "scripts/publish.py alone writes there; name another folder with --out" in capsys.readouterr().err
 
 
 def test_no_results_yet(folder, capsys):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from textwrap import dedent
 
@@ -92,23 +93,43 @@ def test_verdict_table():
     ]
     assert verdict_text(of(*facts)) == dedent(
         """\
-        How much faster is MobileNetV1 than its standard-convolution twin? (α 1 at 224 px, cpu)
+        How much faster is MobileNetV1 than its standard-convolution twin? (α 1 at 224
+        px, cpu)
 
-        precision      batch    standard    separable    MAC ratio    measured speedup [95 %]    rounds  stopped
-        -----------  -------  ----------  -----------  -----------  -------------------------  --------  -----------
-        fp32               1     85.4 ms      17.8 ms        8.56×         4.80× [4.68, 4.92]        50  precise
-        amp               32      690 ms       300 ms        8.56×         2.30× [2.24, 2.36]         6  time budget
+        precision  batch  standard  separable      speedup [95 %]
+        ---------  -----  --------  ---------  ------------------
+        fp32           1   85.4 ms    17.8 ms  4.80× [4.68, 4.92]
+        amp           32    690 ms     300 ms  2.30× [2.24, 2.36]
 
-        MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its standard-convolution twin.
+        MobileNetV1 (α 1, 224 px) needs 8.56× fewer multiply-accumulates than its
+        standard-convolution twin.
         In fp32 it is faster by 4.80× [4.68, 4.92] at batch 1.
         In amp it is faster by 2.30× [2.24, 2.36] at batch 32."""
     )
 
 
+def test_the_verdict_fits_a_terminal():
+    widest = {"speedup": 10.88, "latency": 0.123, "batch_size": 256}
+    layer = {"subject": "layer", "shape": "1024x1024-s1-d112"}
+    for facts in (everything(), [speedup_facts(**widest), training_speedup_facts(**widest)], [speedup_facts(**layer)]):
+        assert max(map(len, verdict_text(results_of(facts)).splitlines())) <= 80
+
+
+def test_plots_of_speedups_over_any_span_of_time():
+    """Warnings are errors here: no interval between ticks suits some spans, such as four hours."""
+    view = BY_NAME["history"]
+    rows = view.select(RESULTS)
+    earlier = rows["time"] < rows["time"].max()
+    for span in ("0s", "3s", "100s", "4h", "5h", "28h", "4D", "61D", "130D", "170D", "700D", "4000D"):
+        times = rows["time"].where(~earlier, rows["time"].max() - pd.Timedelta(span))
+        figure = plots.PLOTS["history"](rows.assign(time=times))
+        figure.draw_without_rendering()
+
+
 def test_verdict_falls_back_to_layers_and_says_when_there_is_nothing():
     layer = speedup_facts(subject="layer", shape="64x128-s2-d112")
     assert "64x128-s2-d112" in verdict_text(of(layer))
-    assert verdict_text(of(latency_facts())).startswith("no standard/separable pair was measured")
+    assert verdict_text(of(latency_facts())).startswith("No standard/separable pair was measured")
 
 
 def test_verdict_ends_with_training_where_it_was_measured():
@@ -117,8 +138,8 @@ def test_verdict_ends_with_training_where_it_was_measured():
     alone = verdict_text(of(training_speedup_facts(latency=0.1), training_speedup_facts(alpha=0.5, shape="a0.50-r224")))
     title, _, header, _, first, second, _, *finding = alone.splitlines()
     assert title == "How much faster is a training step? (cpu)"
-    assert header.split("  ")[-1].strip() == "stopped"
-    assert " ".join(first.split()) == "1 224 fp32 1 350 ms 100 ms 8.60× 3.50× [3.41, 3.59] 50 precise"
+    assert header.split("  ")[-1].strip() == "speedup [95 %]"
+    assert " ".join(first.split()) == "1 224 fp32 1 350 ms 100 ms 3.50× [3.41, 3.59]"
     assert second.split()[:3] == ["0.5", "224", "fp32"]
     assert " ".join(finding) == BY_NAME["training_speedup"].finding(
         BY_NAME["training_speedup"].select(of(training_speedup_facts(latency=0.1)))
@@ -321,8 +342,19 @@ def test_mostly_disturbed_machines_get_a_sentence_instead_of_marks():
     facts = [speedup_facts(stopped="disturbed"), speedup_facts(batch_size=8, stopped="disturbed")]
     figure = plots.plot("verdict", BY_NAME["verdict"].select(of(*facts)), "t")
     assert not any(bar.get_hatch() for bar in figure.axes[0].patches)
-    assert "hardly ever undisturbed" in summary(results_of(facts), "provenance")
-    assert "hardly ever undisturbed" not in summary(results_of([speedup_facts()]), "provenance")
+    assert "disturbed during most of this run" in summary(results_of(facts), "provenance")
+    assert "disturbed during most of this run" not in summary(results_of([speedup_facts()]), "provenance")
+
+
+def test_a_run_under_a_quota_says_how_often_it_was_throttled():
+    run = results_of([speedup_facts()])
+    counted = {"cpu_quota": 1.5, "cpu_periods": 341, "throttled_periods": 294, "throttled_time": 9.0, "threads": 2}
+    told, not_told = (
+        summary(replace(run, environment=dict(run.environment) | counted | {"throttled_periods": number}), "provenance")
+        for number in (294, 0)
+    )
+    assert "Throttled in 294 of 341 periods: the container's CPU quota of 1.5 CPUs cut rounds short; give it" in told
+    assert "hrottled" not in not_told
 
 
 def test_summary_is_markdown_of_under_sixty_lines():

@@ -91,9 +91,21 @@ def test_where_the_history_left_main(repository):
     assert merge_base(repository) == left, "a clone of a feature branch has main only at its origin"
 
 
-def test_no_git_repository(tmp_path):
-    with pytest.raises(SideError, match=r"^revision 'HEAD' does not exist here"):
+def test_no_git_repository(tmp_path, monkeypatch):
+    """A downloaded archive: what is missing is the repository, not the revision."""
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")  # git is understood whatever it speaks
+    said = rf"^{tmp_path} is not a git repository, so it has no revisions: get the project with `git clone`, or compare"
+    with pytest.raises(SideError, match=said):
         resolve("HEAD", tmp_path)
+    with pytest.raises(SideError, match=said):
+        merge_base(tmp_path)
+
+
+def test_no_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for ask in (lambda: resolve("HEAD", tmp_path), lambda: merge_base(tmp_path)):
+        with pytest.raises(SideError, match=r"^git is not installed, so revisions cannot be found: install it, or "):
+            ask()
 
 
 def test_the_code_that_is_loaded_is_checked(repository, tmp_path):

@@ -1,6 +1,7 @@
 """The measuring process may do what it likes: real processes that hang, die and raise."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mnv1.measure.child import how_it_ended
 from mnv1.measure.messages import Failed
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 from mnv1.measure.timing import Policy
@@ -63,6 +65,71 @@ def test_a_new_process_knows_what_the_old_one_had_learned(supervisor):
     assert supervisor.visit("learned", POLICY) == ()
     supervisor.visit("killed", POLICY)
     assert supervisor.visit("learned", POLICY) == (1.0,)
+
+
+class _TimeOut(BaseException):
+    """As pytest's own outcomes are."""
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, _TimeOut, RuntimeError])
+def test_whatever_interrupts_a_question_ends_its_process(supervisor, interruption, monkeypatch):
+    """Otherwise its answer waits in the pipe, and the next case takes it for its own."""
+
+    class Interrupted:
+        def __init__(self, connection):
+            self.send, self.close = connection.send, connection.close
+
+        def poll(self, _timeout):
+            raise interruption
+
+    pid = supervisor.visit("pid", POLICY)
+    monkeypatch.setattr(supervisor, "_connection", Interrupted(supervisor._connection))
+    with pytest.raises(interruption):
+        supervisor.visit("pid", POLICY)
+    assert not is_alive(pid)
+    assert supervisor.visit("good", POLICY) == GOOD
+
+
+def test_a_real_alarm_while_a_case_is_asked_leaves_no_answer_behind(supervisor):
+    """What pytest-timeout does: a handler that raises, wherever the process is."""
+
+    def give_up(*_):
+        raise _TimeOut
+
+    supervisor.describe()
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(_TimeOut):
+            supervisor.visit("slow", POLICY)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert supervisor.visit("good", POLICY) == GOOD
+
+
+def test_an_answer_to_another_question_is_refused(supervisor):
+    pid = supervisor.visit("pid", POLICY)
+    supervisor._connection.send((99, "visit", ("good", POLICY, None)))
+    supervisor._connection.poll(20.0)
+    assert supervisor.visit("pid", POLICY) == Failed("its process answered question 99 when it was asked 2")
+    assert not is_alive(pid)
+    assert supervisor.visit("good", POLICY) == GOOD
+
+
+def test_a_machine_that_cannot_be_watched_is_told_in_a_line():
+    supervisor = Supervisor("as-is", None, case_timeout=5.0, worker="tests.no_such_worker")
+    with pytest.raises(SupervisorError, match=r"cannot be watched: .*No module named"):
+        supervisor.watch()
+    assert "No module named" in supervisor.visit("good", POLICY).reason
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(3, "ended with status 3"), (-9, "died of SIGKILL"), (-40, "died of signal 40")],
+)
+def test_every_end_has_words(code, words):
+    assert how_it_ended(code) == words
 
 
 def test_a_process_that_cannot_start_is_told_in_a_line():

@@ -8,9 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import MADE_UP, ROOT, outside_of_this_run, sweep
 
@@ -56,7 +59,13 @@ def all_runs():
     """Every script of a step, of the helpers, and of the documentation, by where it stands."""
     texts = {path.name: path.read_text() for path in HELPERS} | {"docs/ci.md": documented()}
     for workflow, name, job in jobs():
-        texts |= {f"{workflow}: {name}, step {n}": step["run"] for n, step in enumerate(job["steps"]) if "run" in step}
+        for values in job.get("strategy", {"matrix": {"include": [{}]}})["matrix"]["include"]:
+            filled = {f"${{{{ matrix.{key} }}}}": value for key, value in values.items()}
+            for number, step in enumerate(job["steps"]):
+                run = step.get("run", "")
+                for expression, value in filled.items():
+                    run = run.replace(expression, value)
+                texts[f"{workflow}: {name}, step {number}, {values}"] = run
     return texts
 
 
@@ -121,17 +130,55 @@ def test_options_of_pytest_exist():
 def test_files_and_tox_environments_exist():
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini")
-    known = {name.removeprefix("testenv:") for name in tox.sections()} | set(tox["tox"]["env_list"].split(", "))
-    ran = set()
+    known = {name.removeprefix("testenv:") for name in tox.sections() if name.startswith("testenv:")}
+    assert set(tox["tox"]["env_list"].split(", ")) <= known
+    ran, tried = set(), set()
     for where, text in all_runs().items():
         for words in commands(text):
             if words[0].startswith(".ci/"):
                 assert os.access(ROOT / words[0], os.X_OK), f"{where}: {words[0]}"
                 ran.add(words[0])
-            if words[0].endswith("tox") and "-e" in words:
-                named = words[words.index("-e") + 1].split(",")
-                assert set(named) <= known, f"{where}: {named}"
+            if words[0] == ".ci/run":
+                tried |= {name for word in words[1:] for name in word.split(",")}
     assert ran == {f".ci/{path.name}" for path in HELPERS}
+    assert tried == {"lint", "typecheck", "smoke", "test", "slow", "lowest"}
+    assert tried <= known
+
+
+def test_the_tests_command_of_the_readme_is_what_ci_runs():
+    """`.ci/run` takes the line out of README; the environments that it runs instead go to its end."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert [line for line in lines if line.endswith("tox run -e test")]
+    assert "grep --max-count=1 'tox run -e test$' README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def requirements(*extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    named = [text for extra in extras or optional for text in optional[extra]]
+    return [Requirement(text) for text in (*project["dependencies"], *named) if not text.startswith("mnv1[")]
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.14", "3.15"])
+def test_every_requirement_is_pinned_once_for_each_python(version):
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": version})]
+    names = [canonicalize_name(pin.name) for pin in here]
+    assert len(names) == len(set(names))
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    needed = [*requirements(), *map(Requirement, tox["testenv:lint"]["deps"].split())]
+    assert {canonicalize_name(one.name) for one in needed} <= set(names)
+    pinned = dict(zip(names, here, strict=True))
+    for one in needed:
+        (pin,) = pinned[canonicalize_name(one.name)].specifier
+        assert one.specifier.contains(pin.version), one
+
+
+def test_every_requirement_has_a_lowest_version():
+    for one in requirements("test", "parity", "pretrained", "tensorboard", "onnx", "openvino", "quantize"):
+        assert [part.operator for part in one.specifier] == [">="], one
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -263,10 +310,11 @@ def test_an_origin_that_does_not_answer_is_not_taken_for_one_without_runs(clone,
 
 FAKE_PYTHON = """\
 #!/usr/bin/env bash
-# Makes environments whose pip does nothing and whose python is this one; says how the comparison is called.
+# Makes environments whose pip brings a uv that does nothing, and whose python is this one; says how both are called.
 if [ "$1 $2" = "-m venv" ]; then
   mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
-  printf '#!/bin/sh\\necho "pip $*" >>"$CALLS"\\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"
+  printf '#!/bin/sh\\necho "uv $*" >>"$CALLS"\\n' >"$3/uv" && chmod +x "$3/uv"
+  printf '#!/bin/sh\\nmv "$(dirname "$0")/../uv" "$(dirname "$0")/uv"\\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"
 else
   echo "$@" >>"$CALLS" && exit "$COMPARISON"
 fi
@@ -311,8 +359,8 @@ def merge(tmp_path):
 def test_the_comparison_of_a_pull_request_hands_its_status_on(merge, status):
     output, calls, (base, head) = merge("mnv1/model.py", status)
     assert output == f"status={status}\n"
-    pip, comparison = calls
-    assert pip.startswith("pip install")
+    uv, comparison = calls
+    assert uv.startswith("uv pip install")
     assert comparison.startswith(f"scripts/compare_revisions.py {base} {head} --base-python ")
     assert comparison.endswith("--json a b.json")
     interpreters = re.findall(r"--(?:base|head)-python (\S+)", comparison)
@@ -321,7 +369,7 @@ def test_the_comparison_of_a_pull_request_hands_its_status_on(merge, status):
 
 def test_each_side_gets_its_own_packages_where_these_changed(merge):
     _, calls, _ = merge("constraints.txt", 0)
-    assert [call.split()[0] for call in calls] == ["pip", "pip", "scripts/compare_revisions.py"]
+    assert [call.split()[0] for call in calls] == ["uv", "uv", "scripts/compare_revisions.py"]
     base, head = re.findall(r"--(?:base|head)-python (\S+)", calls[-1])
     assert base != head
 

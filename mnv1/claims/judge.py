@@ -16,14 +16,15 @@ from mnv1.claims.reasons import why
 from mnv1.published import Claim
 from mnv1.results import Results
 
-Verdict = Literal["differs", "measured", "needs", "reproduced"]
+Verdict = Literal["differs", "measured", "reproduced", "needs"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""In the order in which they are shown."""
 
 MEANING: dict[Verdict, str] = {
-    "differs": "counted here, another figure comes out at the stated rounding",
+    "differs": "counted here, and another figure comes out at the stated rounding",
     "measured": "about time or memory, held against a stored run",
-    "needs": "data, weights or a measurement that are not here, which the row names",
-    "reproduced": "counted here, equal at the stated rounding",
+    "needs": "needs data, weights or a measurement that is not here; the row says which",
+    "reproduced": "counted here, and equal at the stated rounding",
 }
 
 
@@ -91,12 +92,10 @@ def _by_runs(claim: Claim, runs: Sequence[Results]) -> Judgement:
     if found:
         holds = measured.outcome(found, figure(claim), factor(claim))
         return Judgement(claim, "measured", measured.text(found, claim), f"{holds}; by {measured.run_names(found)}")
-    about = f"needs {measured.NEEDS[claim.quantity, claim.subject]}; no run that was looked at has them"
+    about = f"needs {measured.NEEDS[claim.quantity, claim.subject]}; no stored run has them"
     what, seen = measured.beside(claim, runs)
     if seen:
-        about += (
-            f". Beside it, and no answer to it, {what}: {measured.text(seen, claim)}, by {measured.run_names(seen)}"
-        )
+        about += f". Near it, but no answer to it: {what}, {measured.text(seen, claim)}, by {measured.run_names(seen)}"
     return Judgement(claim, "needs", "", about)
 
 

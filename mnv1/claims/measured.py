@@ -1,6 +1,7 @@
 """Claims about time and memory, held against stored runs: by the newest run that has the facts.
 
-A figure of inference never answers a claim about training, nor one of a CPU a claim about a GPU; it is said beside it.
+A figure of inference never answers a claim about training, nor a figure of a CPU a claim about a GPU; such a figure
+stands beside the claim.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def outcome(found: Sequence[Found], target: Figure, unit: Fraction) -> str:
         return "does not hold"
     if not hold and not fail:
         return "cannot be told from this: the intervals are too wide"
-    return f"holds for {hold} of {len(found)}, not for {fail}"
+    return f"holds in {hold} of {len(found)} cases{f', does not hold in {fail}' if fail else ''}"
 
 
 def _within(one: Found, target: Figure, unit: Fraction) -> bool | None:

@@ -1,4 +1,4 @@
-"""What a claim would need that is not here: data, weights, or layers that its source does not give."""
+"""What it would take to check a claim: data, weights, or layers that its source does not give."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BY_SUBJECT = {
     "final layer of PlaNet": "the number of places that PlaNet tells apart, which the paper does not give",
     "face attribute classifier": "the classifier's layers, which are not public",
     "face embedding": "the layers that follow MobileNetV1 there, which the paper does not give",
-    "FaceNet": "the layers of this FaceNet, of which there are several",
+    "FaceNet": "the layers of this FaceNet, which has several variants",
 }
 
 

@@ -85,7 +85,7 @@ def _macs(claim: Claim, published: Published) -> Iterator[Reading]:
     if claim.subject in OTHERS:
         convolutions = [layer for layer in OTHERS[claim.subject] if not layer.linear]
         yield "the fully connected layers left out", Fraction(sum(layer.macs for layer in convolutions))
-        yield "multiplications and additions counted apart", 2 * macs(claim, published)
+        yield "multiplications and additions counted separately", 2 * macs(claim, published)
         return
     if claim.subject == PLANET:
         yield "million written for billion", macs(claim, published) / 1000
@@ -99,7 +99,7 @@ def _macs(claim: Claim, published: Published) -> Iterator[Reading]:
             yield f"the {left_out} left out", Fraction(total - layer_macs(found[0]))
     pools = [layer for layer in layers if layer.op == "pool"]
     if pools and claim.subject != BODY:
-        yield "an addition for each pixel that is pooled counted", Fraction(total + sum(map(_pooled, pools)))
+        yield "an addition counted for each pooled pixel", Fraction(total + sum(map(_pooled, pools)))
     if claim.subject == DOGS:
         yield "a classifier of 1000 classes counted", macs(sided(claim, NETWORK), published)
 
@@ -152,7 +152,7 @@ def _block_params(layers: Sequence[Layer]) -> Iterator[Reading]:
         text = f"a depthwise convolution of {first.in_channels} channels with a bias and a 1×1 convolution "
         for counted, number in (("not counted", layer_weights), ("counted", layer_params)):
             parts = number(first) + first.out_channels + number(second)
-            yield f"{text}{_shape(second)} without, BatchNorm {counted}", Fraction(parts)
+            yield f"{text}{_shape(second)} without one, BatchNorm {counted}", Fraction(parts)
 
 
 def _shape(layer: Layer) -> str:

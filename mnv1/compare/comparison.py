@@ -31,6 +31,9 @@ TOLERANCE = {"fp32": 1e-4, "tf32": 2e-2, "amp": 2e-2}
 UNDECIDED_SHARE = 0.5
 """A run that leaves more of its cases undecided than this is inconclusive."""
 
+AGAIN = 2
+"""How often a block is taken again in which the kernel stopped the container for its quota."""
+
 Opener = Callable[[int], AbstractContextManager[Pair]]
 """Opens the pair of processes of a number."""
 
@@ -101,15 +104,17 @@ def compare(
     earlier: Mapping[str, Sequence[float]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.monotonic,
+    throttled: Callable[[], bool] = lambda: False,
 ) -> Comparison:
     """Measure both stages and judge.
 
     `cases` are described for the workers, by id; `extra` is the share of work that is injected into head's side of a
     case; `earlier` is the first stage of another run, on another machine, of which this one is the second. `tell` gets
-    a line of progress after each pair. Raises what `open_pair` and its pair raise.
+    a line of progress after each pair; `throttled` says whether the kernel stopped this process since it was asked
+    last, and a block in which it did is taken again, `AGAIN` times at most. Raises what `open_pair` and its pair raise.
     """
     found = Comparison(rules)
-    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now)
+    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now, throttled)
     start = now()
     if earlier is None:
         found.first = measure.stage(1, list(cases), plan.first_pairs)
@@ -145,9 +150,10 @@ class _Measure:
         extra: Mapping[str, float],
         tell: Callable[[str], None],
         now: Callable[[], float],
+        throttled: Callable[[], bool],
     ) -> None:
         self.found, self.cases, self.open_pair, self.plan = found, cases, open_pair, plan
-        self.extra, self.tell, self.now = extra, tell, now
+        self.extra, self.tell, self.now, self.throttled = extra, tell, now, throttled
         self.start = now()
 
     def stage(self, stage: int, names: Sequence[str], pairs: int) -> Stage:
@@ -228,15 +234,19 @@ class _Measure:
         A block is A B B A, the next one B A A B: a drift that is linear cancels within a block, and neither side is
         always first.
         """
-        blocks = []
-        for number in range(self.plan.blocks):
+        return [self._block(pair, name, number) for number in range(self.plan.blocks)]
+
+    def _block(self, pair: Pair, name: str, number: int) -> dict[str, list[float]]:
+        self.throttled()  # what was before does not matter
+        for _ in range(1 + AGAIN):
             times: dict[str, list[float]] = {"base": [], "head": []}
             for side in ("base", "head", "head", "base") if number % 2 == 0 else ("head", "base", "base", "head"):
                 extra = self.extra.get(name, 0.0) if side == "head" else 0.0
                 answer = pair.ask(side, do="sample", case=name, calls=self.found.calls[name], extra=extra)
                 times[side].append(round(answer["seconds"], 8))
-            blocks.append(times)
-        return blocks
+            if not self.throttled():
+                break
+        return times
 
 
 def output_difference(base: Sequence[float], head: Sequence[float]) -> float:

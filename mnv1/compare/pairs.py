@@ -7,7 +7,6 @@ import json
 import math
 import os
 import random
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from typing import IO, Any, Protocol
 from scipy import stats
 
 from mnv1.compare.sides import Side, what_is_wrong
+from mnv1.measure.child import how_it_ended, start, unheard_signals
 
 WORKER = Path(__file__).parent / "worker.py"
 TIMEOUT = 120.0
@@ -53,15 +53,13 @@ class Process:
         self._side, self._timeout, self._asked = side, timeout, ""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         try:
-            self._process = subprocess.Popen(
+            self._process = start(
                 # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
-                [side.python, "-s", "-P", str(worker), str(theirs.fileno()), str(side.root), str(threads)],
-                pass_fds=[theirs.fileno()],
-                env=environment(threads, seed),
-                stdin=subprocess.DEVNULL,
-                stdout=self._errors,
-                stderr=self._errors,
-                start_new_session=True,  # Ctrl-C is for the process that compares; it ends this one
+                (side.python, "-s", "-P", str(worker)),
+                (str(side.root), str(threads)),
+                theirs,
+                environment(threads, seed),
+                self._errors,
             )
         except OSError as error:
             ours.close()
@@ -107,9 +105,8 @@ class Process:
             return f"{self._side.name}: its process closed the connection at: {self._asked}"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        what = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         last = f": {lines[-1].strip()}" if lines else ""
-        return f"{self._side.name}: its process {what} at: {self._asked}{last}"
+        return f"{self._side.name}: its process {how_it_ended(code)} at: {self._asked}{last}"
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -145,8 +142,12 @@ class ProcessPair:
 
     def ask(self, side: str, **request: Any) -> dict[str, Any]:
         """See `Pair.ask`."""
-        self._processes[side].send(request)
-        answer = self._processes[side].answer()
+        try:
+            self._processes[side].send(request)
+            answer = self._processes[side].answer()
+        except BaseException:  # the answer may still come, and would be taken for that to the next question
+            self._processes[side].close()
+            raise
         if "error" in answer and request["do"] != "prepare":
             raise WorkerError(f"{side}: {request.get('case', request['do'])}: {answer['error']}")
         return answer
@@ -186,25 +187,6 @@ class Pairs:
         finally:
             for process in processes.values():
                 process.close()
-
-
-@contextmanager
-def unheard_signals() -> Iterator[None]:
-    """An interrupt between starting a process and knowing it would leave it behind: it is heard afterwards.
-
-    Blocking the signals would not do: another thread, such as one of OpenBLAS, takes a signal that the main thread
-    blocks, and Python then runs the handler in the main thread all the same.
-    """
-    heard: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: heard.append(number)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-        for one in heard:
-            signal.raise_signal(one)
 
 
 def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:

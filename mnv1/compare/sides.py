@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,10 @@ _NEEDED = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch'
 
 class SideError(Exception):
     """A side cannot be made, or is not what it claims; the message is one line for the user."""
+
+
+class NoGitError(SideError):
+    """There is no git to ask."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ def _archive(revision: str, found: str, repository: Path) -> bytes:
 
 
 def resolve(revision: str, repository: Path) -> str:
-    """The full hash of a revision. Raises `SideError` when there is none."""
+    """The full hash of a revision. Raises `SideError` when there is none, or no repository."""
+    _check_repository(repository)
     try:
         return (
             _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -95,8 +101,9 @@ def resolve(revision: str, repository: Path) -> str:
 def merge_base(repository: Path, main: str = "main") -> str:
     """Where the working tree's history left that of `main`, here or at the origin.
 
-    Raises `SideError` when there is no such branch.
+    Raises `SideError` when there is no such branch, or no repository.
     """
+    _check_repository(repository)
     for branch in (main, f"origin/{main}"):
         try:
             return _git(repository, "merge-base", branch, "HEAD").decode().strip()
@@ -126,10 +133,28 @@ def _check_interpreter(name: str, python: str) -> None:
         raise SideError(f"{name}: {python} does not run, or has no torch; install it there first") from None
 
 
+def _check_repository(repository: Path) -> None:
+    """A downloaded archive has no revisions, so none that could be missing. Raises `SideError`."""
+    try:
+        _git(repository, "rev-parse", "--git-dir")
+    except NoGitError:
+        raise
+    except SideError as error:
+        wrong = str(error).splitlines()[0].removeprefix("fatal: ")
+        if wrong.startswith("not a git repository"):
+            wrong = f"{repository} is not a git repository, so it has no revisions"
+        raise SideError(f"{wrong}: get the project with `git clone`, or {_WITHOUT_GIT}") from None
+
+
+_WITHOUT_GIT = "compare two interpreters instead: --base-python, --head-python"
+
+
 def _git(repository: Path, *arguments: str) -> bytes:
     try:
-        return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=True).stdout
+        command = ["git", "-C", str(repository), *arguments]
+        speaking_english = os.environ | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, check=True, env=speaking_english).stdout
     except FileNotFoundError:
-        raise SideError("git is not installed, so revisions cannot be found") from None
+        raise NoGitError(f"git is not installed, so revisions cannot be found: install it, or {_WITHOUT_GIT}") from None
     except subprocess.CalledProcessError as error:
         raise SideError(error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed") from None

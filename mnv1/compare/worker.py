@@ -31,12 +31,15 @@ COPIED = 2**22
 """Bytes that one unit of injected memory traffic reads and writes: beyond a second-level cache."""
 
 
-def main(fd: int, root: str, threads: int) -> None:
+def main(fd: str, root: str, threads: int) -> None:
     """Answer requests until the other end closes."""
     with contextlib.suppress(AttributeError, OSError):  # not on every system
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     sys.path.insert(0, root)
-    connection = socket.socket(fileno=fd)
+    if sys.platform == "win32":  # which passes no descriptors on: the socket comes through standard input
+        connection = socket.fromshare(sys.stdin.buffer.read())
+    else:
+        connection = socket.socket(fileno=int(fd))
     side = Side(threads)
     with connection.makefile("rw", encoding="utf8") as lines:
         for line in lines:
@@ -245,4 +248,4 @@ def _peak(profiler: Any) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -12,6 +12,8 @@ from torch import nn
 
 from mnv1.compress.quantize import Int8Network, frozen, int8_kernels
 from mnv1.measure.clock import Call, CpuClock
+from mnv1.measure.lock import machine_lock
+from mnv1.measure.quiet import QuotaWatch
 from mnv1.measure.statistics import grouped_mean
 from mnv1.measure.timing import Policy, Visit, visit_pair
 
@@ -26,15 +28,22 @@ def in_turns(before: nn.Module, after: nn.Module, images: torch.Tensor, visits: 
 
     Both are compiled with their weights as constants (an `Int8Network` to int8 kernels), and timed in alternating
     blocks. `before` and `after`: median seconds a call; `speedup`: the geometric mean of the rounds' ratios, with `low`
-    and `high`, its 95 % interval over visits; `log_ratios`: of every round, one list a visit.
+    and `high`, its 95 % interval over visits; `log_ratios`: of every round, one list a visit. Rounds in which the
+    kernel stopped this process for its quota are left out, unless that leaves a visit without any.
     """
-    calls = [_on(images, compiled(network, images)) for network in (before, after)]
-    visited: list[Visit] = []
-    for _ in range(visits):
-        visited.append(visit_pair(calls[0], calls[1], CpuClock(), POLICY, earlier=visited[-1] if visited else None))
-    ratios = [[math.log(old / new) for old, new in one.rounds] for one in visited]
+    with machine_lock():
+        calls = [_on(images, compiled(network, images)) for network in (before, after)]
+        visited: list[Visit] = []
+        watch = QuotaWatch()
+        for _ in range(visits):
+            earlier = visited[-1] if visited else None
+            visited.append(visit_pair(calls[0], calls[1], CpuClock(), POLICY, watch, earlier))
+    rounds = [[times for times, bad in zip(one.rounds, one.disturbed, strict=True) if not bad] for one in visited]
+    if not all(rounds):
+        rounds = [list(one.rounds) for one in visited]
+    ratios = [[math.log(old / new) for old, new in one] for one in rounds]
     speedup, low, high = (math.exp(one) for one in grouped_mean(ratios))
-    times = [median(time for one in visited for time in one.sides[side]) for side in (0, 1)]
+    times = [median(both[side] for one in rounds for both in one) for side in (0, 1)]
     return {
         "batch_size": len(images),
         "before": times[0],

@@ -20,6 +20,9 @@ FEWEST_ROUNDS = 8
 PRECISE_ROUNDS = 30
 """Never stop as precise before so many rounds: neighbouring rounds are alike, a machine drifts."""
 
+AGAIN = 2
+"""How often a block is taken again in which the kernel stopped the container for its quota."""
+
 PRECISE = 0.01
 """The last round is reached early when every ratio to the first rung is within plus or minus this share."""
 
@@ -53,11 +56,13 @@ def climb(
     now: Callable[[], float],
     tell: Callable[[str], None],
     budget: float,
+    throttled: Callable[[], bool] = lambda: False,
 ) -> list[Climbed]:
     """Make every rung ready, then visit all of them in rounds, in an order that turns and changes its direction.
 
     A rung that fails is left out of further rounds, with the reason. Rounds end when `budget` seconds are over, but not
-    before `FEWEST_ROUNDS`, or when all ratios to the first rung that was measured are precise.
+    before `FEWEST_ROUNDS`, or when all ratios to the first rung that was measured are precise. `throttled` says whether
+    the kernel stopped this process since it was asked last: such a block is taken again, `AGAIN` times at most.
     """
     climbed = [Climbed(rung) for rung in rungs]
     processes: dict[str, Asked] = {}
@@ -74,7 +79,7 @@ def climb(
                 one.facts = answer
             about = f"FAILED: {one.failed}" if one.failed else _about(one.facts)
             tell(f"[{number:{len(str(len(rungs)))}d}/{len(rungs)}] {one.rung.label}  {about}  {now() - begun:.1f} s")
-        _rounds(climbed, processes, now, tell, budget)
+        _rounds(climbed, processes, now, tell, budget, throttled)
     finally:
         for process in processes.values():
             process.close()
@@ -87,12 +92,13 @@ def _rounds(
     now: Callable[[], float],
     tell: Callable[[str], None],
     budget: float,
+    throttled: Callable[[], bool],
 ) -> None:
     begun = told = now()
     rounds = 0
     while standing := [one for one in climbed if one.failed is None]:
         for one in turned(standing, rounds):
-            answer = processes[one.rung.id].block()
+            answer = _block(processes[one.rung.id], throttled)
             if isinstance(answer, Failed):
                 one.failed = answer.reason
                 processes[one.rung.id].close()
@@ -107,6 +113,15 @@ def _rounds(
         if rounds >= FEWEST_ROUNDS and (spent >= budget or (rounds >= PRECISE_ROUNDS and is_precise(standing))):
             tell(f"{rounds} rounds in {spent:.0f} s")
             return
+
+
+def _block(process: Asked, throttled: Callable[[], bool]) -> float | Failed:
+    throttled()  # what was before does not matter
+    for _ in range(1 + AGAIN):
+        answer = process.block()
+        if isinstance(answer, Failed) or not throttled():
+            break
+    return answer
 
 
 def turned(rungs: Sequence[Climbed], number: int) -> Iterable[Climbed]:

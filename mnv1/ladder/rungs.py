@@ -151,10 +151,13 @@ class Finding:
     under: Rung
 
 
-def findings_of(alpha: float, resolution: int, batch_sizes: tuple[int, ...], threads: int) -> list[Finding]:
+def findings_of(
+    alpha: float, resolution: int, batch_sizes: tuple[int, ...], threads: int, keeps_memory: bool = True
+) -> list[Finding]:
     """Allocator, threads and memory format of eager fp32 code on the CPU, each against its absence.
 
-    `threads` is torch's own number of them.
+    `threads` is torch's own number of them; `keeps_memory` says whether the controlled state has the allocator keep
+    freed memory here: otherwise there is nothing to find of that.
     """
     found = []
     for batch_size in batch_sizes:
@@ -163,7 +166,8 @@ def findings_of(alpha: float, resolution: int, batch_sizes: tuple[int, ...], thr
             Case(network, Conditions(batch_size, "cpu", "fp32", mode)) for mode in ("eager", "channels_last")
         )
         kept = Rung(eager)
-        found.append(Finding("allocator: freed memory kept / as it comes", Rung(eager, "as-is"), kept))
+        if keeps_memory:
+            found.append(Finding("allocator: freed memory kept / as it comes", Rung(eager, "as-is"), kept))
         if threads > 1:
             found.append(Finding(f"threads: {threads} / 1", Rung(eager, threads=1), kept))
         found.append(Finding("memory format: channels_last / contiguous", kept, Rung(innermost)))

@@ -10,20 +10,26 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
+from mnv1 import console
 from mnv1.measure.state import CPUS  # before torch, which may bind this process
 
 # isort: split
 import torch
 
-from mnv1.measure import gpu
+from mnv1.measure import gpu, quota
+from mnv1.measure.messages import Described
+
+T = TypeVar("T")
 
 PACKAGES = (
-    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "fvcore", "nvidia-ml-py", "mnv1"),
+    *("torch", "torchvision", "timm", "numpy", "pytest", "pytest-benchmark", "nvidia-ml-py", "mnv1"),
     *("onnxruntime", "openvino", "torchao"),
 )
 
@@ -34,20 +40,30 @@ BUSY = 0.2
 """Share of the CPUs in use, before anything is measured, from which a warning is due."""
 
 
+def described(settings: Mapping[str, object]) -> Described:
+    """The environment with the `settings` of the machine's state (`mnv1.measure.state.prepare`), and its warnings."""
+    left_out = settings.get("left_out")
+    controlled = [f"controlled leaves out {one}" for one in left_out] if isinstance(left_out, Sequence) else []
+    return Described({**describe(), **settings}, (*controlled, *warnings()))
+
+
 def describe() -> dict[str, object]:
     """Facts about this machine and its software; sizes in bytes, clocks in Hz."""
-    clock = psutil.cpu_freq()
+    clock = _told(psutil.cpu_freq)
+    memory = _told(psutil.virtual_memory)
     facts: dict[str, object] = {
         "machine": machine_name(),
         "cpu": cpu_model(),
         "cpus": len(CPUS),
-        "cores": psutil.cpu_count(logical=False) or len(CPUS),
+        "affinity": f"{_ranges(CPUS)} of {os.cpu_count()}",
+        "cpu_quota": quota.Quotas().cpus or "none",
+        "cores": _told(lambda: psutil.cpu_count(logical=False)) or len(CPUS),
         "cpu_clock": int(clock.current * 1e6) if clock else "not reported",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_features": [name for name in FEATURES if name in _cpu_flags()],
         "bf16_instructions": _has_bf16_instructions(),
         "caches": _caches(),
-        "memory": psutil.virtual_memory().total,
+        "memory": memory.total if memory else "not reported",
         "huge_pages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")) or "not reported",
         "governor": _governor() or "not reported",
         "virtualised": "hypervisor" in _cpu_flags(),
@@ -81,13 +97,14 @@ def warnings() -> list[str]:
     if governor and governor != "performance":
         found.append(f"CPU governor is {governor}: run `cpupower frequency-set -g performance` as root")
     # Not the load average: it still remembers a minute of what has just ended, such as an installation.
-    busy = psutil.cpu_percent(interval=0.5) / 100
+    busy = (_told(lambda: psutil.cpu_percent(interval=0.5)) or 0.0) / 100
     if busy > BUSY:
         found.append(f"the CPUs are {busy:.0%} busy before anything is measured: stop what else runs, and run again")
     if torch.get_num_threads() > len(CPUS):
         found.append(
-            f"torch uses {torch.get_num_threads()} threads on {len(CPUS)} CPUs: set OMP_NUM_THREADS={len(CPUS)}"
+            f"torch uses {torch.get_num_threads()} threads on {len(CPUS)} CPUs: use --threads {len(CPUS)} or fewer"
         )
+    found += quota.warnings(len(CPUS), quota.Quotas().cpus, torch.get_num_threads())
     if "hypervisor" in _cpu_flags():
         found.append(
             "this is a virtual machine, whose neighbours cannot be seen: trust speedups, and latencies of one run only"
@@ -97,6 +114,25 @@ def warnings() -> list[str]:
     if torch.cuda.is_available():
         found += _gpu_warnings(gpu.describe(), gpu.throttling())
     return found
+
+
+def _told(ask: Callable[[], T]) -> T | None:
+    """What the system tells; None where it does not: without /proc or /sys, or on another system."""
+    try:
+        return ask()
+    except (OSError, RuntimeError, NotImplementedError, AttributeError):
+        return None
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Numbers in rising order, as the kernel writes lists of CPUs: `0-3,6`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 def machine_name() -> str:
@@ -155,7 +191,10 @@ def _chosen(text: str) -> str:
 
 
 def _revision() -> str:
-    """The git revision of this suite's working copy, with + where it has changes."""
+    """The git revision of this suite's working copy, with + where it has changes; `unknown` where it is none.
+
+    A copy without git may lie in a repository of something else, whose revision says nothing of this code.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -163,6 +202,7 @@ def _revision() -> str:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -213,4 +253,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -66,7 +66,7 @@ def estimated(visits: Sequence[Visit], usual: Reading) -> Facts:
     (`mnv1.measure.quiet.quietness`): leaving rounds out beyond a threshold would make the figure depend on how often
     the machine is just above it. `effective_rounds` is how many undisturbed rounds would tell as much (Kish 1965).
     """
-    weights = [quietness(visit.controls, len(visit.disturbed), usual) for visit in visits]
+    weights = _weights(visits, usual)
 
     def mean(values: Sequence[Sequence[float]]) -> list[float]:
         return [math.exp(value) for value in grouped_mean(values, weights)]
@@ -89,6 +89,22 @@ def estimated(visits: Sequence[Visit], usual: Reading) -> Facts:
         "speedup_high": speedup[2],
         "effective_rounds": sum(every) ** 2 / sum(weight**2 for weight in every),
     }
+
+
+def _weights(visits: Sequence[Visit], usual: Reading) -> list[list[float]]:
+    """How much each round of each visit to a pair counts.
+
+    A round in which the kernel stopped the process does not count at all: that is no matter of degree. Unless that
+    leaves fewer than two visits with a round, of which no interval can be made: then all rounds count as controls say.
+    """
+    weights = [quietness(visit.controls, len(visit.disturbed), usual) for visit in visits]
+    free = [
+        [0.0 if stopped else weight for weight, stopped in zip(one, visit.throttled, strict=True)]
+        if visit.throttled
+        else one
+        for one, visit in zip(weights, visits, strict=True)
+    ]
+    return free if sum(map(any, free)) >= 2 else weights
 
 
 def better_of(some: Sequence[Facts], others: Sequence[Facts]) -> list[Facts]:
@@ -115,10 +131,13 @@ def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool, usual: 
         return None
     disturbed = [bad for visit in visits for bad in visit.disturbed]
     undisturbed = 2 * sum(disturbed) <= len(disturbed)
-    values = [(_log_ratios(visit), quietness(visit.controls, len(visit.disturbed), usual)) for visit in visits]
-    if undisturbed and _log_half_width(values) <= math.log1p(policy.precision):
+
+    def width(some: Sequence[Visit]) -> float:
+        return _log_half_width(some, usual)
+
+    if undisturbed and width(visits) <= math.log1p(policy.precision):
         return "precise"
-    if undisturbed and is_stalled(values, _log_half_width, 5):
+    if undisturbed and is_stalled(visits, width, 5):
         return "no longer improving"
     if hurry or _spent(visits) >= policy.max_time:
         return "time budget" if undisturbed else "disturbed"
@@ -185,6 +204,7 @@ def _as_stored(visit: Visit) -> Facts:
         "standard": _stored(visit.sides[0]),
         "separable": _stored(visit.sides[1]),
         "disturbed": visit.disturbed,
+        **({"throttled": visit.throttled} if visit.throttled else {}),
         "controls": [_stored(reading) for reading in visit.controls],
     }
 
@@ -219,9 +239,9 @@ def _log_times(visit: Visit, side: int) -> list[float]:
     return [math.log(seconds) for seconds in visit.sides[side]]
 
 
-def _log_half_width(visits: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
-    """Of the values and weights of visits."""
-    _, low, high = grouped_mean([values for values, _ in visits], [weights for _, weights in visits])
+def _log_half_width(visits: Sequence[Visit], usual: Reading) -> float:
+    """Of the speedup that visits to a pair give."""
+    _, low, high = grouped_mean(list(map(_log_ratios, visits)), _weights(visits, usual))
     return (high - low) / 2
 
 

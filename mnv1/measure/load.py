@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import resource
+import os
 
 import psutil
 
 
 def own_work() -> float:
     """CPU seconds of this process so far, and of the processes that it started and waited for."""
-    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in own)
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system  # no children on Windows
 
 
 def machine_work() -> float:

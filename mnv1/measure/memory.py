@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 from pathlib import Path
 
 import torch
@@ -15,6 +14,14 @@ from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
 from mnv1.measure.modules import PreparedStep, prepare
 from mnv1.measure.state import hand_back_freed_memory
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+RESET = Path("/proc/self/clear_refs")
+"""Where Linux lets a process reset its high-water mark."""
 
 KERNEL_WORK_TIME = 0.15
 """Seconds of calls over which the kernel's work is averaged."""
@@ -38,9 +45,9 @@ def process_peak(case: Case) -> int | None:
 
     Measured in a fresh process with the allocator as it comes, by the kernel's high-water mark (VmHWM), reset after a
     first call whose memory was handed back. It contains the scratch memory of libraries, in whole pages. None where
-    the kernel does not allow to reset the mark.
+    the kernel does not allow to reset the mark, or the allocator is not glibc's, which alone hands memory back.
     """
-    return ask(_growth, case)
+    return ask(_growth, case) if RESET.exists() else None
 
 
 def kernel_work(call: Call, seconds: float) -> Facts:
@@ -48,7 +55,10 @@ def kernel_work(call: Call, seconds: float) -> Facts:
 
     Mostly that is mapping and clearing fresh pages for memory that the allocator had handed back. A call takes about
     `seconds`; calls are repeated for `KERNEL_WORK_TIME`, because the system counts in ticks of some milliseconds.
+    Nothing where the system does not count for a process (Windows).
     """
+    if resource is None:
+        return {}
     calls = max(2, round(KERNEL_WORK_TIME / seconds))
     call()  # what passes before this one left to the system is mapped anew once, and is not the call's
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -65,9 +75,10 @@ def _growth(case: Case) -> int | None:
     prepared = prepare(case)  # and called once
     if isinstance(prepared, PreparedStep):
         prepared.step.forget_gradients()
-    hand_back_freed_memory()
+    if not hand_back_freed_memory():
+        return None
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to what is resident now
+        RESET.write_text("5")  # resets VmHWM to what is resident now
     except OSError:
         return None
     before = _resident()

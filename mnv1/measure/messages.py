@@ -26,5 +26,7 @@ class Described:
 class Reply:
     """An answer, and what the next process must know if this one has to be ended."""
 
+    number: int
+    """Of the request that it answers."""
     answer: object
     baseline: Baseline

@@ -19,6 +19,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mnv1.measure.quota import ThrottleMeter
+
 Control = Callable[[], float]
 Baseline = tuple[float, ...]
 Reading = tuple[float, ...]
@@ -70,6 +72,9 @@ class Watch(Protocol):
     def quiet(self) -> bool:
         """Whether the machine is undisturbed right now."""
 
+    def throttled(self) -> bool:
+        """Whether the kernel stopped this process for its quota since this was asked last."""
+
     def readings(self) -> list[Reading]:
         """Seconds of every control, and of what is read beside them, at each look since this was asked last."""
 
@@ -81,12 +86,27 @@ class NoWatch:
         """Always."""
         return True
 
+    def throttled(self) -> bool:
+        """Nobody looked."""
+        return False
+
     def readings(self) -> list[Reading]:
         """Nobody looked."""
         return []
 
 
-class ControlWatch:
+class QuotaWatch(NoWatch):
+    """Takes every round as it comes, but one in which the kernel stopped this process for its quota."""
+
+    def __init__(self) -> None:
+        self._meter = ThrottleMeter()
+
+    def throttled(self) -> bool:
+        """See `Watch.throttled`."""
+        return self._meter.throttled()
+
+
+class ControlWatch(QuotaWatch):
     """Compares controls with their own baseline: the best batch of readings since the session began.
 
     What is `beside` them is read at the same moments and judges nothing. `baseline` is what an earlier process of the
@@ -94,6 +114,7 @@ class ControlWatch:
     """
 
     def __init__(self, controls: Sequence[Control], baseline: Baseline = (), beside: Sequence[Control] = ()) -> None:
+        super().__init__()
         self._controls, self._beside = controls, beside
         self._batch: list[Reading] = []
         self._readings: list[Reading] = []

@@ -11,11 +11,11 @@ import contextlib
 import gc
 import sys
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
 from mnv1.cases import Case, Device
+from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described
@@ -40,7 +40,7 @@ class RungBench:
         """The environment, with the settings of the machine's state, and its warnings."""
         from mnv1.measure import environment
 
-        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+        return environment.described(self._settings)
 
     def compile_something(self, device: Device) -> None:
         """Leave in the compiler's cache what only the first compilation on a machine makes: precompiled headers."""
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     die_with_parent(int(parent))
     with contextlib.suppress(OSError):  # when memory runs out, the kernel should end this process
         Path("/proc/self/oom_score_adj").write_text("1000")
-    serve(Connection(int(descriptor)), RungBench(prepare(cast(State, state), int(threads) if threads else None)))
+    serve(connection_of(descriptor), RungBench(prepare(cast(State, state), int(threads) if threads else None)))
     return 0
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import Literal, get_args
+
+from mnv1.measure.allocator import GLIBC, allocator
+from mnv1.measure.quota import Quotas, most_threads
 
 State = Literal["controlled", "as-is"]
 STATES: tuple[State, ...] = get_args(State)
 
 CPUS = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
 """CPUs that this process may use: read before torch binds its threads and leaves this one a single CPU."""
+
+KEPT = "glibc, freed memory kept"
+"""What is recorded of the allocator where `controlled` could set it."""
 
 # mallopt parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -26,7 +31,8 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
     threads is bound to a CPU of its own, unless the environment says otherwise. `as-is` leaves all three alone. In
     either state "fp32" is IEEE fp32 (no TF32), and cuDNN picks its kernels without benchmarking.
 
-    `threads` replaces torch's own number of threads. Raises `ValueError` for an unknown state.
+    `left_out` names each part of `controlled` that cannot be had here, and why. `threads` replaces torch's own number
+    of threads, which is lowered to what CPUs and quota allow. Raises `ValueError` for an unknown state.
     """
     if state not in STATES:
         raise ValueError(f"unknown machine state {state!r}: choose one of {', '.join(STATES)}")
@@ -35,12 +41,15 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
         os.environ |= {"OMP_PROC_BIND": "close", "OMP_PLACES": os.environ.get("OMP_PLACES", "cores")}
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    allocator = _keep_freed_memory() if state == "controlled" else "as it comes"
+    found = allocator()
+    kept = state == "controlled" and found == GLIBC and _keep_freed_memory()
+    as_it_comes = "as it comes" if found == GLIBC else found
 
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    usual = min(torch.get_num_threads(), most_threads(len(CPUS), Quotas().cpus))
+    if (threads or usual) != torch.get_num_threads():
+        torch.set_num_threads(threads or usual)
     flushed = torch.set_flush_denormal(state == "controlled") and state == "controlled"
     # The older switch too: torch.export reads it, and refuses where the two disagree.
     torch.backends.cudnn.allow_tf32 = False
@@ -49,28 +58,43 @@ def prepare(state: State, threads: int | None = None) -> dict[str, object]:
     torch.backends.cudnn.benchmark = False
     return {
         "machine_state": state,
-        "allocator": allocator,
+        "allocator": KEPT if kept else as_it_comes,
         "denormals_flushed": flushed,
         "thread_binding": os.environ.get("OMP_PROC_BIND", "as it comes"),
         "threads": torch.get_num_threads(),
         "fp32_precision": torch.backends.cuda.matmul.fp32_precision,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "left_out": _left_out(found, kept, flushed) if state == "controlled" else [],
     }
 
 
-def hand_back_freed_memory() -> None:
-    """Give the kernel what glibc's allocator has kept so far; what is freed from now on is kept as before."""
-    if _is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
+def hand_back_freed_memory() -> bool:
+    """Give the kernel what glibc's allocator has kept so far; what is freed from now on is kept as before.
+
+    Returns whether that was done: no other allocator is asked to.
+    """
+    if allocator() != GLIBC:
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True
 
 
-def _is_glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"
+def _left_out(allocating: str, kept: bool, flushed: bool) -> list[str]:
+    found = []
+    if not kept:
+        why = (
+            "glibc refused its settings" if allocating == GLIBC else f"{allocating} treats freed memory in its own way"
+        )
+        to_do = "; unset LD_PRELOAD to have glibc keep it" if "LD_PRELOAD" in allocating else ""
+        found.append(f"the allocator ({why}{to_do})")
+    if not flushed:
+        found.append("flushing of denormal numbers (torch cannot switch it on here)")
+    if not hasattr(os, "sched_setaffinity"):
+        found.append("the binding of threads to CPUs (this system's OpenMP has none)")
+    return found
 
 
-def _keep_freed_memory() -> str:
-    if not _is_glibc():
-        return "as it comes (thresholds can be set with glibc only)"
+def _keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     # Each threshold alone is not enough: large blocks must come from the heap, and the heap must not shrink or creep.
     done = [
@@ -78,4 +102,4 @@ def _keep_freed_memory() -> str:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1),
         mallopt(_M_TOP_PAD, 2**28),
     ]
-    return "glibc, freed memory kept" if all(done) else "as it comes (mallopt refused)"
+    return all(done)

@@ -6,17 +6,17 @@ Needs no torch: the process that plans and stores stays small and cannot be dist
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, cast
 
 from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.measure.child import how_it_ended, start
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline
@@ -28,6 +28,9 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 300.0
 """Seconds that importing torch, describing the machine and measuring its ceilings may take, each."""
 
+END_TIMEOUT = 10.0
+"""Seconds that a process which hung up may take to end by itself."""
+
 
 class SupervisorError(Exception):
     """The measuring process cannot be started; the message is one line for the user."""
@@ -38,8 +41,9 @@ class Supervisor:
 
     `case_timeout` bounds a request about a case, in seconds; `worker` is the module that measures, with these
     environment variables beside this process's. Every method that
-    asks about a case returns `Failed` when the case raises, the process dies, or the time is over; the next request
-    then meets a fresh process, so that nothing of the failed case is left in memory.
+    asks about a case returns `Failed` when the case raises, the process dies, or the time is over. Whatever else
+    interrupts a question (Ctrl-C, another's time-out) is raised. After each of these the next request meets a fresh
+    process, so that nothing of the failed case is left in memory, and no late answer in the pipe.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class Supervisor:
         """What the measuring process may write to: it is ended by force, and cannot tidy up."""
         self._watching = False
         self._baseline: Baseline = ()
+        self._number = 0
+        """Of the last request."""
 
     def describe(self) -> Described:
         """The environment and its warnings. Raises `SupervisorError` when no measuring process can be started."""
@@ -70,9 +76,11 @@ class Supervisor:
         return cast(Described, answer)
 
     def watch(self) -> None:
-        """Watch for disturbances from now on."""
+        """Watch for disturbances from now on. Raises `SupervisorError` when the measuring process cannot."""
         self._watching = True
-        self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+        answer = self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+        if isinstance(answer, Failed):
+            raise SupervisorError(f"the machine cannot be watched: {answer.reason}")
 
     def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts] | Failed:
         """The ceilings of a device."""
@@ -102,56 +110,62 @@ class Supervisor:
 
     def _ask(self, request: str, *arguments: object, timeout: float | None = None) -> object:
         timeout = timeout or self._case_timeout
+        try:
+            return self._asked(request, arguments, timeout)
+        except (EOFError, ConnectionError):
+            return Failed(self._obituary())
+        except BaseException:  # also a time-out of pytest's: the answer would be taken for that to the next question
+            self.close()
+            raise
+
+    def _asked(self, request: str, arguments: Sequence[object], timeout: float) -> object:
         if self._process is None:
             self._start()
             if self._watching and request != "learn":
-                self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+                learned = self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+                if isinstance(learned, Failed):
+                    return learned
         connection = self._connection
         assert connection is not None
-        try:
-            connection.send((request, arguments))
-            if not connection.poll(timeout):
-                self.close()
-                return Failed(f"no result after {timeout:g} s (--case-timeout); its process was ended")
-            reply = cast(Reply, connection.recv())
-        except (EOFError, ConnectionError):
-            return Failed(self._obituary())
-        except KeyboardInterrupt:
+        self._number += 1
+        connection.send((self._number, request, arguments))
+        if not connection.poll(timeout):
             self.close()
-            raise
+            return Failed(f"no result after {timeout:g} s (--case-timeout); its process was ended")
+        reply = cast(Reply, connection.recv())
+        if reply.number != self._number:
+            self.close()
+            return Failed(f"its process answered question {reply.number} when it was asked {self._number}")
         self._baseline = reply.baseline or self._baseline
         if isinstance(reply.answer, Failed):
             self.close()
         return reply.answer
 
     def _start(self) -> None:
-        ours, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         self._folder = tempfile.TemporaryDirectory(prefix="mnv1-", ignore_cleanup_errors=True)
         path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [*self._command, str(theirs.fileno()), str(os.getpid()), *self._arguments],
-            pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": path, "TMPDIR": self._folder.name} | self._variables,
-            stdin=subprocess.DEVNULL,
-            stdout=self._errors,
-            stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is for the process that stores; it ends this one
-        )
-        theirs.close()
-        self._connection = ours
+        own = {"PYTHONPATH": path, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._folder.name)}
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._connection = Connection(ours.detach())
+            arguments = (str(os.getpid()), *self._arguments)
+            self._process = start(self._command, arguments, theirs, os.environ | own | self._variables, self._errors)
 
     def _obituary(self) -> str:
         """Why the measuring process died, in one line."""
         assert self._process is not None
         assert self._errors is not None
-        code = self._process.wait()
+        try:
+            code = self._process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.close()
+            return "its process closed the connection, and was ended"
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         last = f": {lines[-1].strip()}" if lines else ""
         self.close()
-        if code == -signal.SIGKILL:
+        ended = how_it_ended(code)
+        if ended == "died of SIGKILL":
             return "its process was killed: most likely the machine ran out of memory"
-        if code < 0:
-            return f"its process died of {signal.Signals(-code).name}{last}"
-        return f"its process ended with status {code}{last}"
+        return f"its process {ended}{last}"

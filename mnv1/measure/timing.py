@@ -65,7 +65,7 @@ class Visit:
     """The rounds of the one side of a latency, or of the standard and the separable side of a speedup, where a round
     is the geometric mean of the side's two blocks."""
     disturbed: tuple[bool, ...]
-    """Whether the machine was disturbed, for each round."""
+    """Whether the machine was disturbed, for each round; it was when it throttled this process."""
     calls: tuple[int, ...]
     """Calls in a round (or block) of each side."""
     call_time: float
@@ -77,6 +77,8 @@ class Visit:
     """Facts that were found beside the timing, such as peak memory."""
     controls: tuple[Reading, ...] = ()
     """Of a speedup: what controls of the machine took before the first round and after each, seconds."""
+    throttled: tuple[bool, ...] = ()
+    """Whether the kernel stopped this process for its quota, for each round; empty where it never did."""
 
     @property
     def rounds(self) -> tuple[tuple[float, ...], ...]:
@@ -91,6 +93,7 @@ class _Round:
     """Seconds that the round took."""
     device: tuple[float, ...] = ()
     disturbed: bool = False
+    throttled: bool = False
 
 
 def visit(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None, earlier: Visit | None = None) -> Visit:
@@ -185,6 +188,7 @@ def _as_visit(rounds: list[_Round], calls: tuple[int, ...], call_time: float, st
         call_time=call_time,
         stopped=stopped,
         device=tuple(seconds for one in rounds for seconds in one.device),
+        throttled=tuple(one.throttled for one in rounds) if any(one.throttled for one in rounds) else (),
     )
 
 
@@ -196,17 +200,20 @@ def _sample(
 ) -> tuple[list[_Round], Stopped]:
     """Take rounds until `stop` gives a reason. Returns them and the reason.
 
-    The machine is looked at before and after each group of rounds; a group is undisturbed when it was both times.
+    The machine is looked at before and after each group of rounds; a group is undisturbed when it was both times, and
+    the process was not throttled in between.
     """
     rounds: list[_Round] = []
     quiet = watch.quiet()
+    watch.throttled()  # what was before the first round does not matter
     while True:
         group = [take()]
         while sum(one.wall for one in group) < policy.group_time:
             group.append(take())
         still_quiet = watch.quiet()
-        if not (quiet and still_quiet):
-            group = [replace(one, disturbed=True) for one in group]
+        throttled = watch.throttled()  # after the controls: the kernel counts a period when it is over
+        if throttled or not (quiet and still_quiet):
+            group = [replace(one, disturbed=True, throttled=throttled) for one in group]
         rounds += group
         quiet = still_quiet
         stopped = stop(rounds, policy)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
@@ -42,7 +43,7 @@ class Bench:
         """The environment, with the settings of the machine's state, and its warnings."""
         from mnv1.measure import environment
 
-        return Described({**environment.describe(), **self._settings}, tuple(environment.warnings()))
+        return environment.described(self._settings)
 
     def learn(self, baseline: Baseline) -> None:
         """Start to watch for disturbances; `baseline` is what an earlier process had learned, if any."""
@@ -75,18 +76,18 @@ class Served(Protocol):
 
 
 def serve(connection: Connection, bench: Served) -> None:
-    """Answer requests, each a method's name and its arguments, until the other side hangs up."""
+    """Answer requests, each a number, a method's name and its arguments, until the other side hangs up."""
     while True:
         try:
-            name, arguments = connection.recv()
-        except EOFError:
+            number, name, arguments = connection.recv()
+        except (EOFError, ConnectionError):
             return
         try:
             answer = getattr(bench, name)(*arguments)
         except Exception as error:  # whatever a case raises is its result, told to the user in a line
             answer = Failed(reason(error))
-        with contextlib.suppress(BrokenPipeError):  # the other side is gone: the next recv ends this
-            connection.send(Reply(answer, bench.baseline))
+        with contextlib.suppress(ConnectionError):  # the other side is gone: the next recv ends this
+            connection.send(Reply(number, answer, bench.baseline))
 
 
 def reason(error: Exception) -> str:
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
     wait_for_server()
     gc.collect()
     gc.freeze()  # torch's own objects: looking through them takes a tenth of a second before each visit
-    serve(Connection(int(descriptor)), bench)
+    serve(connection_of(descriptor), bench)
     return 0
 
 

@@ -32,7 +32,7 @@ AXES: dict[str, tuple[Callable[[str], Any], str]] = {
     "precisions": (parse_precisions, ",".join(PRECISIONS)),
     "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
     "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),
-    "batch_sizes": (parse_batch_sizes, "images a call such as 1,8"),
+    "batch_sizes": (parse_batch_sizes, "images per call such as 1,8"),
     "kinds": (parse_kinds, ",".join(KINDS)),
     "modes": (parse_modes, ",".join(MODES) + " (default: eager)"),
 }
@@ -66,7 +66,7 @@ def add_options(parser: pytest.Parser) -> None:
         default="controlled",
         choices=STATES,
         help="controlled keeps freed memory, flushes denormals, binds threads and leaves out rounds on a disturbed "
-        "machine; as-is takes everything as it comes (default: controlled)",
+        "machine; as-is keeps every default (default: controlled)",
     )
     group.addoption("--threads", metavar="N", help="number of threads (default: torch's own choice)")
     group.addoption(
@@ -81,7 +81,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--case-timeout",
         metavar="SECONDS",
         default="300",
-        help="give a case up that does not answer for so long (default: 300)",
+        help="give up a case that does not answer for this long (default: 300)",
     )
 
 

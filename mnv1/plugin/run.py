@@ -14,6 +14,7 @@ from mnv1.cases import Case, Pair
 from mnv1.journal import Journal, JournalError, interrupted, is_running
 from mnv1.measure.facts import Facts, better_of
 from mnv1.measure.messages import Failed
+from mnv1.measure.quota import Quotas, facts, verdict
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 from mnv1.measure.timing import Policy
 from mnv1.plugin.storage import Replay, WholeFiles
@@ -62,6 +63,8 @@ class Run:
         self.environment: dict[str, Any] = {"schema": results.SCHEMA, **about, **described.environment}
         if journal:
             self._check_that_nothing_changed(journal)
+        self._quotas = Quotas()
+        self._counted = self._quotas.counts()
         self.replay = Replay()
         self.facts: dict[str, Facts] = {}
         self.folder = Path()
@@ -94,6 +97,7 @@ class Run:
         """
         if options["machine_state"] == "controlled":
             self.supervisor.watch()
+        self._counted = self._quotas.counts()
         if self.journal:
             self.environment = dict(self.journal.header["environment"])
         else:
@@ -129,6 +133,10 @@ class Run:
             names = self.facts.keys() & set(self.by_id)
             again = self._ceilings([self.by_id[name] for name in names])
             self.environment["ceilings"] = better_of(self.environment.get("ceilings", []), again)
+
+    def record_throttling(self) -> None:
+        """Keep how often the kernel stopped this process for its quota since the first case."""
+        self.environment |= facts(self._quotas.since(self._counted))
 
     def case_of(self, item: pytest.Item) -> Case | Pair | None:
         """The case that a test measures; None for pytest's placeholder of an empty list of cases."""
@@ -230,6 +238,8 @@ class Run:
                 verdict_text(results.from_facts(self.facts.values(), self.environment)),
                 f"{duration(self.sweep.elapsed)} min, {share} of it in calls that were timed",
             ]
+        throttled = verdict(self._quotas.since(self._counted), self.environment["threads"])
+        lines += [f"warning: {throttled}"] if throttled else []
         lines += [f"failed: {case_id}: {reason}" for case_id, reason in self.journal.entries.failed.items()]
         if not self.complete:
             lines.append(

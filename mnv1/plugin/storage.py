@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_benchmark.storage.file import FileStorage
-from pytest_benchmark.utils import safe_dumps
 
+from mnv1.stored import compact
 from mnv1.whole_files import write_whole
 
 
@@ -43,7 +43,7 @@ class WholeFiles(FileStorage):
     def save(self, output_json: Any, save: str) -> None:
         """Write a run beside its place, and move it there when it is complete."""
         target = self.get(f"{self._next_num}_{save}.json")
-        text = safe_dumps(output_json, ensure_ascii=True, indent=4)
+        text = compact(output_json)
         write_whole(target, lambda file: file.write(text.encode("ascii")))
         self.saved = True
         self.logger.info(f"Saved benchmark data in: {target}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,88 +13,80 @@ import numpy as np
 import torch
 
 from mnv1.extras import require
+from mnv1.pretrained.contents import Contents, from_note, semantics_of
 from mnv1.pretrained.errors import PretrainedError
-from mnv1.pretrained.layouts import Arrays
+from mnv1.pretrained.keras_files import read_archive, read_hdf5
+from mnv1.pretrained.pickled import LEFT, complaint
 
-Contents = tuple[Arrays, dict[str, str]]
-"""Weights by their names, and what the file says of them."""
-
-WRAPPERS = ("state_dict", "model_state_dict", "model", "state_dict_ema")
-"""Training scripts put the weights under one of these names."""
-
-_CONVOLUTION, _NORM = ("kernel", "bias"), ("gamma", "beta", "moving_mean", "moving_variance")
+_OTHERS = {
+    ".onnx": "an ONNX graph, whose weights have lost their names",
+    ".tflite": "a TensorFlow Lite graph, whose weights have lost their names",
+    ".pb": "a TensorFlow graph",
+    ".index": "a TensorFlow checkpoint",
+    ".meta": "a TensorFlow checkpoint",
+    ".data-00000-of-00001": "a TensorFlow checkpoint",
+}
+_OTHERS_ADVICE = "load it with the package that wrote it, and save a state dict, safetensors or Keras's .h5"
 
 
 def read(path: Path) -> Contents:
-    """The weights of a file. Raises `PretrainedError` when it cannot be read or holds something else."""
-    if path.is_dir():
-        raise PretrainedError(f"{path}: a folder, not a file of weights")
+    """What a file holds. Raises `PretrainedError` when it cannot be read or holds something else."""
+    if path.suffix in _OTHERS:
+        raise PretrainedError(f"{path}: {_OTHERS[path.suffix]}: {_OTHERS_ADVICE}")
     reader = _READERS.get(path.suffix, _torch)
     try:
-        arrays, notes = reader(path)
-    except PretrainedError:
-        raise
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # torch names the first thing in the file that is no plain data
-            why = "it holds more than weights, and code in a file is not run; save a state_dict"
-            raise PretrainedError(f"{path}: {why}") from None
-        raise PretrainedError(f"{path}: damaged, or no file of weights") from None
+        return reader(path)
+    except PretrainedError as error:
+        raise PretrainedError(f"{path}: {error}") from None
     except (OSError, ValueError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PretrainedError(f"{path}: damaged, or no file of weights ({first})") from None
-    if not arrays:
-        raise PretrainedError(f"{path}: it holds no weights")
-    return arrays, notes
 
 
 def _safetensors(path: Path) -> Contents:
     safetensors = require("safetensors", "pretrained")
     try:
         with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tree = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Contents(tree, from_note(file.metadata() or {}))
     except safetensors.SafetensorError as error:
-        raise PretrainedError(f"{path}: damaged, or no file of weights ({error})") from None
+        raise PretrainedError(f"damaged, or no file of weights ({error})") from None
 
 
 def _torch(path: Path) -> Contents:
-    found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    for name in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    if not isinstance(found, dict):
-        raise PretrainedError(f"{path}: it holds a {type(found).__name__}, not a state_dict")
-    return {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}, {}
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(LEFT):
+            warnings.simplefilter("ignore")  # what torch warns of is refused below
+            found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch, pickle and zip raise whatever they like for a damaged file
+        said = "" if isinstance(error, pickle.UnpicklingError) else f" ({(str(error).splitlines() or [''])[0]})"
+        line = complaint(path)
+        raise PretrainedError(line + said if line.startswith("damaged") else line) from None
+    if not isinstance(found, Mapping):
+        raise PretrainedError(f"it holds a {type(found).__name__}, not a state_dict")
+    recipe = found.get("recipe")  # of a checkpoint of scripts/train.py
+    values = recipe.get("semantics") if isinstance(recipe, Mapping) else None
+    labels = found.get("classes") if recipe is not None else None
+    return Contents(
+        found,
+        semantics_of(values, "recipe") if isinstance(values, Mapping) else None,
+        tuple(map(str, labels)) if isinstance(labels, list) else None,
+    )
 
 
 def _numpy(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}, {}
-
-
-def _keras(path: Path) -> Contents:
-    """Keras 3's `.weights.h5`, whose variables are numbered by layer, or the `.h5` of Keras 2, where they are named."""
-    h5py = require("h5py", "pretrained")
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset):
-            return
-        variable = name.rsplit("/", 1)[1].partition(":")[0]
-        layer = str(item.parent.attrs.get("name", name.split("/")[0]))
-        if variable.isdecimal():
-            variable = (_NORM if layer.endswith("_bn") else _CONVOLUTION)[int(variable)]
-        arrays[f"{layer}/{variable.removeprefix('depthwise_')}"] = item[()]
-
-    with h5py.File(path) as file:
-        file.visititems(visit)
-    return arrays, {}
+        return Contents({name: archive[name] for name in archive.files})
 
 
 _READERS: dict[str, Callable[[Path], Contents]] = {
     ".safetensors": _safetensors,
     ".npz": _numpy,
-    ".h5": _keras,
-    ".hdf5": _keras,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".keras": read_archive,
 }
-ENDINGS = (*_READERS, ".pt", ".pth", ".bin", ".ckpt", ".pkl")
+ENDINGS = (*_READERS, *_OTHERS, ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
 """Endings by which a text is taken for the path of a file."""

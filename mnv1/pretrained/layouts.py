@@ -1,13 +1,14 @@
 """How each implementation names and orders the weights of MobileNetV1, and maps between them in both directions.
 
 Keys and semantics are those of timm 1.0 (`mobilenetv1_*`), transformers 5 (`MobileNetV1ForImageClassification`) and
-Keras 3 (`keras.applications.MobileNet`), whose arrays are named `LAYER/VARIABLE`, such as `conv_dw_1_bn/gamma`.
+Keras 3 (`keras.applications.MobileNet`), whose arrays are named `LAYER/VARIABLE`, such as `conv_dw_1_bn/gamma`. The
+article's are those of an `nn.Sequential` called `model` and a linear layer `fc`; many PyTorch checkpoints have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
@@ -54,6 +55,11 @@ def _own(block: int, half: Half) -> tuple[str, str]:
     return f"features.{block}.{first}", f"features.{block}.{first + 1}"
 
 
+def _article(block: int, half: Half) -> tuple[str, str]:
+    convolution, norm = _own(block, half)
+    return convolution.replace("features", "model"), norm.replace("features", "model")
+
+
 def _timm(block: int, half: Half) -> tuple[str, str]:
     if half == "stem":
         return "conv_stem", "bn1"
@@ -84,6 +90,18 @@ class Layout:
     """What follows the name of a convolution, of a BatchNorm and of the classifier, by torch's name of the variable."""
     is_channels_last: bool = False
     """Whether kernels are height x width x in x out, depthwise ones height x width x channels x 1."""
+    root: str = ""
+    """What the names of convolutions and BatchNorms begin with; what is saved without the classifier may lack it."""
+
+    @property
+    def bare(self) -> Layout:
+        """The same layout without its root."""
+
+        def names(block: int, half: Half) -> tuple[str, str]:
+            convolution, norm = self.names(block, half)
+            return convolution.removeprefix(self.root), norm.removeprefix(self.root)
+
+        return replace(self, names=names, root="")
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -97,10 +115,12 @@ class Layout:
     def to_own(self, key: str, value: torch.Tensor | np.ndarray[Any, Any]) -> torch.Tensor:
         """A weight as `MobileNetV1` has it under this key."""
         tensor = torch.as_tensor(np.array(value)) if isinstance(value, np.ndarray) else value
-        if not self.is_channels_last or tensor.dim() != 4:
+        if not self.is_channels_last:
             return tensor
-        if key == "classifier.weight":
-            return tensor[0, 0].T.contiguous()
+        if key == "classifier.weight" and tensor.dim() in (2, 4):  # a dense layer, or a convolution of 1 x 1
+            return tensor.reshape(tensor.shape[-2:]).T.contiguous() if tensor.shape[:-2].numel() == 1 else tensor
+        if tensor.dim() != 4:
+            return tensor
         return (
             tensor.permute(2, 3, 0, 1).contiguous() if _is_depthwise(key) else tensor.permute(3, 2, 0, 1).contiguous()
         )
@@ -126,44 +146,32 @@ def _is_depthwise(key: str) -> bool:
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("mnv1", PAPER, _own, "classifier"),
+        Layout("mnv1", PAPER, _own, "classifier", root="features."),
+        Layout("article", PAPER, _article, "fc", root="model."),
         Layout("timm", TIMM, _timm, "classifier"),
-        Layout("transformers", TENSORFLOW, _transformers, "classifier"),
+        Layout("transformers", TENSORFLOW, _transformers, "classifier", root="mobilenet_v1."),
         Layout("keras", KERAS, _keras, "conv_preds", (_KERAS_CONV, _KERAS_NORM, _KERAS_LINEAR), True),
     )
 }
 """Every known layout by its name."""
 
 
-def recognise(keys: Iterable[str]) -> Layout:
-    """The layout that some keys belong to: the one whose first convolution is among them.
-
-    Raises `PretrainedError` when there is none.
-    """
-    keys = list(keys)
-    for layout in LAYOUTS.values():
-        if layout.keys["features.0.0.weight"] in keys:
-            return layout
-    shown = f"they begin with {', '.join(keys[:3])}" if keys else "there are none"
-    raise PretrainedError(f"its keys are those of no known layout ({', '.join(LAYOUTS)}): {shown}")
-
-
 def to_state(model: MobileNetV1, layout: str) -> dict[str, Any]:
     """The weights of a network under the names of a layout: tensors, or numpy arrays for Keras.
 
-    They mean the same there only where the network has that layout's semantics. Raises `PretrainedError` for an
-    unknown layout, for other semantics, and for the shallow network or the standard-convolution twin, which nobody
-    else has.
+    They mean the same there only where the network has that layout's semantics. A feature extractor has no classifier
+    there either. Raises `PretrainedError` for an unknown layout, for other semantics, and for the shallow network or
+    the standard-convolution twin, which nobody else has.
     """
     if layout not in LAYOUTS:
         raise PretrainedError(f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
     chosen, own = LAYOUTS[layout], model.state_dict()
     if layout != "mnv1" and model.semantics != chosen.semantics:
         raise PretrainedError(f"a network with {model.semantics} gives other outputs in {layout}: {chosen.semantics}")
-    if layout != "mnv1" and set(own) != set(LAYOUTS["mnv1"].keys):
+    if layout != "mnv1" and set(own) | {"classifier.weight", "classifier.bias"} != set(LAYOUTS["mnv1"].keys):
         raise PretrainedError(f"only the separable network of {len(ROWS)} blocks has a counterpart in {layout}")
     names = chosen.keys if layout != "mnv1" else {key: key for key in own}
-    return {theirs: chosen.from_own(key, own[key]) for key, theirs in names.items()}
+    return {theirs: chosen.from_own(key, own[key]) for key, theirs in names.items() if key in own}
 
 
 def keras_arrays(model: Any) -> dict[str, np.ndarray[Any, Any]]:

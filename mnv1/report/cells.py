@@ -27,6 +27,10 @@ def _latency(row: Row) -> str:
     return f"{units.seconds(row['latency_p50'])} ±{units.percent(half_width)}"
 
 
+def _speedup(row: Row) -> str:
+    return units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]])
+
+
 def _known(column: str, text: Callable[[float], str]) -> Cell:
     """Writes a figure where there is one."""
     return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column)
@@ -118,10 +122,9 @@ CELLS: dict[str, Cell] = {
     "peak memory": Cell(lambda row: units.bytes_(row["peak_memory"]), "peak_memory"),
     "standard": Cell(lambda row: units.seconds(row["standard_latency_p50"]), "standard_latency_p50"),
     "separable": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
-    "measured speedup [95 %]": Cell(
-        lambda row: units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]]), "speedup"
-    ),
-    "a forward pass [95 %]": Cell(_of_inference, "inference_speedup"),
+    "measured speedup [95 %]": Cell(_speedup, "speedup"),
+    "speedup [95 %]": Cell(_speedup, "speedup"),
+    "forward pass [95 %]": Cell(_of_inference, "inference_speedup"),
     **{name: _phase(name) for name in PHASES},
     "steps by phase": Cell(lambda row: f"{row['phase_steps']:g}", "phase_steps"),
     "in a forward pass": _known("inference_peak_memory", units.bytes_),
@@ -138,7 +141,7 @@ CELLS: dict[str, Cell] = {
     **{f"in {label}": _known(f"operator_{name}", units.percent) for name, label in EXCESS_OPERATORS.items()},
     **{f"{label} time": _share(name) for name, label in OPERATORS.items()},
     "MACs/byte": Cell(lambda row: units.significant(row["intensity"]), "intensity"),
-    "of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
+    "share of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
     "share of time": _known("share", units.percent),
     "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above"),
     "top-1": Cell(lambda row: f"{row['top1']:.1f} %", "top1"),
@@ -176,7 +179,7 @@ OPTIONAL = {
     "reserved",
     "floor",
     "note",
-    "a forward pass [95 %]",
+    "forward pass [95 %]",
     "in a forward pass",
     "ideal, BN folded",
     "ideal, eager",
@@ -190,7 +193,7 @@ OPTIONAL = {
     *(f"in {label}" for label in EXCESS_OPERATORS.values()),
     *(f"{label} time" for label in OPERATORS.values()),
 }
-"""Columns that a table does without where no row has them, such as those of a GPU."""
+"""Columns that a table does without where no row has them, such as a GPU's."""
 
 _LEFT = {
     "block",
@@ -228,6 +231,21 @@ def text_table(rows: pd.DataFrame, columns: tuple[str, ...], style: str = "pipe"
     shown, cells = cells_of(rows, columns)
     align = ["left" if column in _LEFT else "right" for column in shown]
     return tabulate(cells, shown, tablefmt=style, colalign=align, disable_numparse=True)
+
+
+def terminal_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
+    """Rows as a table for a terminal, without padding; without empty optional columns."""
+    shown, cells = cells_of(rows, columns)
+    widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
+    lines = [shown, tuple("-" * width for width in widths), *cells]
+    aligned = [
+        "  ".join(
+            f"{text:<{width}}" if column in _LEFT else f"{text:>{width}}"
+            for column, text, width in zip(shown, line, widths, strict=True)
+        )
+        for line in lines
+    ]
+    return "\n".join(map(str.rstrip, aligned))
 
 
 _LATEX = {"×": r"$\times$", "±": r"$\pm$", "α": r"$\alpha$", "µ": r"$\mu$", "→": r"$\to$", "ρ": r"$\rho$"}

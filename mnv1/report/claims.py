@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from textwrap import fill
 
 from tabulate import tabulate
 
 from mnv1.claims.judge import MEANING, VERDICTS, Judgement, Verdict, counts
 from mnv1.published import SOURCES, Claim
 from mnv1.report.findings import several
+from mnv1.report.headline import wrapped
 from mnv1.report.sections import HtmlCell
 
-FORMATS = ("table", "markdown", "csv")
+FORMATS = ("text", "markdown", "csv")
+FIRST: tuple[Verdict, ...] = ("differs", "measured")
+"""What is shown without being asked for."""
 
 TITLES = {
     "differs": "Differs",
@@ -27,13 +29,13 @@ INTRODUCTION = (
     "A figure is reproduced when the exact count, rounded as the source rounds, is the stated one. Where it is not, "
     "other ways of counting are tried (BatchNorm or a bias left out or added, a layer left out, a standard "
     "convolution, two digits swapped, digits cut off), and a reason is given where one of them gives the stated figure "
-    "at its rounding: the arithmetic fits, and whether the source counted so, only the source knows. Counts have their "
-    "conventions in `mnv1/complexity.py`.\n\n"
-    "A claim about time or memory is held against the newest run in `results/` that has the facts: it holds where the "
-    "whole 95 % interval is within what the claim says, and does not where the interval is outside. What the claim "
-    "says is every value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's "
-    "favour, as lower at all and more than half.\n\n"
-    "`python scripts/check_claims.py` prints all of this, `python scripts/refresh_docs.py` writes this page. The "
+    "at its rounding: the arithmetic fits, but only the source knows whether it counted so. `mnv1/complexity.py` has "
+    "the conventions of counting.\n\n"
+    "A claim about time or memory is held against the newest stored run that has the facts: it holds where the whole "
+    "95 % interval is within what the claim says, and does not where the interval is outside. A claim stands for every "
+    "value that rounds to the stated figure; “markedly lower” and “mostly” are read in the source's favour, as lower "
+    "at all and as more than half.\n\n"
+    "`python scripts/check_claims.py` prints the verdicts, `python scripts/publish.py` writes this page. The "
     "claims are data, in `mnv1/published/`."
 )
 
@@ -49,13 +51,13 @@ def sentence(judged: Sequence[Judgement]) -> str:
         said("reproduced", "is reproduced", "are reproduced"),
         said("differs", "differs", "differ"),
         said("measured", "was measured", "were measured"),
-        said("needs", "needs", "need") + " data, weights or a measurement that are not here",
+        said("needs", "needs", "need") + " data, weights or a measurement that is not here",
     ]
     return f"Of {len(judged)} published figures {several(parts)}."
 
 
 def subject(claim: Claim) -> str:
-    """What a figure is of, with its width and resolution where they are not 1 and 224."""
+    """What a figure describes, with its width and resolution where they are not 1 and 224."""
     size = [f"α {claim.alpha:g}"] if claim.alpha != 1 else []
     size += [f"{claim.resolution} px"] if claim.resolution != 224 else []
     return f"{claim.subject} ({', '.join(size)})" if size and size[-1] not in claim.subject else claim.subject
@@ -71,22 +73,26 @@ def figure_text(text: str, unit: str = "") -> str:
 
 def render(judged: Sequence[Judgement], style: str) -> str:
     """All judgements in one of `FORMATS`, ending with a newline."""
-    return {"table": _terminal, "markdown": markdown, "csv": _csv}[style](judged)
+    return {"text": text, "markdown": markdown, "csv": _csv}[style](judged)
 
 
-def _terminal(judged: Sequence[Judgement]) -> str:
-    header = ("claim", "stated", "ours", "verdict", "why")
-    rows = [
-        (
-            one.claim.id,
-            fill(figure_text(one.claim.stated, one.claim.unit), 26),
-            fill(figure_text(one.ours), 30),
-            one.verdict,
-            fill(one.why, 60),
-        )
-        for one in judged
-    ]
-    return f"{tabulate(rows, header, 'simple', disable_numparse=True)}\n\n{sentence(judged)}\n"
+def text(judged: Sequence[Judgement]) -> str:
+    """Each claim in a few lines for a terminal."""
+    parts = []
+    for one in _ranked(judged):
+        claim = one.claim
+        stated = figure_text(claim.stated, claim.unit)
+        ours = f", {'measured' if one.verdict == 'measured' else 'counted'} {figure_text(one.ours)}" if one.ours else ""
+        lines = [f"{one.verdict}: {claim.id}", f"{subject(claim)}, {claim.quantity}: stated {stated}{ours}", one.why]
+        parts.append("\n".join(wrapped("  " * (at > 0) + line, indent=4) for at, line in enumerate(lines) if line))
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(judged: Sequence[Judgement], shown: Sequence[Verdict]) -> str:
+    """How many claims have each verdict, and how to see those that are not shown."""
+    found = counts(judged)
+    hidden = [f"--verdict {verdict}" for verdict in VERDICTS if verdict not in shown and found[verdict]]
+    return wrapped(sentence(judged) + (f" For more: {' or '.join(hidden)}." if hidden else ""))
 
 
 def _csv(judged: Sequence[Judgement]) -> str:
@@ -143,7 +149,19 @@ def cells(one: Judgement) -> tuple[str, ...]:
     )
 
 
-def html_rows(judged: Sequence[Judgement]) -> list[list[HtmlCell]]:
-    """Rows of the page's table, those that differ first."""
-    ranked = sorted(judged, key=lambda one: VERDICTS.index(one.verdict))
-    return [[HtmlCell(text.replace("`", ""), "") for text in cells(one)] for one in ranked]
+def html_groups(judged: Sequence[Judgement]) -> list[tuple[str, list[list[HtmlCell]]]]:
+    """Names and rows of the page's tables: what differs and what was measured, then a table for each other verdict."""
+    groups = (FIRST, *((verdict,) for verdict in VERDICTS if verdict not in FIRST))
+    found = []
+    for group in groups:
+        rows = [
+            [HtmlCell(text.replace("`", ""), "") for text in cells(one)]
+            for one in _ranked(judged)
+            if one.verdict in group
+        ]
+        found.append((" or ".join(TITLES[verdict] for verdict in group).capitalize(), rows))
+    return [(name, rows) for name, rows in found if rows]
+
+
+def _ranked(judged: Sequence[Judgement]) -> list[Judgement]:
+    return sorted(judged, key=lambda one: VERDICTS.index(one.verdict))

@@ -42,7 +42,7 @@ def verdict(rows: Rows) -> str:
 def _faster_or_slower(rows: Rows) -> str:
     parts = []
     faster, slower = rows["speedup_low"] > 1, rows["speedup_high"] < 1
-    words = ((faster, "faster by"), (~(faster | slower), "not told apart from it:"), (slower, "slower:"))
+    words = ((faster, "faster by"), (~(faster | slower), "indistinguishable from it:"), (slower, "slower:"))
     for chosen, word in words:
         found = rows[chosen]
         ratios = [
@@ -61,29 +61,29 @@ def _limits(rows: Rows) -> str:
     for cause, group in known.groupby("limited_by", sort=False):
         share = group.get(f"cause_{cause}")
         batches = several([f"{size:g}" for size in group["batch_size"]])
-        how_much = "" if share is None else f", {_span(share)} of the time beyond theory"
-        parts.append(f"{LIMITS.get(str(cause), cause)} (batch {batches}{how_much})")
-    return f" What limits it is {several(parts)}."
+        how_much = "" if share is None else f": {_span(share)} of the time beyond theory"
+        parts.append(f"{LIMITS[str(cause)]} (batch {batches}{how_much})")
+    return f" {_sentence('; '.join(parts))}"
 
 
 def training_speedup(rows: Rows) -> str:
-    """The largest network's speedups, and beside them those of a forward pass alone."""
+    """The largest network's speedups, each beside the speedup of a forward pass alone."""
     largest = rows[rows["shape"] == rows["shape"].iloc[0]]
     first = largest.iloc[0]
     parts = []
     for precision, group in largest.groupby("precision", sort=False):
-        part = f"in {precision} it is {_faster_or_slower(group)}"
+        part = f"In {precision} it is {_faster_or_slower(group)}"
         known = group[group["inference_speedup"].notna()]
         if not known.empty:
             names = {f"speedup{end}": f"inference_speedup{end}" for end in ("", "_low", "_high")}
             part += (
                 f" (a forward pass alone: {_faster_or_slower(known.assign(**{n: known[o] for n, o in names.items()}))})"
             )
-        parts.append(part)
+        parts.append(f"{part}.")
     return (
-        f"A training step of MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px), which needs "
-        f"{units.ratio(first['macs_ratio'])} fewer multiply-accumulates than that of its standard-convolution twin: "
-        f"{'; '.join(parts)}."
+        f"A training step of MobileNetV1 (α {first['alpha']:g}, {first['resolution']:g} px) needs "
+        f"{units.ratio(first['macs_ratio'])} fewer multiply-accumulates than a step of its standard-convolution twin. "
+        f"{' '.join(parts)}"
     )
 
 
@@ -97,14 +97,18 @@ def training_steps(rows: Rows) -> str:
 
 
 LIMITS = {
-    "compute": "the rate of operations alone",
-    "memory bandwidth": "memory bandwidth",
-    "launch": "launching kernels from the host",
-    "dispatch": "dispatching operators from Python",
-    "allocator": "the allocator, for which the system maps memory anew at every call",
-    "kernels": "kernels that reach less of the machine's ceilings than those of standard convolutions do",
+    "compute": "only the rate of operations limits it",
+    "memory bandwidth": "memory bandwidth limits it",
+    "launch": "it waits for the host to launch its kernels",
+    "dispatch": "it waits for Python to dispatch its operators",
+    "allocator": "it waits for the system to map memory anew at every call",
+    "kernels": "its kernels run further below the machine's peak than standard kernels do",
 }
-"""The causes in words."""
+"""What each cause does to the separable network."""
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _span(shares: pd.Series) -> str:
@@ -113,7 +117,7 @@ def _span(shares: pd.Series) -> str:
 
 
 def excess(rows: Rows) -> str:
-    """Which operators the time beyond theory is spent in."""
+    """In which operators the time beyond theory is spent."""
     labels = {f"operator_{name}": label for name, label in EXCESS_OPERATORS.items() if f"operator_{name}" in rows}
     parts = []
     for _, row in rows.iterrows():
@@ -122,7 +126,7 @@ def excess(rows: Rows) -> str:
         )
         named = several([f"{label} ({100 * share:.0f} %)" for share, label in ranked[:3]])
         parts.append(f"{row['precision']}, batch {row['batch_size']:g}: {named}")
-    return "Most of the time beyond theory is spent in, by operator: " + "; ".join(parts) + "."
+    return f"Where most of the time beyond theory is spent, by operator: {'; '.join(parts)}."
 
 
 def operators(rows: Rows) -> str:
@@ -138,9 +142,9 @@ def operators(rows: Rows) -> str:
     ]
     holds = (separable["time_pointwise_high"] >= 0.95).any()
     return (
-        f"The paper says that MobileNet spends 95 % of its computation time in 1×1 convolutions, which is their share "
-        f"of the MACs ({units.percent(counted)}). Of the time they take {several(parts)} here: the statement "
-        f"{'holds for some of these' if holds else 'does not hold on this machine'}."
+        f"The paper says that MobileNet spends 95 % of its computation time in 1×1 convolutions. That is their share "
+        f"of the MACs ({units.percent(counted)}). Their share of the time here is {several(parts)}: the statement "
+        f"{'holds in some of these cases' if holds else 'does not hold on this machine'}."
     )
 
 
@@ -153,14 +157,14 @@ def heat_map(rows: Rows) -> str:
         f"{units.ratio(row['speedup'])} ({row['shape']}, {row['precision']}, batch {row['batch_size']:g})"
         for row in (worst, best)
     ]
-    losing = f"; {slower} of {len(rows)} are slower than the standard convolution" if slower else ""
-    return f"From {named[0]} to {named[1]}{losing}."
+    losing = f"; in {slower} of {len(rows)} cases the block is slower than the standard convolution" if slower else ""
+    return f"The speedup runs from {named[0]} to {named[1]}{losing}."
 
 
 def roofline(rows: Rows) -> str:
     """How near the kinds come to the roof, and which points are above the memory roof and why."""
     near = [f"{kind} {units.percent(group['of_roof'].median())}" for kind, group in rows.groupby("kind", sort=False)]
-    text = f"Of the roof that holds beyond the cache, the median layer reaches: {several(near)}."
+    text = f"The median layer reaches this share of the roof beyond the cache: {several(near)}."
     above = rows[rows["above"]]
     if above.empty:
         return text + " No point lies above the memory roof."
@@ -185,7 +189,7 @@ def sweep(axis: str) -> Say:
             small, large = curve.iloc[0], curve.iloc[-1]
             slope = log(large["latency_p50"] / small["latency_p50"]) / log(large["macs"] / small["macs"])
             parts.append(
-                f"{units.ratio(large['macs'] / small['macs'])} fewer MACs are "
+                f"{units.ratio(large['macs'] / small['macs'])} fewer MACs give "
                 f"{units.ratio(large['latency_p50'] / small['latency_p50'])} less time in {precision} at batch "
                 f"{size:g} (slope {slope:.2f})"
             )
@@ -217,11 +221,14 @@ def pareto(rows: Rows) -> str:
         f"MACs and measured latency is {rho:.3f}. "
     )
     if not swapped:
-        return text + "No two variants swap places with intervals apart, so MACs rank them as the clock does."
+        return (
+            text + "No variant is faster than one with fewer MACs beyond the intervals, so MACs rank them as time does."
+        )
     fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
     return (
-        f"{text}{len(swapped)} pairs swap places with intervals apart, most of all {_name(fast)} with "
-        f"{units.macs(fast['macs'])} MACs, which is faster than {_name(slow)} with {units.macs(slow['macs'])}."
+        f"{text}In {len(swapped)} pair{'s' * (len(swapped) > 1)} the variant with more MACs is the faster one, beyond "
+        f"the intervals; most of all, {_name(fast)} with {units.macs(fast['macs'])} MACs is faster than {_name(slow)} "
+        f"with {units.macs(slow['macs'])}."
     )
 
 
@@ -276,7 +283,7 @@ def side_by_side(rows: Rows) -> str:
         if swapped:
             fast, slow = max(swapped, key=lambda pair: pair[0]["macs"] / pair[1]["macs"])
             text += (
-                f"; {network_name(slow)} takes longer than {network_name(fast)}, with "
+                f"; {network_name(slow)} takes longer than {network_name(fast)}, although it has "
                 f"{units.ratio(fast['macs'] / slow['macs'])} fewer MACs"
             )
         parts.append(f"{precision}, batch {size:g}: {text}")
@@ -292,12 +299,17 @@ def precisions(rows: Rows) -> str:
     parts = []
     for precision, group in rows[rows["against_fp32"] != ""].groupby("precision", sort=False):
         counts = group["against_fp32"].value_counts()
-        parts.append(f"{precision} is " + several([f"{word} in {number}" for word, number in counts.items()]))
+        parts.append(
+            f"{precision} is "
+            + several([f"{word} {number} time{'s' * (number > 1)}" for word, number in counts.items()])
+        )
         slower = group[group["against_fp32"] == "slower"]
         if not slower.empty:
             named = [f"{row['kind']} {_name(row)} batch {row['batch_size']:g}" for _, row in slower.iterrows()]
             parts[-1] += f" (slower: {', '.join(named[:6])}{', …' if len(named) > 6 else ''})"
-    return f"Against fp32, {'; '.join(parts)} of the networks, by intervals that are apart." if parts else ""
+    if not parts:
+        return ""
+    return f"Beside fp32, network by network, {'; '.join(parts)}. Where intervals overlap, nothing is told apart."
 
 
 def modes(rows: Rows) -> str:
@@ -311,14 +323,14 @@ def modes(rows: Rows) -> str:
 
 
 def memory(rows: Rows) -> str:
-    """What the separable network needs beside its twin."""
+    """How much memory the separable network and its twin need."""
     parts = []
     for (precision, size), group in rows.groupby(["precision", "batch_size"], sort=False):
         peaks = group.set_index("kind")["peak_memory"]
         if {"standard", "separable"} <= set(peaks.index):
             standard, separable = (units.bytes_(peaks[kind]) for kind in ("standard", "separable"))
-            parts.append(f"{precision} batch {size:g}: {separable} instead of {standard}")
-    return f"The separable network's peak beside its twin's: {'; '.join(parts)}." if parts else ""
+            parts.append(f"{precision}, batch {size:g}: {separable} and {standard}")
+    return f"Peaks of the separable network and of its twin: {'; '.join(parts)}." if parts else ""
 
 
 def batch_scaling(rows: Rows) -> str:
@@ -329,7 +341,7 @@ def batch_scaling(rows: Rows) -> str:
         best = curve.sort_values("throughput").iloc[-1]
         gain = units.ratio(best["throughput"] / curve.iloc[0]["throughput"])
         parts.append(f"{kind} {precision} {gain} at batch {best['batch_size']:g}")
-    return f"Most throughput, against that of the smallest batch: {'; '.join(parts)}."
+    return f"Highest throughput, relative to the smallest batch: {'; '.join(parts)}."
 
 
 def distribution(rows: Rows) -> str:
@@ -339,4 +351,4 @@ def distribution(rows: Rows) -> str:
         return ""
     tails = known["latency_p90"] / known["latency_p50"]
     typical, most = units.ratio(tails.median()), units.ratio(tails.max())
-    return f"The 90th percentile is {typical} the median or less for half of these cases, and at most {most}."
+    return f"For half of these cases the 90th percentile is at most {typical} the median; the largest is {most}."

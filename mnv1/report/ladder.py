@@ -25,12 +25,13 @@ LIMITS = (1e-4, 1e-2, 2e-2, 1e-1)
 
 READING = (
     "Every rung has a process of its own; all were visited in turns, round after round. A latency is the geometric "
-    "mean of its rounds, a ratio that of the rounds' ratios, with Student's 95 % interval over the rounds. Speedup: "
-    "eager fp32 of the same network / this. Over timm: that package's MobileNetV1 in eager fp32 / this; as it comes: "
-    "the same with glibc's allocator as a program gets it, where all others keep freed memory. Twin: the "
-    "standard-convolution network in the same mode and precision / this. Error: relative L2 difference of the output "
-    "from that of eager fp32. Made ready: transformation, conversion and compilation in a fresh process, to the end of "
-    "the first call. Peak memory is what torch allocates above weights and input; it does not see that of others."
+    "mean of its rounds, a ratio the geometric mean of the rounds' ratios, with Student's 95 % interval over the "
+    "rounds. A ratio divides another time by the time of the row. Speedup: the same network in eager fp32. Over timm: "
+    "timm's MobileNetV1 in eager fp32; as it comes: timm's with glibc's allocator at its defaults, while all others "
+    "keep freed memory. Twin: the standard-convolution network in the same mode and precision. Error: relative L2 "
+    "difference from the output of eager fp32. Made ready: the time of transformation, conversion and compilation in a "
+    "fresh process, up to the end of the first call. Peak memory is what torch allocates above weights and input; "
+    "memory of other libraries is not in it."
 )
 
 
@@ -85,7 +86,7 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def title(ladder: Ladder) -> str:
-    """What a ladder is of."""
+    """Which network a ladder runs, and how."""
     rung = ladder.measured[0]
     width = f"α {rung.alpha:g} at " if rung.alpha is not None else ""
     return f"The ladder: MobileNetV1, {width}{rung.resolution} px, batch {rung.batch_size} ({rung.device})"
@@ -103,12 +104,12 @@ def fastest_line(choice: Choice, kind: str) -> str:
     if pd.notna(row["over_timm"]) and row["kind"] != BASELINE:
         ratios.append(f"{_written(row, 'over_timm')} as fast as timm's MobileNetV1 in eager fp32")
     if pd.notna(row["over_timm_as_is"]):
-        ratios.append(f"{_written(row, 'over_timm_as_is')} where that has the allocator as it comes")
+        ratios.append(f"{_written(row, 'over_timm_as_is')} as fast as timm's with glibc's allocator at its defaults")
     sentence = f"Fastest: {row['label']}: {'; '.join([over, *ratios])}."
     if choice.runner_up is not None and choice.margin is not None:
         margin = choice.margin
-        told = "takes" if margin.low > 1 else "cannot be told apart: it takes"
-        sentence += f" Next: {choice.runner_up['label']}, which {told} {units.ratio_interval(*margin)} as long."
+        close = "" if margin.low > 1 else ", too close to tell apart"
+        sentence += f" Next: {choice.runner_up['label']}, which takes {units.ratio_interval(*margin)} as long{close}."
     return sentence
 
 
@@ -117,7 +118,7 @@ def _written(row: pd.Series, name: str) -> str:
 
 
 def twin_lines(rows: pd.DataFrame) -> str:
-    """Whether the separable network still wins when both are run in the same way, and each in its best one."""
+    """Whether the separable network still wins when both are run in the same way."""
     pairs = rows[rows["over_twin"].notna() & (rows["state"] == "controlled")]
     if pairs.empty:
         return ""
@@ -126,8 +127,9 @@ def twin_lines(rows: pd.DataFrame) -> str:
         for _, row in pairs.sort_values("over_twin", ascending=False).iterrows()
     ]
     lost = int((pairs["over_twin_high"] < 1).sum())
-    verdict = "is ahead of its standard-convolution twin in all of them" if not lost else f"loses in {lost} of them"
-    return f"Run in the same way, the separable network {verdict}: {'; '.join(said)}."
+    verdict = "faster" if not lost else f"slower in {lost} of {len(pairs)} ways"
+    beside = "Beside its standard-convolution twin, run in the same way"
+    return f"{beside}, the separable network is {verdict}: {'; '.join(said)}."
 
 
 def not_measured(ladder: Ladder) -> str:
@@ -166,7 +168,7 @@ def findings_markdown(ladder: Ladder) -> str:
     if not said:
         raise LadderError(f"{ladder.name}: none of its findings was measured")
     name, batch_size, most = max(said, key=lambda one: one[2].value)
-    strongest = f"Most comes from {name} at batch {batch_size}: {units.ratio_interval(*most)}."
+    strongest = f"The largest effect is {name} at batch {batch_size}: {units.ratio_interval(*most)}."
     about = (
         "MobileNetV1 in eager fp32 with and without each setting, in processes of their own that were visited in "
         "turns. A time is the geometric mean of the rounds, a ratio has Student's 95 % interval over them."

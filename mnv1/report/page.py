@@ -14,6 +14,7 @@ from markupsafe import Markup
 from mnv1.claims.judge import judge
 from mnv1.published import claims
 from mnv1.report import claims as judged_claims
+from mnv1.report.headline import NO_PAIR, headlines
 from mnv1.report.sections import HtmlCell, Section, html_rows
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
@@ -21,8 +22,16 @@ from mnv1.results import Results
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another run that a page shows, and the title over it."""
+
+    title: str
+    results: Results
+
+
+@dataclass(frozen=True)
 class EnvironmentRow:
-    """One fact about the machine; with a second run beside it, that of the other, and whether they differ."""
+    """One fact about the machine; with a second run beside it, its fact too, and whether they differ."""
 
     name: str
     here: str
@@ -36,11 +45,11 @@ def page(
     provenance: str,
     images: Mapping[str, bytes],
     links: str,
-    beside: Results | None = None,
+    beside: Beside | None = None,
 ) -> str:
-    """The page's HTML. `images` are the sections' SVGs by stem; `links` is where the CSV files are, seen from the page.
+    """The page's HTML; everything that comes from stored runs is escaped.
 
-    Everything that comes from stored runs is escaped.
+    `images` are the sections' SVGs without titles, by stem; `links` is where the CSV files are, seen from the page.
     """
     templates = Environment(
         loader=PackageLoader("mnv1.report"),
@@ -50,20 +59,21 @@ def page(
         lstrip_blocks=True,
     )
     judged = judge(claims(), [results])
-    verdicts = [section for section in sections if section.view.name == "verdict"]
     return templates.get_template("page.html.j2").render(
         machine=results.cases["machine"].iloc[0],
-        there=None if beside is None else _name(beside),
+        there=None if beside is None else _name(beside.results),
+        beside_title=None if beside is None else beside.title,
         here=_name(results),
         provenance=provenance,
         note=disturbed_note(results),
-        verdicts=[(section, *html_rows(section.table, section.view.columns)) for section in verdicts],
+        headlines=headlines(results),
+        nothing=NO_PAIR,
         sections=[(section, *html_rows(section.table, section.view.columns)) for section in sections],
         image=lambda section: _data_uri(images[section.stem]),
         links=links,
-        claims=(judged_claims.sentence(judged), judged_claims.HEADER, judged_claims.html_rows(judged)),
-        environment=environment_rows(results.environment, None if beside is None else beside.environment),
-        beside=[] if beside is None else _speedups(results, beside),
+        claims=(judged_claims.sentence(judged), judged_claims.HEADER, judged_claims.html_groups(judged)),
+        environment=environment_rows(results.environment, None if beside is None else beside.results.environment),
+        beside=[] if beside is None else _speedups(results, beside.results),
         css=_asset("page.css"),
         script=_asset("page.js"),
     )

@@ -7,8 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
+from mnv1.report import units
 from mnv1.report.cells import csv_table, latex_table, text_table
-from mnv1.report.page import page
+from mnv1.report.page import Beside, page
+from mnv1.report.plots import without_title
 from mnv1.report.sections import Section, sections
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
@@ -33,11 +37,11 @@ class Rendered:
 
 
 def render(
-    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Results | None = None
+    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Beside | None = None
 ) -> Rendered:
     """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown, CSV and LaTeX, and an overview.
 
-    `report` is where the page goes, if anywhere; it shows the run `beside` too. Raises `RenderError` when something
+    `report` is where the page goes, if anywhere; it shows what is `beside` too. Raises `RenderError` when something
     cannot be written.
     """
     formats = tuple(formats)
@@ -55,7 +59,7 @@ def render(
             for ending in dict.fromkeys((*formats, *(["svg"] if report else []))):
                 image = section.image(ending)
                 if ending == "svg":
-                    images[section.stem] = image
+                    images[section.stem] = without_title(section.figure, image)
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
             rendered.written += [
@@ -108,24 +112,39 @@ def update_readme(readme: Path, results: Results, folder: Path) -> None:
 
 
 def readme_part(results: Results, folder: Path) -> str:
-    """The README's sentence, plots and table; `folder` is where the plots are, relative to the README."""
+    """The README's sentences, table and picture for each device; `folder` is where plots are, relative to the README.
+
+    In short: everything else that was rendered is what README links to.
+    """
+    columns = ("precision", "batch", "standard", "separable", "MAC ratio", "measured speedup [95 %]")
     parts = []
     for device in sorted(results.cases["device"].unique()):
         part = results.of_device(device)
-        verdict = BY_NAME["verdict"]
-        rows = verdict.select(part)
-        if not rows.empty:
-            parts += [verdict.finding(rows), text_table(rows, verdict.columns)]
-        training = BY_NAME["training_speedup"]
-        rows = training.select(part)
-        if not rows.empty:
-            parts.append(training.finding(rows))
-        parts += [
-            f"![{view.title} ({device})]({(folder / f'{view.name}-{device}.svg').as_posix()})"
-            for view in (BY_NAME["why"], BY_NAME["heat_map"])
-            if not view.select(part).empty
+        rows = BY_NAME["verdict"].select(part)
+        training = BY_NAME["training_speedup"].select(part)
+        sentences = [
+            _in_short("MobileNetV1", rows, "its standard-convolution twin"),
+            _in_short("A training step of MobileNetV1", training, "a step of its twin"),
         ]
+        parts.append(" ".join(filter(None, sentences)))
+        parts += [] if rows.empty else [text_table(rows, columns)]
+        why = BY_NAME["why"]
+        if not why.select(part).empty:
+            parts.append(f"![{why.title} ({device})]({(folder / f'{why.name}-{device}.svg').as_posix()})")
     return "\n\n".join(filter(None, [*parts, disturbed_note(results), provenance(results)]))
+
+
+def _in_short(subject: str, rows: pd.DataFrame, twin: str) -> str:
+    """The largest network among speedups in one sentence: counted, and the range that was measured."""
+    if rows.empty:
+        return ""
+    first = rows.iloc[0]
+    speedups = rows[rows["shape"] == first["shape"]]["speedup"]
+    measured = " to ".join(dict.fromkeys(map(units.ratio, (speedups.min(), speedups.max()))))
+    return (
+        f"{subject} (α {first['alpha']:g}, {first['resolution']:g} px) needs {units.ratio(first['macs_ratio'])} fewer "
+        f"multiply-accumulates than {twin}, and runs {measured} as fast."
+    )
 
 
 def _write(path: Path, content: str | bytes) -> Path:

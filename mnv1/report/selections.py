@@ -39,7 +39,7 @@ def _own(rows: Rows, subject: str, measures: str) -> Rows:
 
 
 def eager(rows: Rows) -> Rows:
-    """The rows of plain eager code: no view but those of modes mixes them."""
+    """The rows of plain eager code: no view mixes them but the view of modes."""
     selected: Rows = rows[rows["mode"] == "eager"]
     return selected
 
@@ -154,7 +154,7 @@ def _against(row: pd.Series, plain: pd.Series | None) -> str:
         return ""
     if row["latency_low"] > plain["latency_high"]:
         return "slower"
-    return "faster" if row["latency_high"] < plain["latency_low"] else "not told apart"
+    return "faster" if row["latency_high"] < plain["latency_low"] else "indistinguishable"
 
 
 def modes(results: Results) -> Rows:
@@ -181,7 +181,7 @@ def memory(results: Results) -> Rows:
 
 
 def training_speedups(results: Results) -> Rows:
-    """Speedups of training steps; `inference_*`: that of a forward pass alone, where it was measured as well."""
+    """Speedups of training steps; `inference_*`: the speedup of a forward pass alone, where it was measured as well."""
     columns = ("speedup", "speedup_low", "speedup_high")
     return _beside_inference(ordered(of(results, "model", TRAINING_SPEEDUP)), of(results, "model", "speedup"), columns)
 
@@ -265,7 +265,7 @@ def roofline(results: Results) -> Rows:
     """Layers against the ceilings: MACs a byte (`intensity`), the share of the roof that is reached, and of the time.
 
     `share`: of the time of all blocks of the network (alpha 1, 224 pixels) of the same kind; the halves of a separable
-    block share one whole. The memory roof is that beyond the cache; a point `above` it has its data in the cache.
+    block share one whole. The memory roof holds beyond the cache; a point `above` it has its data in the cache.
     """
     rows = why.with_ceilings(layers("latency")(results))
     if rows.empty:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from textwrap import fill
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
+from mnv1.measure import quota
 from mnv1.report import findings
-from mnv1.report.cells import text_table
+from mnv1.report.cells import terminal_table, text_table
+from mnv1.report.headline import NO_PAIR, wrapped
 from mnv1.report.views import BY_NAME, View
 from mnv1.results import Results
 
@@ -15,15 +18,15 @@ MAX_LINES = 60
 """Lines of a Markdown summary, fewer than this."""
 
 DISTURBED = (
-    "The machine was hardly ever undisturbed during this run, so disturbed rounds had to count: in latencies all of "
-    "them, in speedups the less, the more disturbed they were."
+    "The machine was disturbed during most of this run, so disturbed rounds had to count: in latencies fully, in "
+    "speedups the less the more disturbed they were."
 )
 
 
 def verdict_text(results: Results) -> str:
     """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired.
 
-    After it that of training steps.
+    After it the speedup of training steps.
     """
     sections = []
     for device in results.cases["device"].unique():
@@ -31,16 +34,16 @@ def verdict_text(results: Results) -> str:
         for names in (("verdict", "layer_speedup"), ("training_speedup",)):
             found = [(BY_NAME[name], rows) for name in names if not (rows := BY_NAME[name].select(part)).empty]
             sections += [_section(view, rows, str(device)) for view, rows in found[:1]]
-    return "\n\n".join(sections) or "no standard/separable pair was measured, so there is no speedup to report"
+    return "\n\n".join(sections) or NO_PAIR
 
 
 def _section(view: View, rows: pd.DataFrame, device: str) -> str:
     first = rows.iloc[0]
     is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
     about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
-    table = text_table(rows, view.columns, "simple")
-    wrapped = "\n".join(fill(part, 110) for part in view.finding(rows).split("\n\n"))
-    return "\n\n".join(filter(None, [f"{view.title} ({about}{device})", table, wrapped]))
+    table = terminal_table(rows, view.narrow)
+    said = [wrapped(part) for part in view.finding(rows).split("\n\n")]
+    return "\n\n".join(filter(None, [wrapped(f"{view.title} ({about}{device})"), table, "\n".join(said)]))
 
 
 def summary(results: Results, provenance: str) -> str:
@@ -60,7 +63,7 @@ def _device_part(results: Results, device: str) -> list[str]:
     lines = [f"### {device}", ""]
     verdict = BY_NAME["verdict"].select(results)
     if verdict.empty:
-        lines += ["No network was measured as a standard/separable pair.", ""]
+        lines += [NO_PAIR, ""]
     else:
         lines += [
             *findings.verdict(verdict).splitlines(),
@@ -81,8 +84,19 @@ def _said(view: View, results: Results) -> str:
 
 
 def disturbed_note(results: Results) -> str:
-    """A sentence where most cases were measured on a disturbed machine; such cases need no mark of their own then."""
-    return DISTURBED if mostly_disturbed(results) else ""
+    """What kept the machine from being undisturbed: neighbours, for most cases, or a container's quota; often nothing.
+
+    Cases need no mark of their own where most are disturbed.
+    """
+    return " ".join(filter(None, [DISTURBED if mostly_disturbed(results) else "", _throttled(results.environment)]))
+
+
+def _throttled(environment: Mapping[str, Any]) -> str:
+    if not environment.get("throttled_periods"):
+        return ""
+    names = ("cpu_quota", "cpu_periods", "throttled_periods", "throttled_time")
+    line = quota.verdict(quota.Throttling(*(environment[name] for name in names)), environment["threads"])
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
 
 
 def mostly_disturbed(results: Results) -> bool:

@@ -45,6 +45,8 @@ class View:
     """What the rows say."""
     table: Callable[[Rows], Rows] = _same
     """The rows of the table for people, where they are a summary of the others."""
+    narrow: tuple[str, ...] = ()
+    """Columns of the table in a terminal of 80 characters, where it is shown there."""
 
 
 SAMPLING = ("visits", "rounds", "stopped", "note")
@@ -72,8 +74,8 @@ VIEWS: tuple[View, ...] = (
         "How much faster is MobileNetV1 than its standard-convolution twin?",
         "Standard and separable run in alternating blocks in one process, in many short visits spread over the sweep. "
         "The speedup is the geometric mean of all rounds, with a 95 % interval over the visits; the times are means of "
-        "the same rounds. The MAC ratio is what counting operations promises; the ideal is what is left of it on a "
-        "machine that reaches all ceilings measured with this run.",
+        "the same rounds. The MAC ratio is what counting operations promises. The ideal is how much of it this machine "
+        "allows: the speedup if every kernel reached the ceilings measured with this run.",
         "a standard/separable pair of a network",
         selections.verdict,
         (
@@ -81,15 +83,16 @@ VIEWS: tuple[View, ...] = (
             *("measured speedup [95 %]", "limited by", *SAMPLING),
         ),
         findings.verdict,
+        narrow=("precision", "batch", "standard", "separable", "speedup [95 %]", "limited by"),
     ),
     View(
         "why",
         "From the ratio of operations to the measured speedup",
-        "The grey bar is what counting operations promises, the blue one what was measured. Each step between them "
-        "divides what is left by the number above it. Memory: the best speedup of a machine with the peak rate and "
-        "the memory bandwidths that were measured with this run, BatchNorm folded and ReLU fused. BN, ReLU passes: "
-        "the same with both as passes of their own, as PyTorch runs them. All else: what kernels, dispatch, "
-        "launches and the allocator cost the separable network more than its twin.",
+        "The grey bar is the ratio that counting operations promises, the blue one the speedup that was measured. Each "
+        "step between them divides the ratio by the number above it. Memory: the best speedup possible at the peak "
+        "rate and the memory bandwidths measured with this run, with BatchNorm folded and ReLU fused. BN, ReLU passes: "
+        "the best possible with both as passes of their own, as PyTorch runs them. All else: the extra cost of "
+        "kernels, dispatch, launches and the allocator to the separable network.",
         "a standard/separable pair of a network, and ceilings",
         selections.with_reasons,
         (
@@ -99,12 +102,12 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "excess",
-        "What the time beyond theory goes into",
-        "Theory lets the separable network take its twin's time divided by the ratio of MACs; it takes longer. Each "
-        "part is its time in a cause (left) or an operator (right), less its twin's divided by that ratio, so that "
-        "the parts add up to 100 %; a negative part is one in which it does better than counting promises. Compute "
-        "and memory are the least times by the ceilings. Kernels are what these and the rest leave: convolutions that "
-        "reach less of the ceilings than those of the twin do.",
+        "Where the time beyond theory goes",
+        "In theory the separable network takes its twin's time divided by the ratio of MACs. It takes longer: the "
+        "difference is the time beyond theory. A part of it is the network's time in one cause (left) or operator "
+        "(right), minus the twin's time there divided by the same ratio. So the parts add up to 100 %, and a negative "
+        "part is a gain over theory. Compute and memory are the least times that the ceilings allow. Kernels are the "
+        "rest: convolutions that run further below the ceilings than the twin's convolutions do.",
         "a pair of a network, ceilings, and profiles of both sides",
         selections.with_excess,
         (
@@ -117,9 +120,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "heat_map",
         "Speedup of each block by batch size",
-        "Colour and number are how many times faster the separable block is than the standard convolution of the same "
-        "shape, white is no difference; the last column is what counting operations promises. A thick line encloses "
-        "the blocks that are slower.",
+        "Colour and number say how many times faster the separable block is than the standard convolution of the same "
+        "shape; white means no difference. The last column is the ratio that counting operations promises. A thick "
+        "line encloses the blocks that are slower.",
         "a standard/separable pair of a layer",
         selections.layers("speedup"),
         ("block", "precision", "batch", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
@@ -128,11 +131,13 @@ VIEWS: tuple[View, ...] = (
     View(
         "layer_speedup",
         "Measured speedup of each block, beside the ratio of operations",
-        "A bar is how many times faster the separable block is than the standard convolution of the same shape, its "
-        "whisker the 95 % interval; the dark mark above it is what counting operations promises. Below 1 it is slower.",
+        "A bar shows how many times faster the separable block is than the standard convolution of the same shape, its "
+        "whisker the 95 % interval; the dark mark above it is the ratio that counting operations promises. Below 1 the "
+        "separable block is slower.",
         "a standard/separable pair of a layer",
         selections.layers("speedup"),
         ("block", "precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+        narrow=("block", "precision", "batch", "speedup [95 %]", "MAC ratio"),
     ),
     View(
         "model_speedup",
@@ -145,8 +150,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "operators",
         "Where the time goes, beside where the operations are",
-        "For each network the share of its MACs (top bar) and of its time (bars below, by batch size) by type of "
-        "operator, from torch's profiler. Between: a call's time outside of operators, which is Python and dispatch. "
+        "How the MACs (top bar) and the time (bars below) of each network are divided between types of operator, "
+        "by torch's profiler. Between: time that a call spends outside of operators, in Python and dispatch. "
         "The profiler slows short operators most, so small networks look worse than they are.",
         "a profiled network",
         selections.operators,
@@ -156,13 +161,23 @@ VIEWS: tuple[View, ...] = (
     View(
         "roofline",
         "Roofline: every layer against this machine's ceilings",
-        "A point is a layer: MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate "
-        "that it reaches, its size the share of the network's time. The lines are the measured ceilings: slanted the "
-        "memory beyond and within the last-level cache, level the peak rate.",
+        "A point is a layer: its MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate "
+        "that it reaches. The larger the point, the larger the layer's share of the network's time. The lines are "
+        "measured ceilings: the slanted ones memory beyond and within the last-level cache, the level one the peak "
+        "rate.",
         "layers, and ceilings",
         selections.roofline,
         (
-            *("block", "kind", "precision", "batch", "MACs/byte", "MAC/s", "of its roof", "above the memory roof"),
+            *(
+                "block",
+                "kind",
+                "precision",
+                "batch",
+                "MACs/byte",
+                "MAC/s",
+                "share of its roof",
+                "above the memory roof",
+            ),
             *("share of time", "rounds", "stopped"),
         ),
         findings.roofline,
@@ -171,7 +186,7 @@ VIEWS: tuple[View, ...] = (
         "predictors",
         "What predicts a layer's time?",
         "Each point is a layer; on the line the prediction is right. MACs and bytes are scaled to fit, the rooflines "
-        "are not: they are least times, so points lie above the line. An error of 2× is a time twice or half as long.",
+        "are not: they are least times, so points lie above the line. An error of 2× means twice or half the time.",
         "layers, and ceilings",
         selections.predictors,
         ("precision", "predictor", "cases", "typical error", "largest error", "Spearman's ρ"),
@@ -181,10 +196,10 @@ VIEWS: tuple[View, ...] = (
     View(
         "alpha_sweep",
         "Width multiplier: latency and throughput against operations",
-        "On the dotted line time is proportional to MACs. A curve flatter than that gets less from a smaller α than "
+        "On the dotted line time is proportional to MACs. Where a curve is flatter, a smaller α saves less time than "
         "counting operations promises. The dashed grey lines are what ShuffleNetV2's authors published for "
         "MobileNetV1 on a GPU and an ARM core of 2018 (arXiv 1807.11164, Table 8), moved to meet the curve at α 1: "
-        "only their slope is of interest.",
+        "only their slope matters.",
         "networks of at least two values of alpha",
         selections.along("alpha", "resolution"),
         MODEL_COLUMNS,
@@ -193,7 +208,7 @@ VIEWS: tuple[View, ...] = (
     View(
         "resolution_sweep",
         "Resolution: latency and throughput against operations",
-        "On the dotted line time is proportional to MACs, as the square of the input side is.",
+        "On the dotted line time is proportional to MACs, which grow with the square of the input side.",
         "networks of at least two resolutions",
         selections.along("resolution", "alpha"),
         MODEL_COLUMNS,
@@ -203,8 +218,9 @@ VIEWS: tuple[View, ...] = (
         "pareto",
         "Published accuracy against latency measured here",
         "Each point is a published variant: its top-1 accuracy on ImageNet as TensorFlow published it with its "
-        "checkpoints of 2018 (crosses: the paper's own), against the latency measured here. The line is the front: no "
-        "other variant is both faster and more accurate. Accuracy is not measured by this suite.",
+        "checkpoints of 2018 (crosses: as the paper has it), against the latency measured here. The line is the front: "
+        "it joins the variants for which no other is both faster and more accurate. This suite does not measure "
+        "accuracy.",
         "at least three published variants of the separable network",
         selections.pareto,
         (
@@ -215,8 +231,8 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "batch_scaling",
-        "Batch size: throughput and time an image",
-        "A flat curve means that the machine is busy already; a rising one that a single image does not fill it.",
+        "Batch size: throughput and time per image",
+        "A flat curve means that one image already keeps the machine busy; a rising one means that it does not.",
         "a network at two or more batch sizes",
         selections.with_several("batch_size"),
         MODEL_COLUMNS,
@@ -224,11 +240,11 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "side_by_side",
-        "Side by side: MobileNetV1 and what might be used instead",
+        "Side by side: MobileNetV1 and networks that might be used instead",
         "Whiskers are the 95 % interval of the median. The networks were timed one after the other in one run, not "
-        "alternating, so no ratio is given; in the sentence ≈ stands between two whose intervals overlap. All have "
-        "random weights and 1000 classes; mobilenet_v2, resnet18 and vgg16 are torchvision's, timm is that package's "
-        "MobileNetV1. Accuracy is not measured.",
+        "alternating, so no ratio is given; ≈ stands between networks whose intervals overlap. All have random weights "
+        "and 1000 classes. mobilenet_v2, resnet18 and vgg16 are torchvision's; timm is the MobileNetV1 of the package "
+        "timm. Accuracy is not measured.",
         "a network of another package (--kinds)",
         selections.side_by_side,
         (
@@ -240,8 +256,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "precision",
         "Precision: fp32 beside autocast",
-        "Bars of one network and batch size side by side, whiskers are the 95 % interval of the median. They were "
-        "timed one after the other, not alternating, so no ratio is given.",
+        "Bars of one network and batch size stand side by side; whiskers are the 95 % interval of the median. They "
+        "were timed one after the other, not alternating, so no ratio is given.",
         "a network in at least two precisions",
         selections.precisions,
         ("kind", "α", "px", "batch", "precision", "latency", "images/s", "against fp32", "rounds", "stopped", "note"),
@@ -250,10 +266,10 @@ VIEWS: tuple[View, ...] = (
     View(
         "modes",
         "Execution modes: the same network, run in several ways",
-        "Bars from the fastest down, whiskers are the 95 % interval of the median. They were timed one after the "
-        "other, not alternating, so no ratio is given: scripts/find_fastest.py measures them in turns. Error: relative "
-        "L2 difference of the output from that of eager fp32. Made ready: transformation, conversion and compilation, "
-        "to the end of the first call.",
+        "Bars from the fastest down; whiskers are the 95 % interval of the median. They were timed one after the "
+        "other, not alternating, so no ratio is given: scripts/find_fastest.py measures them in turns. Output error: "
+        "relative L2 difference from the output of eager fp32. Made ready: the time of transformation, conversion and "
+        "compilation, up to the end of the first call.",
         "a network in at least two modes (--modes)",
         selections.modes,
         (
@@ -265,8 +281,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "peak_memory",
         "Peak memory of a call",
-        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: by how "
-        "much a fresh process grows in it, libraries' scratch memory included. Floor (dark mark): the largest layer's "
+        "Bytes that torch allocates above weights and input at the worst moment of a forward pass. Process: growth of "
+        "a fresh process during that pass, libraries' scratch memory included. Floor (dark mark): the largest layer's "
         "input and output, which any evaluation layer by layer needs.",
         "a network",
         selections.memory,
@@ -283,15 +299,17 @@ VIEWS: tuple[View, ...] = (
         selections.training_speedups,
         (
             *("α", "px", "precision", "batch", "standard", "separable", "MAC ratio", "measured speedup [95 %]"),
-            *("a forward pass [95 %]", *SAMPLING),
+            *("forward pass [95 %]", *SAMPLING),
         ),
         findings.training_speedup,
+        narrow=("α", "px", "precision", "batch", "standard", "separable", "speedup [95 %]"),
     ),
     View(
         "training_steps",
         "Where a training step's time goes",
-        "Forward: with the loss. Optimizer: Adam, and freeing the old gradients. Behind each bar is the throughput of "
-        "whole steps. The phases were timed in a pass of their own, so they need not add up to the step's time.",
+        "Forward includes the loss. Optimizer is Adam, and freeing the old gradients. Behind each bar stands the "
+        "throughput of whole steps. The phases were timed in a pass of their own, so they need not add up "
+        "to the step's time.",
         "training steps (--profile training)",
         selections.training_steps,
         (
@@ -304,8 +322,8 @@ VIEWS: tuple[View, ...] = (
         "training_memory",
         "Peak memory of a training step",
         "Bytes that torch allocates above weights, input and optimizer state at the worst moment of a step: "
-        "activations that are kept for the backward pass, and gradients. Process: by how much a fresh process grows in "
-        "it. The dark mark is the peak of a forward pass alone, where it was measured as well.",
+        "activations that are kept for the backward pass, and gradients. Process: growth of a fresh process during "
+        "that step. The dark mark is the peak of a forward pass alone, where it was measured as well.",
         "training steps (--profile training)",
         selections.training_memory,
         ("kind", "α", "px", "precision", "batch", "peak memory", "process", "reserved", "in a forward pass"),
@@ -313,10 +331,10 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "distribution",
-        "How much do calls of one network differ?",
+        "How much do calls of one network vary?",
         "The 90th percentile of the rounds as a multiple of their median, and the 99th where there are 100 rounds; a "
-        "round of a short call is a mean over some calls. Long tails are other work on the machine more often than "
-        "the network's.",
+        "round of a short call is a mean over some calls. A long tail comes from other work on the machine more often "
+        "than from the network.",
         "networks with at least ten rounds",
         lambda results: selections.models(results).query("rounds >= 10").reset_index(drop=True),
         ("network", "precision", "batch", "p50", "p90", "p99", "rounds", "stopped"),
@@ -325,8 +343,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "layer_times",
         "Time of each block: standard, separable, and the separable block's halves alone",
-        "A block reads input x output channels, stride, input side. Each module is timed in a hot loop of its own, so "
-        "the halves need not add up to the separable block. p90 needs 10 rounds, p99 needs 100.",
+        "A block's name gives input x output channels, stride and input side. Each module is timed in a hot loop of "
+        "its own, so the halves need not add up to the separable block. p90 needs 10 rounds, p99 needs 100.",
         "layers",
         selections.layers("latency"),
         (
@@ -337,8 +355,8 @@ VIEWS: tuple[View, ...] = (
     View(
         "thread_scaling",
         "Threads: throughput of one network",
-        "Runs of the same machine with different numbers of threads, the newest of each. On the dotted line every "
-        "thread adds as much as the first. Such runs are not compared by a ratio.",
+        "Runs of one machine with different numbers of threads, for each number the newest run. On the dotted line "
+        "every thread adds as much as the first. Such runs are not compared by a ratio.",
         "stored runs with at least two numbers of threads (--threads)",
         selections.thread_scaling,
         ("kind", "precision", "batch", "threads", "latency", "images/s", "rounds", "stopped"),

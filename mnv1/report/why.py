@@ -1,4 +1,4 @@
-"""Why a speedup is not the ratio of operations: what this machine's ceilings leave of it, and what takes the rest."""
+"""Why a speedup is not the ratio of operations: how much of it this machine allows, and where the rest goes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mnv1.roofline import Ceilings, ideal_speedup, least_times
 CAUSES = ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
 """What a call's time goes into: operations at the peak rate; traffic that takes longer, at the measured bandwidth, with
 the passes of BatchNorm and ReLU; CUDA: waiting for the host to launch kernels; CPU: time between operators; the
-operating system mapping memory for the allocator; and what is left, by which kernels miss the ceilings."""
+operating system mapping memory for the allocator; and the rest, in which kernels run below the ceilings."""
 
 NEAR_THEORY = 0.9
 """From this share of the MAC ratio on, nothing but the operations limits a speedup."""
 
 
 def workload_of(row: pd.Series, kind: str | None = None) -> OwnWorkload:
-    """The block or network that a row is of, or one of another kind in its place."""
+    """The block or network that a row describes, or one of another kind in its place."""
     kind = kind or row["kind"]
     if row["subject"] == "model":
         return Network(kind, float(row["alpha"]), int(row["resolution"]))  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def with_ceilings(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_ideals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of speedups whose run has ceilings, with what the roofline leaves of the ratio of MACs.
+    """Rows of speedups whose run has ceilings, with how much of the ratio of MACs the roofline allows.
 
     `ideal_folded`: with BatchNorm folded into the convolution and ReLU fused, so that each layer reads its input and
     writes its output once. `ideal_eager`: with BatchNorm and ReLU as passes of their own, as PyTorch runs them.

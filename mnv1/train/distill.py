@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from mnv1.architecture import ROWS, kind_of, widths_of
 from mnv1.blocks import conv_dw, conv_standard
+from mnv1.extras import MissingPackageError
 from mnv1.model import MobileNetV1
+from mnv1.pretrained import Loaded, PretrainedError
+from mnv1.pretrained.load import load_silently, with_classes
+from mnv1.semantics import PAPER, Semantics
 from mnv1.train.files import load_checkpoint
-from mnv1.train.recipe import Recipe, TrainError
+from mnv1.train.recipe import BlockName, Recipe, TrainError
 
 
 def distillation_loss(
@@ -43,35 +48,71 @@ def build_network(recipe: Recipe, classes: int) -> MobileNetV1:
     torch.manual_seed(recipe.seed)
     block = conv_standard if recipe.block == "standard" else conv_dw
     try:
-        return MobileNetV1(classes, recipe.alpha, block, widths=recipe.widths)
-    except ValueError as error:
-        raise TrainError(f"{'--alpha' if recipe.widths is None else 'a damaged recipe'}: {error}") from None
+        semantics = Semantics(**(recipe.semantics or {}))
+        return MobileNetV1(classes, recipe.alpha, block, widths=recipe.widths, semantics=semantics)
+    except (ValueError, TypeError) as error:
+        is_plain = recipe.widths is None and recipe.semantics is None
+        raise TrainError(f"{'--alpha' if is_plain else 'a damaged recipe'}: {error}") from None
 
 
 def as_started(recipe: Recipe) -> Recipe:
-    """The recipe with the widths of the network that it begins with. Raises `TrainError` when it is another network."""
+    """The recipe with widths and semantics of the network that it begins with.
+
+    Raises `TrainError` when it is another network.
+    """
     if recipe.start is None:
         return recipe
-    stored = Recipe.from_dict(load_checkpoint(Path(recipe.start))["recipe"])
-    for name in ("block", "alpha"):
-        if getattr(stored, name) != getattr(recipe, name):
-            raise TrainError(
-                f"--start {recipe.start}: a network of {name} {getattr(stored, name)}: add --{name} "
-                f"{getattr(stored, name)}"
-            )
-    return replace(recipe, widths=stored.widths)
+    model, stored = _started(recipe)
+    block: BlockName = "separable" if "features.1.3.weight" in model.state_dict() else "standard"
+    if stored is not None:
+        alpha, widths = stored.alpha, stored.widths
+    else:
+        kind, tried = kind_of(model.widths), (recipe.alpha, model.widths[-1] / ROWS[-1][0])
+        alpha = next((one for one in tried if widths_of(kind, one) == model.widths), recipe.alpha)
+        widths = None if widths_of("separable", alpha) == model.widths else model.widths
+    for name, theirs in (("block", block), ("alpha", alpha)):
+        if theirs != getattr(recipe, name):
+            shown = theirs if isinstance(theirs, str) else f"{theirs:.6g}"
+            raise TrainError(f"--start {recipe.start}: a network of {name} {shown}: add --{name} {shown}")
+    semantics = None if model.semantics == PAPER else asdict(model.semantics)
+    return replace(recipe, widths=widths, semantics=semantics)
 
 
 def first_network(recipe: Recipe, classes: Sequence[str]) -> MobileNetV1:
-    """The network that training begins with, in training mode. Raises `TrainError`."""
+    """The network that training begins with, in training mode. Raises `TrainError`.
+
+    A classifier of other classes, or of another number where their names are not known, is replaced by one that is
+    drawn by the seed; `loaded` tells.
+    """
     if recipe.start is None:
         return build_network(recipe, len(classes))
-    known = load_checkpoint(Path(recipe.start))["classes"]
-    if list(known) != list(classes):
-        raise TrainError(f"--start {recipe.start}: knows other classes ({', '.join(known)})")
     if as_started(recipe) != recipe:
         raise TrainError(f"--start {recipe.start}: a pruned network of other widths than the recipe's")
-    return network_of(Path(recipe.start)).train()
+    model, _ = _started(recipe)
+    torch.manual_seed(recipe.seed)
+    known = model.loaded.labels if model.loaded else None
+    return with_classes(model, len(classes), is_new=known is not None and list(known) != list(classes)).train()
+
+
+def _started(recipe: Recipe) -> tuple[MobileNetV1, Recipe | None]:
+    """The network of `--start`, and the recipe of one that was trained here."""
+    path = Path(str(recipe.start))
+    try:
+        content = load_checkpoint(path)
+    except TrainError:
+        if not path.exists():
+            raise
+        content = None
+    stored = Recipe.from_dict(content["recipe"]) if content else None
+    if content and stored and stored.qat:
+        model = network_of(path)
+        model.loaded = Loaded("mnv1", "model", "graph.", "kept", tuple(content["classes"]), ())
+        return model, stored
+    try:
+        return load_silently(path, key=recipe.start_key), stored
+    except (PretrainedError, MissingPackageError) as error:
+        line = str(error).replace("with key=", "with --start-key").replace("; key=", "; --start-key ")
+        raise TrainError(f"--start {line}") from None
 
 
 def network_of(checkpoint: Path) -> MobileNetV1:

@@ -70,7 +70,10 @@ class Trainer:
         self.rows: list[Row] = []
         self.confusion = torch.zeros(len(data.classes), len(data.classes), dtype=torch.long)
         """Of the newest test: how many images of each class (row) were taken for each (column)."""
-        self.model: nn.Module = first_network(recipe, data.classes)
+        first = first_network(recipe, data.classes)
+        self.said = first.loaded.said if first.loaded else ()
+        """What the user should know of the weights that it begins with."""
+        self.model: nn.Module = first
         if recipe.qat:
             self.model = self._with_rounding(self.model)
         if self.processes.world > 1:

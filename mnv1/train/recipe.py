@@ -51,9 +51,13 @@ class Recipe:
     compile: bool = False
     seed: int = 0
     start: str | None = None
-    """Weights to begin with: a checkpoint's path; those of the seed when None."""
+    """Weights to begin with: the path of a checkpoint or of any weights that are known; those of the seed when None."""
+    start_key: str | None = None
+    """Which weights, where that file holds several."""
     widths: tuple[int, ...] | None = None
     """Channels of the stem and of each block of a network that was pruned before; those of `alpha` when None."""
+    semantics: dict[str, Any] | None = None
+    """What the weights of another implementation mean (`mnv1.semantics`); the paper's when None."""
     qat: bool = False
     """Train with the rounding of int8."""
     limit_train: int | None = None
@@ -80,6 +84,8 @@ class Recipe:
             raise TrainError("--batch-size: BatchNorm needs at least 2 images in training")
         if self.teacher_weights and not self.teacher:
             raise TrainError("--teacher-weights: names weights of a teacher, but there is no --teacher")
+        if self.start_key and not self.start:
+            raise TrainError("--start-key: names weights in a file, but there is no --start")
         if self.qat and (self.amp or self.compile):
             raise TrainError(f"--qat: rounding is learnt in fp32; leave --{'amp' if self.amp else 'compile'} out")
 

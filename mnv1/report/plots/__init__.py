@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from matplotlib.figure import Figure
@@ -9,7 +10,12 @@ from matplotlib.figure import Figure
 from mnv1.report.plots import bars, curves, ladder, maps, side_by_side, steps
 from mnv1.report.plots.style import Rows, style
 
-__all__ = ["PLOTS", "plot", "style"]
+__all__ = ["PLOTS", "plot", "style", "without_title"]
+
+TITLE = "title"
+"""The id of a plot's title in its SVG."""
+
+_SIZE = re.compile(rb'width="([\d.]+)pt" height="([\d.]+)pt" viewBox="[\d. ]+"')
 
 PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "verdict": bars.verdict,
@@ -44,5 +50,17 @@ def plot(name: str, rows: Rows, title: str) -> Figure:
     """The plot of a view's rows. Raises `KeyError` for a view that has none."""
     with style():
         figure = PLOTS[name](rows)
-        figure.suptitle(title, fontsize=11, fontweight="bold")
+        figure.suptitle(title, fontsize=11, fontweight="bold").set_gid(TITLE)
     return figure
+
+
+def without_title(figure: Figure, svg: bytes) -> bytes:
+    """A figure's SVG as a page with headings of its own shows it: from below the title on."""
+    title = next(text for text in figure.texts if text.get_gid() == TITLE)
+    kept = title.get_window_extent().y0 / figure.bbox.height
+    width, height = (float(number) for number in _SIZE.search(svg).groups())  # type: ignore[union-attr]
+    shown = (
+        f'width="{width:g}pt" height="{kept * height:.2f}pt" viewBox="0 {(1 - kept) * height:.2f} '
+        f'{width:g} {kept * height:.2f}"'
+    )
+    return _SIZE.sub(shown.encode("ascii"), svg, count=1)

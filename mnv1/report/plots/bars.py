@@ -184,7 +184,7 @@ def stacked(axes: Axes, rows: Rows, parts: Mapping[str, str], labels: list[str])
 
 
 def operators(rows: Rows) -> Figure:
-    """For each kind of network the shares of its MACs, and below them those of its time."""
+    """For each kind of network the shares of its MACs, and below them the shares of its time."""
     panels = panels_of(rows.assign(order=rows["kind"] != "separable").sort_values("order", kind="stable"), ["kind"])
     bars = max(len(group) for _, group in panels) + 1
     figure, all_axes = new_figure(len(panels), 9, 0.32 * bars + 0.7)
@@ -199,7 +199,7 @@ def operators(rows: Rows) -> Figure:
         stacked(axes, table, {f"share_{name}": label for name, label in known.items()}, labels)
         axes.set_title(str(kind), loc="left")
         axes.set_xlim(0, 100)
-        axes.set_ylabel("what is shared")
+        axes.set_ylabel("MACs and time")
     all_axes[-1].set_xlabel("share (%)")
     return with_legend(figure, all_axes[0], columns=5)
 

@@ -157,7 +157,7 @@ def batch_scaling(rows: Rows) -> Figure:
         throughput.errorbar(curve["batch_size"], curve["throughput"], yerr=error, **look)
         error = whiskers(curve, "image_time", "image_low", "image_high", 1e3)
         per_image.errorbar(curve["batch_size"], curve["image_time"] * 1e3, yerr=error, **look)
-    for axes, label in ((throughput, "throughput (images/s)"), (per_image, "time an image (ms)")):
+    for axes, label in ((throughput, "throughput (images/s)"), (per_image, "time per image (ms)")):
         _powers_of_two(axes, rows["batch_size"], "batch size (images a call)")
         axes.set_ylim(0)
         axes.set_ylabel(label)
@@ -226,7 +226,8 @@ def history(rows: Rows) -> Figure:
                 linewidth=1.2,
                 capsize=3,
             )
-        locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+        # Three ticks or more: from four on, no interval suits some spans, such as four hours.
+        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.set_title(str(precision), loc="left")

@@ -11,7 +11,7 @@ from mnv1.report.plots.style import DARK, Rows, batch, network_labels, new_figur
 
 
 def training_speedup(rows: Rows) -> Figure:
-    """Speedups of training steps, a panel for each batch size, with those of a forward pass as diamonds."""
+    """Speedups of training steps, a panel for each batch size, with the speedups of a forward pass as diamonds."""
     panels = panels_of(rows.sort_values("batch_size", kind="stable"), ["batch_size"])
     figure, all_axes = new_figure(len(panels), 8, 2.6)
     marked = 0
@@ -66,5 +66,5 @@ def _rank(rows: Rows, column: str) -> list[int]:
 
 
 def training_memory(rows: Rows) -> Figure:
-    """Peak memory of the largest network's step by batch size, with that of a forward pass as a mark."""
+    """Peak memory of the largest network's step by batch size, with the peak of a forward pass as a mark."""
     return memory_bars(rows, "inference_peak_memory", "a forward pass alone")

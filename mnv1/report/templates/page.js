@@ -22,7 +22,7 @@ function compare(one, other) {
   return one.textContent.localeCompare(other.textContent);
 }
 
-for (const details of document.querySelectorAll("details")) {
+for (const details of document.querySelectorAll("details.rows")) {
   const [input, output] = [details.querySelector("input"), details.querySelector("output")];
   const rows = [...details.querySelector("tbody").rows];
   const filter = () => {
@@ -35,6 +35,21 @@ for (const details of document.querySelectorAll("details")) {
     output.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
   };
   input.addEventListener("input", filter);
+}
+
+// The contents stand open where there is room beside the text.
+const beside = window.matchMedia("(min-width: 72rem)");
+const contents = document.querySelector("nav details");
+const unfold = () => (contents.open = beside.matches);
+beside.addEventListener("change", unfold);
+unfold();
+contents.addEventListener("click", (event) => {
+  if (event.target.closest("a") && !beside.matches) contents.open = false;
+});
+
+// A plot that is drawn small for want of room grows by a click, and can be moved under the finger.
+for (const figure of document.querySelectorAll("figure")) {
+  figure.querySelector("img").addEventListener("click", () => figure.classList.toggle("large"));
 }
 
 // What is folded away on the screen belongs on paper.

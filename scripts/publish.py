@@ -1,0 +1,81 @@
+"""Publish stored runs: `python scripts/publish.py RUN …`
+
+Each run goes to `results/published/MACHINE/`, compact and without names of host, folders or people. Then everything
+that quotes published runs is rendered anew: plots, tables and the page beside them, the README's part, and the pages
+below docs/. Without a RUN only this second half happens. `--prepare FILE` writes one run as it would be published, so
+that it can be handed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mnv1.claims.judge import judge
+from mnv1.claims.measured import stored_runs
+from mnv1.published import claims
+from mnv1.publishing import place, prepare
+from mnv1.report.choice import choose, machine_folder
+from mnv1.report.claims import markdown
+from mnv1.report.includes import refreshed
+from mnv1.report.render import RenderError, render, update_readme
+from mnv1.results import ResultError, find_runs, load_results
+from mnv1.stored import PUBLISHED
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
+    """Command line, for the repository at `root`. Returns 0, or 1 when something cannot be read or written."""
+    parser = argparse.ArgumentParser(
+        description="Publish stored runs, and render what README and docs quote of published ones."
+    )
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="stored runs (default: none, only render)")
+    parser.add_argument(
+        "--prepare", type=Path, metavar="FILE", help="only write the one RUN to FILE as it would be published"
+    )
+    args = parser.parse_args(argv)
+    if args.prepare and len(args.runs) != 1:
+        parser.error("--prepare takes exactly one RUN")
+    try:
+        if args.prepare:
+            prepare(args.runs[0], args.prepare)
+            print(
+                f"wrote {args.prepare}: compact, without names of host, folders or people; look through it all the same"
+            )
+            return 0
+        published = root / "results" / PUBLISHED
+        targets = [place(run, published) for run in args.runs]  # every run is looked at before any is written
+        for run, target in zip(args.runs, targets, strict=True):
+            prepare(run, target)
+            print(f"published {target}")
+        refresh(root, published)
+    except (RenderError, ResultError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def refresh(root: Path, published: Path) -> None:
+    """Render everything that quotes published runs. Raises `RenderError` and `ResultError`."""
+    runs = find_runs(published)
+    chosen, complaints = choose([], published)
+    whole, damaged = stored_runs(runs)
+    if complaints or damaged:
+        raise ResultError((complaints + damaged)[0])
+    results = load_results(chosen, others=runs)
+    out = machine_folder(chosen[-1]) / "rendered"
+    rendered = render(results, out, ("svg",), published / "report.html")
+    for stale in {path.resolve() for path in out.iterdir()} - {path.resolve() for path in rendered.written}:
+        stale.unlink()
+    print(f"rendered {out} and {published / 'report.html'}")
+    update_readme(root / "README.md", results, out.relative_to(root.resolve()))
+    (root / "docs" / "claims.md").write_text(markdown(judge(claims(), whole)), encoding="utf8")
+    for page in sorted((root / "docs").glob("*.md")):
+        page.write_text(refreshed(page.read_text(encoding="utf8"), root), encoding="utf8")
+    print(f"refreshed {root / 'README.md'} and {root / 'docs'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
