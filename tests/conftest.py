@@ -12,6 +12,7 @@ import sys
 import tempfile
 from functools import cache, partial
 from pathlib import Path
+from time import monotonic, sleep
 
 import pandas as pd
 import pytest
@@ -38,8 +39,12 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore::SyntaxWarning")
 
 
-SLOWEST = ("test_survival", "test_compare_revisions", "test_pretrained", "test_plot_results", "test_page", "test_sweep")
-"""First, so that two workers end at about the same time; those that measure apart, so as not to slow each other."""
+SLOWEST = (
+    *("test_survival", "test_train_script", "test_compress", "test_quantize", "test_compare_revisions"),
+    *("test_plot_results", "test_execution", "test_sweep", "test_export", "test_find_fastest", "test_pretrained"),
+    *("test_processes", "test_report", "test_train", "test_page", "test_browser"),
+)
+"""First, so that two workers end at about the same time; the first two start the processes that others fork from."""
 
 
 def pytest_collection_modifyitems(items):
@@ -73,11 +78,27 @@ def of_sweeps(**more):
 
 
 def sweep(*arguments, cwd=ROOT, environment=None):
-    """`pytest benchmarks` with these arguments, in a process of its own; what it writes is not kept by default."""
+    """`pytest benchmarks` with these arguments, in a process of its own; what it writes is not kept by default.
+
+    One whose figures are made up is forked from a process that has pytest and this project's modules.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pytest", *BENCHMARKS, f"--benchmark-storage=file://{folder}", *arguments]
+        told = [*BENCHMARKS, f"--benchmark-storage=file://{folder}", *arguments]
         variables = of_sweeps(**(environment or {}))
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+        if not set(MADE_UP) <= set(arguments):
+            command = [sys.executable, "-m", "pytest", *told]
+            return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
+        process = forked_sweep(*told, cwd=cwd, environment=variables)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(told, process.returncode, out, err)
+
+
+def forked_sweep(*arguments, cwd=ROOT, environment):
+    """`pytest arguments`, under way."""
+    from tests.forked import Forked
+
+    code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    return Forked(code, *arguments, cwd=cwd, environment=environment)
 
 
 _SWEEPS = """
@@ -334,8 +355,18 @@ def whole_page(tmp_path_factory):
     """The page with every view, beside what it was made of; once, because it takes long. Only to be read."""
     from mnv1.report.render import render  # not in every process: it draws
 
-    folder = tmp_path_factory.mktemp("page")
-    render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "page"
+    done = folder / "done"
+    try:
+        folder.mkdir()
+    except FileExistsError:  # another worker draws it, or has drawn it
+        deadline = monotonic() + 300
+        while not done.exists() and monotonic() < deadline:
+            sleep(0.1)
+    else:
+        render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
+        done.touch()
     return folder / "report.html"
 
 

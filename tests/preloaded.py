@@ -1,6 +1,11 @@
-"""What processes of `tests.forked` have imported when they begin: the training script and what it needs."""
+"""What processes of `tests.forked` have imported when they begin."""
 
-import torchvision  # noqa: F401  # with it torch's compiler, the longest import of all
+# Sweeps whose figures are made up.
+import pytest_benchmark.plugin  # noqa: F401
 
+# Training; with torchvision comes torch's compiler, the longest import of all.
+import torchvision  # noqa: F401
+
+import mnv1.plugin.run  # noqa: F401
 import scripts.train  # noqa: F401
 from mnv1.train import distill, loop  # noqa: F401

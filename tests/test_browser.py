@@ -59,9 +59,9 @@ def browse(page, *arguments):
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def probed(page, *arguments):
+def probed(page, folder, *arguments):
     text = page.read_text()
-    page = page.with_name("probed.html")
+    page = folder / "probed.html"
     page.write_text(text.replace("</body>", f"{PROBE}</body>"))
     dom, console = browse(page, *arguments)
     found = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
@@ -69,9 +69,9 @@ def probed(page, *arguments):
 
 
 @pytest.fixture(scope="module", params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])
-def seen(request, whole_page):
+def seen(request, whole_page, tmp_path_factory):
     width, height = request.param
-    return probed(whole_page, f"--window-size={width},{height}")
+    return probed(whole_page, tmp_path_factory.mktemp("probed"), f"--window-size={width},{height}")
 
 
 def test_tables_sort_by_value(seen):

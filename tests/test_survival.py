@@ -21,7 +21,7 @@ from mnv1.journal import interrupted
 from mnv1.measure.runner import check
 from mnv1.measure.worker import reason
 from mnv1.results import find_runs, load
-from tests.conftest import BENCHMARKS, MADE_UP, ROOT, hear_interrupts, of_sweeps, sweep, sweeps
+from tests.conftest import BENCHMARKS, MADE_UP, ROOT, forked_sweep, of_sweeps, sweep, sweeps
 
 CASES = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1,2", "--devices", "cpu")
 TINY_MODELS = (*CASES[:-4], "--batch-sizes", "1", "--devices", "cpu", "--precisions", "fp32", "-k", "model")
@@ -31,9 +31,11 @@ LARGE = 10**9
 
 
 def start(storage, *arguments, figures=MADE_UP, **more):
-    command = [sys.executable, "-m", "pytest", *BENCHMARKS, *figures, f"--benchmark-storage=file://{storage}"]
+    told = [*BENCHMARKS, *figures, f"--benchmark-storage=file://{storage}", *arguments]
+    if figures and not more:
+        return forked_sweep(*told, environment=of_sweeps())
     more |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([*command, *arguments], cwd=ROOT, env=of_sweeps(), **more)
+    return subprocess.Popen([sys.executable, "-m", "pytest", *told], cwd=ROOT, env=of_sweeps(), **more)
 
 
 def journal_lines(storage):
@@ -136,7 +138,7 @@ def kill_table(outcomes, cases, seed):
 
 def test_ctrl_c_saves_what_there_is_and_resume_completes_it(tmp_path, undisturbed):
     ids, _ = undisturbed
-    process = start(tmp_path, *STORED, start_new_session=True, preexec_fn=hear_interrupts)
+    process = start(tmp_path, *STORED)
     wait_for_visits(process, tmp_path, 8)
     while process.poll() is None and not any("finished" in line for line in journal_lines(tmp_path)):
         time.sleep(0.01)

@@ -130,8 +130,9 @@ runpy.run_path(script, run_name="__main__")
 @pytest.mark.parametrize("where", ["mid-epoch", "mid-write", "before the facts"])
 def test_killed_it_loses_at_most_the_epoch_and_ends_as_the_uninterrupted_run(whole, tmp_path, where):
     out = tmp_path / "run"
-    killed = Forked(tmp_path, KILLER, where, SCRIPT, *OPTIONS, "--out", out)
-    assert killed.wait() == -signal.SIGKILL, killed.stderr
+    killed = Forked(KILLER, where, SCRIPT, *OPTIONS, "--out", out)
+    _, complaint = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, complaint
     epochs = 2 if where == "before the facts" else 1
     assert len(load_checkpoint(out)["rows"]) == epochs
     assert losses(out) == losses(whole)[:1]
@@ -154,13 +155,14 @@ def test_tensorboard_gets_the_epochs_too(tmp_path):
 def test_ctrl_c_ends_with_a_line_and_keeps_the_epochs(tmp_path):
     out = tmp_path / "run"
     start = "import sys; from scripts.train import main; sys.exit(main())"
-    process = Forked(tmp_path, start, *OPTIONS, "--epochs", "500", "--out", out)
-    while process.is_running() and process.stdout.count("\n") < 2:  # the first epoch's line
+    process = Forked(start, *OPTIONS, "--epochs", "500", "--out", out)
+    while process.poll() is None and process.stdout.count("\n") < 2:  # the first epoch's line
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(60) == 130, process.stderr
-    assert process.stderr.count("\n") == 1
-    assert "finished epochs are kept" in process.stderr
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130, complaint
+    assert complaint.count("\n") == 1
+    assert "finished epochs are kept" in complaint
     assert len(losses(out)) >= 1
 
 
