@@ -156,7 +156,7 @@ def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.usefixtures("quick_start")
 def test_what_head_changes_is_seen_by_real_processes(monkeypatch, capsys, tmp_path):
-    """A revision with one more BatchNorm, whose outputs agree, and one whose outputs do not."""
+    """A separable block with one more BatchNorm, whose outputs agree, and a standard one whose outputs do not."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--no-checkout", ROOT, clone], check=True)
     subprocess.run(["git", "checkout", "-q", "HEAD", "--", "mnv1"], cwd=clone, check=True)
@@ -165,19 +165,24 @@ def test_what_head_changes_is_seen_by_real_processes(monkeypatch, capsys, tmp_pa
     more = pointwise.replace("\n    )", "\n        nn.BatchNorm2d(out_channels),\n    )")
     monkeypatch.setattr(compare_revisions, "ROOT", clone)
     monkeypatch.setattr(compare_revisions, "QUICK", TINY)
-    case = "layer-separable-512x512-s1-d14-b1-cpu-fp32"
+    standard = "    return conv_bn(in_channels, out_channels, stride)"
     text = blocks.read_text()
     assert pointwise in text
-    blocks.write_text(text.replace(pointwise, more))
-    status = compare_revisions.main(["HEAD", "--quick", "--cases", case, "--json", str(tmp_path / "one.json")])
-    assert status in (0, 1, 3)
-    exact = read(tmp_path / "one.json")["exact"][case]
+    assert standard in text
+    other = standard.replace("return conv_bn", "return nn.Sequential(nn.Sigmoid(), conv_bn").replace(
+        "stride)", "stride))"
+    )
+    blocks.write_text(text.replace(pointwise, more).replace(standard, other))
+    cases = ["--cases", "layer-s*-512x512-s1-d14-b1-cpu-fp32"]
+    assert compare_revisions.main(["HEAD", "--quick", *cases, "--json", str(tmp_path / "one.json")]) == 4
+    found = read(tmp_path / "one.json")
+    exact = found["exact"]["layer-separable-512x512-s1-d14-b1-cpu-fp32"]
     assert exact["params"][1] - exact["params"][0] == 1024
     assert exact["operators"][1] == exact["operators"][0] + 1
-    assert "params" in capsys.readouterr().out
-    blocks.write_text(text.replace("nn.ReLU(inplace=True)", "nn.Sigmoid()"))
-    assert compare_revisions.main(["HEAD", "--quick", "--cases", case]) == 4
-    assert "outputs differ by" in capsys.readouterr().out
+    assert list(found["wrong_outputs"]) == ["layer-standard-512x512-s1-d14-b1-cpu-fp32"]
+    told = capsys.readouterr().out
+    assert "params" in told
+    assert "outputs differ by" in told
 
 
 def workers_of(pid):

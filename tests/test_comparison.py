@@ -10,7 +10,7 @@ from mnv1.compare.pairs import WorkerDiedError, WorkerError
 from mnv1.compare.verdicts import Rules
 from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
-RUNS = 60
+SOME = [20, pytest.param(60, marks=pytest.mark.slow)]
 
 
 def test_identical_sides_pass():
@@ -123,23 +123,25 @@ def test_another_machine_confirms_or_clears():
     assert cleared.exit_status == 0
 
 
-def test_false_alarms_of_whole_simulated_runs():
-    assert sum(run(seed)[0].exit_status == 1 for seed in range(RUNS)) == 0
+@pytest.mark.parametrize("runs", SOME)
+def test_false_alarms_of_whole_simulated_runs(runs):
+    assert sum(run(seed)[0].exit_status == 1 for seed in range(runs)) == 0
 
 
 def test_one_slow_process_is_no_alarm():
-    assert sum(run(seed, slow_pair=3)[0].exit_status == 1 for seed in range(20)) == 0
+    assert sum(run(seed, slow_pair=3)[0].exit_status == 1 for seed in range(10)) == 0
 
 
 def test_processes_of_two_kinds_are_no_alarm():
     """A layout that costs 4 % hits each process with a chance of one half."""
-    assert sum(run(seed, modes=0.04)[0].exit_status == 1 for seed in range(20)) == 0
+    assert sum(run(seed, modes=0.04)[0].exit_status == 1 for seed in range(10)) == 0
 
 
-def test_power_of_whole_simulated_runs():
-    found = [run(seed, slower={"case-3": 0.05, "case-9": 0.10})[0].verdicts for seed in range(RUNS)]
-    assert sum(one["case-3"].word == "SLOWER" for one in found) >= 0.95 * RUNS
-    assert sum(one["case-9"].word == "SLOWER" for one in found) >= 0.99 * RUNS
+@pytest.mark.parametrize("runs", SOME)
+def test_power_of_whole_simulated_runs(runs):
+    found = [run(seed, slower={"case-3": 0.05, "case-9": 0.10})[0].verdicts for seed in range(runs)]
+    assert sum(one["case-3"].word == "SLOWER" for one in found) >= 0.95 * runs
+    assert sum(one["case-9"].word == "SLOWER" for one in found) >= 0.99 * runs
 
 
 @pytest.mark.parametrize(("pair_time", "pairs"), [(30.0, 10), (33.0, 9), (40.0, 6), (100.0, 6)])

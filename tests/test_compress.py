@@ -30,6 +30,7 @@ from mnv1.compress.quantize import QuantizationAware
 from mnv1.compress.saved import load_int8
 from mnv1.measure.timing import Visit
 from mnv1.model import MobileNetV1
+from mnv1.model import MobileNetV1
 from mnv1.train.data import load_data
 from mnv1.train.distill import as_started, network_of
 from mnv1.train.layout import CHECKPOINT, INT8
@@ -88,8 +89,9 @@ def test_quantized_after_training_it_comes_back_from_its_file(trained, tmp_path)
 def test_trained_with_rounding_from_a_checkpoint_it_goes_on_with_its_weights(trained, tmp_path):
     """Two epochs at once, and one, a resume and one: the same. The float network within can be taken out."""
     recipe = replace(RECIPE, start=str(trained), qat=True, epochs=2, learning_rate=1e-4)
-    whole = train(recipe, tmp_path / "whole", epochs=2)
-    train(recipe, tmp_path / "halves")
+    whole = train(recipe, tmp_path / "halves")
+    whole.train_epoch()
+    whole.save(tmp_path / "whole")
     torch.manual_seed(999)
     resumed = Trainer(recipe, load_data(recipe, Path()), CPU)
     resumed.load(tmp_path / "halves")
@@ -198,8 +200,15 @@ def this_process_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(params=[False, pytest.param(True, marks=[needs_compiler, pytest.mark.slow])], ids=["graph", "kernels"])
 def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks are compiled, or run as the graphs that they are, which takes seconds instead of half a minute."""
+    """Networks are compiled and converted, or run as the graphs that they are: seconds instead of a minute.
+
+    That compiling and converting give the same outputs is tested in `test_quantize`.
+    """
     if not request.param:
+        other = quantize.post_training_quantized(
+            MobileNetV1(10, widths=RECIPE.widths).eval(), [torch.randn(8, 3, 32, 32)]
+        )
+        monkeypatch.setattr(quantize.QuantizationAware, "converted", lambda _: other)
         monkeypatch.setattr(facts, "compiled", lambda network, _images: network)
         monkeypatch.setattr(quantize, "int8_kernels", lambda network, _images: network)
 

@@ -43,6 +43,9 @@ CLASSES = tuple(f"class {number}" for number in range(10))
 LAYERS = 17
 """Convolutions of the shallow network, 8 of them depthwise: it has every kind of layer, and is tested in less time."""
 
+CLOSE = 0.1 if has_vnni() else 0.2
+"""Of outputs to those of fp32: without VNNI activations have seven bits."""
+
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
 )
@@ -94,7 +97,7 @@ def while_training(model) -> tuple[list[float], nn.Module, Int8Network]:
 def test_quantized_outputs_are_close_and_the_float_network_is_as_it_was(model, after_training):
     before = logits(network())
     assert torch.equal(logits(model), before)
-    assert 0 < error(logits(after_training), before) < 0.1
+    assert 0 < error(logits(after_training), before) < CLOSE
 
 
 def test_its_weights_are_bytes_and_every_layer_reads_and_writes_bytes(after_training):
@@ -111,7 +114,7 @@ def test_any_number_of_images_can_be_asked_about(model, after_training, number):
     with torch.inference_mode():
         output = after_training(images(1, number))
         assert output.shape == (number, 10)
-        assert error(output, model(images(1, number))) < 0.1
+        assert error(output, model(images(1, number))) < CLOSE
 
 
 @needs_compiler
