@@ -30,7 +30,6 @@ from mnv1.compress.quantize import QuantizationAware
 from mnv1.compress.saved import load_int8
 from mnv1.measure.timing import Visit
 from mnv1.model import MobileNetV1
-from mnv1.model import MobileNetV1
 from mnv1.train.data import load_data
 from mnv1.train.distill import as_started, network_of
 from mnv1.train.layout import CHECKPOINT, INT8
