@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mnv1 import console
 from mnv1.claims.judge import judge
 from mnv1.claims.measured import stored_runs
 from mnv1.published import claims
@@ -78,4 +79,4 @@ def refresh(root: Path, published: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -201,7 +201,7 @@ def test_published_runs_stand_beside_and_are_neither_mixed_in_nor_written(store,
     theirs.rename(published)
     assert main(["--results", str(folder)]) == 0
     assert "4.80×" in (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
-    assert "1.50" not in (folder / "test-cpu" / "rendered" / "history-cpu.md").read_text()
+    assert "1.50" not in (folder / "test-cpu" / "rendered" / "README.md").read_text()
     page = (folder / "report.html").read_text()
     assert "1.50×" in page
     assert "The published machine" in page
