@@ -58,7 +58,7 @@ def render(
             drawn.append(section)
             for ending in dict.fromkeys((*formats, *(["svg"] if report else []))):
                 image = section.image(ending)
-                if ending == "svg":
+                if report and ending == "svg":
                     images[section.stem] = without_title(section.figure, image)
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
