@@ -318,6 +318,7 @@ def test_committed_results_and_readme_belong_together(tmp_path, monkeypatch, dra
     """What is committed as rendered is what the committed run gives: no figure was typed."""
     if not drawn:  # plots are not compared
         monkeypatch.setattr(Section, "image", lambda *_: b"")
+        monkeypatch.setattr("mnv1.report.render.without_title", lambda *_: b"")
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
     named = re.findall(r"`(\w+)` \(revision", shown)

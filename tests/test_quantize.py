@@ -133,7 +133,7 @@ def test_every_layer_becomes_an_int8_kernel_depthwise_ones_too(after_training):
     assert "extern_kernels.convolution" not in text
     assert "mkldnn._convolution" not in text
     output = compiled[0](images(1))
-    assert error(output, logits(after_training)) < CLOSE / 5
+    assert error(output, logits(after_training)) < 0.2 * CLOSE
     with pytest.raises(CompressError, match=r"compiled for images \(8, 3, 32, 32\), called with \(1, 3, 32, 32\)"):
         compiled[0](images(1, 1))
 
