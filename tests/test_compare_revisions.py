@@ -131,6 +131,7 @@ def test_cases_are_plain_json_with_unique_ids():
     assert json.loads(json.dumps(about)) == about
 
 
+@pytest.mark.slow  # test_what_head_changes_is_seen_by_real_processes is a whole run, too
 @pytest.mark.usefixtures("quick_start")
 def test_a_whole_run_with_real_processes(monkeypatch, capsys, tmp_path):
     """Base against itself: how it ends depends on the machine; that facts agree and files are whole does not."""

@@ -85,6 +85,7 @@ def test_quantized_after_training_it_comes_back_from_its_file(trained, tmp_path)
     assert made.facts["reduced_range"] in (True, False)
 
 
+@pytest.mark.slow  # test_training_with_rounding_ends_with_an_int8_network begins with new weights
 def test_trained_with_rounding_from_a_checkpoint_it_goes_on_with_its_weights(trained, tmp_path):
     """Two epochs at once, and one, a resume and one: the same. The float network within can be taken out."""
     recipe = replace(RECIPE, start=str(trained), qat=True, epochs=2, learning_rate=1e-4)

@@ -86,7 +86,12 @@ def test_a_mode_gives_the_outputs_of_eager_code(network, images, mode, precision
 
 # max-autotune is the same compiler, which tries out its choices.
 @pytest.mark.parametrize(
-    ("mode", "precision"), [("compiled", "fp32"), ("compiled+freezing", "fp32"), ("compiled+freezing", "int8")]
+    ("mode", "precision"),
+    [
+        ("compiled", "fp32"),
+        pytest.param("compiled+freezing", "fp32", marks=pytest.mark.slow),
+        pytest.param("compiled+freezing", "int8", marks=pytest.mark.slow),
+    ],
 )
 def test_a_compiled_mode_gives_the_outputs_of_eager_code(beginning, images, mode, precision):
     gives_the_outputs_of_eager_code(beginning, images, mode, precision)
@@ -228,7 +233,7 @@ SNIPPETS = [
     pytest.param("separable", "compiled+freezing", "fp32", marks=pytest.mark.slow),
     pytest.param("separable", "compiled+freezing", "int8", marks=pytest.mark.slow),
     ("separable", "onnxruntime", "fp32"),
-    ("separable", "openvino", "bf16"),
+    pytest.param("separable", "openvino", "bf16", marks=pytest.mark.slow),
 ]
 
 

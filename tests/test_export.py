@@ -55,7 +55,13 @@ def test_a_fixed_batch_is_part_of_the_file(name, tmp_path):
         run(torch.zeros(3, 3, 32, 32))
 
 
-@pytest.mark.parametrize(("semantics", "side"), [(TIMM, 64), (TENSORFLOW, 64), (TENSORFLOW, 65), (KERAS, 65)])
+@pytest.mark.parametrize(
+    ("semantics", "side"),
+    [
+        (TENSORFLOW, 65),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((TIMM, 64), (TENSORFLOW, 64), (KERAS, 65))),
+    ],
+)
 def test_semantics_are_exported(semantics, side, tmp_path):
     # Padding is what an exporter could get wrong; ONNX has its own.
     assert export(network(semantics=semantics, shallow=True), "onnx", tmp_path / "model.onnx", side) <= TOLERANCE

@@ -37,6 +37,17 @@ def folder(tmp_path):
     return tmp_path / "results"
 
 
+def placeholder(_section, _ending):
+    """What is written in place of a plot: `test_report` draws them all, `test_page` the whole page."""
+    return b'<svg width="10pt" height="10pt" viewBox="0 0 10 10"/>'
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request, monkeypatch):
+    if "drawn" not in request.keywords:
+        monkeypatch.setattr(Section, "image", placeholder)
+
+
 @pytest.fixture(scope="module")
 def everything_rendered(tmp_path_factory):
     """The folder of results after every view of them was rendered, with a README beside it; and what was printed."""
@@ -71,6 +82,7 @@ def test_renders_every_view_as_plot_and_tables(everything_rendered):
     assert set(re.findall(r"\]\((\S+\.svg)\)", overview)) <= expected
 
 
+@pytest.mark.drawn
 def test_every_format(store, folder, tmp_path):
     store([speedup_facts()])
     assert main(["--results", str(folder), "--out", str(tmp_path / "out"), "--formats", "png,svg,pdf"]) == 0
@@ -78,6 +90,7 @@ def test_every_format(store, folder, tmp_path):
     assert starts == {"png": b"\x89PNG\r", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
+@pytest.mark.drawn
 def test_the_same_results_give_the_same_files(store, folder, tmp_path):
     store([speedup_facts()])
     for name in ("one", "two"):
@@ -313,12 +326,11 @@ def test_a_run_beside_that_is_missing(store, folder, capsys):
     assert capsys.readouterr().err == "error: nowhere.json: no such file\n"
 
 
-@pytest.mark.parametrize("drawn", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["tables", "plots"])
-def test_committed_results_and_readme_belong_together(tmp_path, monkeypatch, drawn):
+@pytest.mark.parametrize(
+    "drawn", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.drawn])], ids=["tables", "plots"]
+)
+def test_committed_results_and_readme_belong_together(tmp_path, drawn):  # noqa: ARG001
     """What is committed as rendered is what the committed run gives: no figure was typed."""
-    if not drawn:  # plots are not compared
-        monkeypatch.setattr(Section, "image", lambda *_: b"")
-        monkeypatch.setattr("mnv1.report.render.without_title", lambda *_: b"")
     text = (ROOT / "README.md").read_text()
     shown = re.search(rf"{BEGIN}\n(.*)\n{END}", text, re.DOTALL)[1]
     named = re.findall(r"`(\w+)` \(revision", shown)

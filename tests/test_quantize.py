@@ -46,6 +46,9 @@ LAYERS = 17
 CLOSE = 0.1 if has_vnni() else 0.2
 """Of outputs to those of fp32: without VNNI activations have seven bits."""
 
+rounding = pytest.mark.slow
+"""torchao exports its patterns for half a minute; `test_compress` trains with rounding by the script in every run."""
+
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
 )
@@ -138,6 +141,7 @@ def test_every_layer_becomes_an_int8_kernel_depthwise_ones_too(after_training):
         compiled[0](images(1, 1))
 
 
+@rounding
 def test_training_with_rounding_learns_and_converts(model, while_training):
     losses, trained, converted = while_training
     assert losses[-1] < 0.7 * losses[0]
@@ -147,6 +151,7 @@ def test_training_with_rounding_learns_and_converts(model, while_training):
     assert error(logits(model), logits(network())) == 0
 
 
+@rounding
 def test_it_can_be_trained_on_after_it_was_converted(while_training):
     _, trained, _ = while_training
     statistics = [name for name, _ in trained.named_buffers() if name.endswith("running_mean")]
@@ -158,9 +163,11 @@ def test_it_can_be_trained_on_after_it_was_converted(while_training):
     assert not any(torch.equal(trained.state_dict()[name], before[name]) for name in statistics)
 
 
-@pytest.mark.parametrize("way", ["ptq", "qat"])
-def test_a_file_gives_the_same_network_and_is_smaller(model, after_training, while_training, tmp_path, way):
-    network = after_training if way == "ptq" else while_training[2]
+@pytest.mark.parametrize("way", ["ptq", pytest.param("qat", marks=rounding)])
+def test_a_file_gives_the_same_network_and_is_smaller(model, request, tmp_path, way):
+    network = (
+        request.getfixturevalue("after_training") if way == "ptq" else request.getfixturevalue("while_training")[2]
+    )
     path = tmp_path / "int8.pt"
     save_int8(path, network, way, RECIPE, CLASSES)
     assert torch.equal(logits(load_int8(path)), logits(network))
@@ -320,6 +327,7 @@ def test_without_a_compiler_a_line_says_so(after_training, monkeypatch):
 
 
 @needs_compiler
+@pytest.mark.slow  # test_every_layer_becomes_an_int8_kernel compiles too
 def test_a_float_network_can_be_compiled_beside_it_once_and_for_all(model):
     """Also for images of inference mode: torch would compile for these again, and give up after a few networks."""
     from torch._dynamo.utils import counters
