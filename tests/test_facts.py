@@ -242,7 +242,7 @@ def test_coverage_of_a_speedups_interval_with_the_stopping_rule(spread, speedups
             stopped = conclude(PAIR, visits, POLICY)
         facts = facts_of(PAIR, visits, stopped)
         hits += facts["speedup_low"] <= 4.0 <= facts["speedup_high"]
-    assert abs(hits / speedups - 0.95) <= 3 * math.sqrt(0.95 * 0.05 / speedups)
+    assert abs(hits / speedups - 0.95) <= 0.02 * math.sqrt(1000 / speedups)
 
 
 def test_of_ceilings_that_were_measured_twice_the_higher_one_is_kept():
