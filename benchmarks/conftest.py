@@ -1,4 +1,4 @@
-"""How pytest runs the cases. What the hooks do is in `mnv1.plugin`.
+"""How pytest runs the cases. What the hooks do is in `mnv1.suite`.
 
 This process plans, shows and stores; another one measures (`mnv1.measure.supervisor`). So torch is not imported here.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 
-from mnv1.availability import why_not_installed, why_not_trainable, why_unavailable
-from mnv1.console import write_what_can_be_shown
-from mnv1.grids import CaseError
-from mnv1.journal import JournalError
+from mnv1.base.console import write_what_can_be_shown
+from mnv1.cases.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.cases.grids import CaseError
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.supervisor import Supervisor, SupervisorError
-from mnv1.plugin.options import (
+from mnv1.suite.journal import JournalError
+from mnv1.suite.options import (
     KEPT_OPTIONS,
     add_options,
     chosen_shard,
@@ -27,10 +27,10 @@ from mnv1.plugin.options import (
     selected,
     storage_folder,
 )
-from mnv1.plugin.run import Run
-from mnv1.plugin.storage import StorageError, WholeFiles, try_to_write
-from mnv1.profiles import PROFILES, shard
-from mnv1.sweep import place_again
+from mnv1.suite.profiles import PROFILES, shard
+from mnv1.suite.run import Run
+from mnv1.suite.storage import StorageError, WholeFiles, try_to_write
+from mnv1.suite.sweep import place_again
 
 RESULTS = Path(__file__).parent.parent / "results"
 

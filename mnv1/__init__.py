@@ -14,21 +14,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mnv1.architecture import network_layers
-    from mnv1.blocks import conv_standard
-    from mnv1.complexity import count
-    from mnv1.model import MobileNetV1
-    from mnv1.results import find_runs, load
+    from mnv1.net.architecture import network_layers
+    from mnv1.net.blocks import conv_standard
+    from mnv1.net.counts import count
+    from mnv1.net.model import MobileNetV1
+    from mnv1.store.runs import find_runs, load
 
 __all__ = ["MobileNetV1", "conv_standard", "count", "find_runs", "load", "network_layers"]
 
 _HOMES = {
-    "MobileNetV1": "mnv1.model",
-    "conv_standard": "mnv1.blocks",
-    "count": "mnv1.complexity",
-    "find_runs": "mnv1.results",
-    "load": "mnv1.results",
-    "network_layers": "mnv1.architecture",
+    "MobileNetV1": "mnv1.net.model",
+    "conv_standard": "mnv1.net.blocks",
+    "count": "mnv1.net.counts",
+    "find_runs": "mnv1.store.runs",
+    "load": "mnv1.store.runs",
+    "network_layers": "mnv1.net.architecture",
 }
 
 

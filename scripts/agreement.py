@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from mnv1 import console
+from mnv1.base import console
 from mnv1.measure.state import prepare as prepare_state
 
 STATE = prepare_state("controlled")  # before torch is imported
@@ -22,7 +22,7 @@ STATE = prepare_state("controlled")  # before torch is imported
 import torch
 from torch.utils.benchmark import Timer
 
-from mnv1.cases import Block, Case, Conditions, Device, Network
+from mnv1.cases.case import Block, Case, Conditions, Device, Network
 from mnv1.measure.clock import clock_for
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.modules import prepare

@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from mnv1 import console
+from mnv1.base import console
+from mnv1.base.errors import UserError
 from mnv1.claims.judge import VERDICTS, judge
 from mnv1.claims.measured import stored_runs
-from mnv1.published import SOURCES, PublishedError, claims
-from mnv1.report.claims import FIRST, FORMATS, render, summary
-from mnv1.results import ResultError, find_runs
+from mnv1.claims.report import FIRST, FORMATS, render, summary
+from mnv1.net.published import SOURCES, claims
+from mnv1.store.runs import find_runs
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             print(text, end="")
             if args.format == "text":
                 print(f"\n{summary(judged, shown)}")
-    except (ResultError, PublishedError) as error:
+    except UserError as error:
         complaints = [str(error)]
     except OSError as error:
         complaints = [f"{args.out}: cannot be written: {error.strerror}"]

@@ -15,26 +15,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mnv1 import console
-from mnv1.cases import DEVICES
-from mnv1.compare.comparison import Comparison, compare
-from mnv1.compare.pairs import Pairs, WorkerError, WrongCodeError
-from mnv1.compare.plan import QUICK, Plan, described, regression_cases
-from mnv1.compare.report import summary, text_report, title_of
-from mnv1.compare.sides import Side, SideError, make_side, merge_base
-from mnv1.compare.stored import StoredError, append_line, document, read, to_confirm, write
-from mnv1.compare.verdicts import Rules
+from mnv1.base import console
+from mnv1.base.errors import UserError
+from mnv1.cases.case import DEVICES
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
 from mnv1.measure.state import CPUS
-from mnv1.measure.supervisor import Supervisor, SupervisorError
+from mnv1.measure.supervisor import Supervisor
+from mnv1.regression.comparison import Comparison, compare
+from mnv1.regression.pairs import Pairs, WrongCodeError
+from mnv1.regression.plan import QUICK, Plan, described, regression_cases
+from mnv1.regression.report import summary, text_report, title_of
+from mnv1.regression.sides import Side, make_side, merge_base
+from mnv1.regression.stored import StoredError, append_line, document, read, to_confirm, write
+from mnv1.regression.verdicts import Rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PRECISIONS = ("fp32", "amp")
 
 
-class UsageError(Exception):
-    """The command line asks for what cannot be; the message is one line for the user."""
+class UsageError(UserError):
+    """The command line asks for what cannot be."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -66,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@console.command(failed=2)
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     args = make_parser().parse_args(argv)
@@ -79,9 +81,6 @@ def main(argv: list[str] | None = None) -> int:
     except WrongCodeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 4
-    except (UsageError, SideError, StoredError, SupervisorError, WorkerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
 
 
 def _run(args: argparse.Namespace, folder: Path) -> int:

@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from mnv1 import console
-from mnv1.compress.errors import CompressError
-from mnv1.compress.layout import COMPRESSED, METHODS, SPREADS
-from mnv1.extras import MissingPackageError
+from mnv1.base import console
+from mnv1.base.errors import UserError
+from mnv1.compression.layout import COMPRESSED, METHODS, SPREADS
 from mnv1.measure.state import CPUS, STATES, prepare
-from mnv1.train.recipe import DataName, TrainError
+from mnv1.net.errors import CompressError
+from mnv1.training.recipe import DataName
 
 LEARNING_RATES = {"qat": 2e-4, "prune-channels": 2e-3}
 """Highest learning rate of training on: rounding is a small change, missing channels are a large one."""
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _check(args)
         _compress(args)
-    except (TrainError, CompressError, MissingPackageError) as error:
+    except UserError as error:
         print(f"error: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -104,11 +104,11 @@ def _compress(args: argparse.Namespace) -> None:
 
     from dataclasses import replace
 
-    from mnv1.compress.facts import check_alike, compare, keep
-    from mnv1.compress.methods import Compressor, Settings, Trained
+    from mnv1.compression.facts import check_alike, compare, keep
+    from mnv1.compression.methods import Compressor, Settings, Trained
     from mnv1.measure import environment
-    from mnv1.train.data import load_data
-    from mnv1.train.progress import epoch_line
+    from mnv1.training.data import load_data
+    from mnv1.training.progress import epoch_line
 
     source = Trained.load(args.checkpoint)
     changes = {name: getattr(args, name) for name in ("data", "limit_train", "limit_test") if getattr(args, name)}

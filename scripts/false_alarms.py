@@ -6,16 +6,15 @@ Lines are added by `python scripts/compare_revisions.py --self-test --ledger LED
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from mnv1 import console
-from mnv1.compare.stored import StoredError, read_ledger
+from mnv1.base import console
+from mnv1.regression.self_tests import self_test_tables
+from mnv1.regression.stored import StoredError, read_ledger
 from mnv1.report.output import tell
-from mnv1.report.self_tests import self_test_tables
-from mnv1.results import ResultError
 
 
+@console.command()
 def main(argv: list[str] | None = None) -> int:
     """Command line: Markdown on standard output. Returns 1 when there is nothing to show."""
     parser = argparse.ArgumentParser(description="False alarms and power of comparisons, from a ledger of self-tests.")
@@ -23,13 +22,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="also write it to this file")
     args = parser.parse_args(argv)
     try:
-        tell(self_test_tables(read_ledger(args.ledger)), args.out)
-    except (StoredError, ResultError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        tables = self_test_tables(read_ledger(args.ledger))
     except ValueError as error:
-        print(f"error: {args.ledger}: {error}", file=sys.stderr)
-        return 1
+        raise StoredError(f"{args.ledger}: {error}") from None
+    tell(tables, args.out)
     return 0
 
 

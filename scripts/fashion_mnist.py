@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mnv1 import console
-from mnv1.report.training import FACTS, read_training
-from mnv1.results import ResultError
+from mnv1.base import console
+from mnv1.store.runs import ResultError
+from mnv1.training.report import FACTS, read_training
 
 TRAIN = Path(__file__).parent / "train.py"
 

@@ -17,28 +17,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mnv1 import console
-from mnv1.architecture import MIN_SIDE
-from mnv1.cases import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
-from mnv1.grids import CaseError
+from mnv1.base import console
+from mnv1.cases.case import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
+from mnv1.cases.grids import CaseError
+from mnv1.cases.modes import EXECUTION_MODES
 from mnv1.ladder.choice import Limits, choose
 from mnv1.ladder.climb import Climbed, climb
 from mnv1.ladder.processes import RungProcess
+from mnv1.ladder.report import fastest_line, findings_markdown, not_measured, render, table, twin_lines
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, findings_of, rungs_of
 from mnv1.ladder.snippets import ENVIRONMENT, snippet
-from mnv1.ladder.stored import Ladder, LadderError, document, find, from_document, load_accuracies, read, write
+from mnv1.ladder.stored import Ladder, document, find, from_document, load_accuracies, read, write
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict
 from mnv1.measure.state import KEPT
-from mnv1.measure.supervisor import SupervisorError
-from mnv1.modes import EXECUTION_MODES
-from mnv1.plugin.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
-from mnv1.report.ladder import fastest_line, findings_markdown, not_measured, render, table, twin_lines
+from mnv1.net.architecture import MIN_SIDE
+from mnv1.suite.values import parse_batch_sizes, parse_modes, parse_names, parse_precisions
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@console.command()
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 1 when nothing is within the limits or a file cannot be used, 2 for wrong usage."""
     parser = _parser()
@@ -52,9 +52,6 @@ def main(argv: list[str] | None = None) -> int:
             return _findings(args, known) if args.findings else _ladder(args, known)
     except CaseError as error:
         parser.error(str(error))
-    except (LadderError, SupervisorError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("interrupted: nothing is stored", file=sys.stderr)
         return 130

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from mnv1 import console
-from mnv1.compress.errors import CompressError
-from mnv1.extras import MissingPackageError
+from mnv1.base import console
+from mnv1.compression.report import recipes_table
 from mnv1.measure.state import prepare
-from mnv1.report.compression import recipes_table
 
 RECIPES: dict[str, dict[str, Any]] = {
     "torchao's default": {"corrected": False},
@@ -28,6 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 BATCHES, BATCH_SIZE, RESOLUTION = 8, 8, 224
 
 
+@console.command(failed=2)
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 for what the user can put right."""
     parser = argparse.ArgumentParser(description="The error of int8 outputs for each way of quantizing.")
@@ -35,11 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of networks and images (3)")
     args = parser.parse_args(argv)
     prepare("controlled")
-    try:
-        rows = [row for seed in range(args.seeds) for row in measure(seed)]
-    except (CompressError, MissingPackageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    rows = [row for seed in range(args.seeds) for row in measure(seed)]
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "recipes.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     text = recipes_table(rows)
@@ -52,8 +46,8 @@ def measure(seed: int) -> list[dict[str, Any]]:
     """Errors of every recipe for the network and the images of a seed."""
     import torch
 
-    from mnv1.compress.quantize import int8_kernels, post_training_quantized
-    from mnv1.model import MobileNetV1
+    from mnv1.net.model import MobileNetV1
+    from mnv1.net.quantize import int8_kernels, post_training_quantized
 
     torch.manual_seed(seed)
     model = MobileNetV1().eval()

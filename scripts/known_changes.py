@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv1 import console
+from mnv1.base import console
 from mnv1.measure.lock import machine_lock
 
 ROOT = Path(__file__).resolve().parent.parent

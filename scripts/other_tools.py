@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from mnv1 import console
-from mnv1.compare.plan import described, regression_cases
-from mnv1.compare.stored import StoredError, append_line, read_ledger
+from mnv1.base import console
+from mnv1.base.errors import UserError
 from mnv1.measure.lock import machine_lock
-from mnv1.report.other_tools import other_tools_table
+from mnv1.regression.other_tools import other_tools_table
+from mnv1.regression.plan import described, regression_cases
+from mnv1.regression.stored import append_line, read_ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("pytest-benchmark", "asv")
@@ -38,7 +39,7 @@ from pathlib import Path
 # asv's interpreters are bare: they find torch and this package in the folders of the one that made this file.
 sys.path += [path for path in {packages} if path not in sys.path]
 
-from mnv1.compare.worker import Side
+from mnv1.regression.worker import Side
 
 ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf8"))
 EXTRA = {extra}
@@ -98,10 +99,11 @@ class Answer:
     cases: int
 
 
-class ToolError(Exception):
-    """A tool did not run; the message is one line for the user."""
+class ToolError(UserError):
+    """A tool did not run."""
 
 
+@console.command(failed=2)
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 when a tool cannot be run."""
     parser = argparse.ArgumentParser(description="What other tools say about identical and about slower code.")
@@ -119,29 +121,22 @@ def main(argv: list[str] | None = None) -> int:
     if "asv" in tools and find_spec("asv") is None:
         parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
     cases = {case.id: described(case) for case in regression_cases("cpu", tuple(args.precisions.split(",")))}
-    try:
-        with (
-            machine_lock() if args.runs else nullcontext(),
-            tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder,
-        ):
-            scratch = Scratch(Path(folder), cases, args.slowdown)
-            for tool in tools:
-                for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:
-                    start = time.monotonic()
-                    answer = (pytest_benchmark if tool == "pytest-benchmark" else asv)(scratch, code)
-                    slowdown = args.slowdown if code == "slower" else 0.0
-                    line = {"tool": tool, "code": code, "slowdown": slowdown, **vars(answer)}
-                    line["wall_time"] = round(time.monotonic() - start, 1)
-                    append_line(args.ledger, line)
-                    print(line, flush=True)
-        answers = [json.loads(line) for line in args.ledger.read_text(encoding="utf8").splitlines()]
-        table = other_tools_table(answers, read_ledger(args.self_tests) if args.self_tests else [])
-    except OSError as error:
-        print(f"error: {args.ledger}: cannot be read: {error.strerror}", file=sys.stderr)
-        return 2
-    except (ToolError, StoredError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with (
+        machine_lock() if args.runs else nullcontext(),
+        tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder,
+    ):
+        scratch = Scratch(Path(folder), cases, args.slowdown)
+        for tool in tools:
+            for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:
+                start = time.monotonic()
+                answer = (pytest_benchmark if tool == "pytest-benchmark" else asv)(scratch, code)
+                slowdown = args.slowdown if code == "slower" else 0.0
+                line = {"tool": tool, "code": code, "slowdown": slowdown, **vars(answer)}
+                line["wall_time"] = round(time.monotonic() - start, 1)
+                append_line(args.ledger, line)
+                print(line, flush=True)
+    answers = [json.loads(line) for line in args.ledger.read_text(encoding="utf8").splitlines()]
+    table = other_tools_table(answers, read_ledger(args.self_tests) if args.self_tests else [])
     print(table)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

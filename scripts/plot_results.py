@@ -6,18 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from mnv1 import console
+from mnv1.base import console
+from mnv1.claims.report import appendix
 from mnv1.report import headline
-from mnv1.report.choice import choose, others, places, published
 from mnv1.report.page import Beside
-from mnv1.report.render import FORMATS, RenderError, provenance, render, update_readme
+from mnv1.report.render import FORMATS, provenance, render, update_readme
 from mnv1.report.summary import summary
-from mnv1.results import ResultError, load_results
-from mnv1.stored import PUBLISHED
+from mnv1.store.choice import choose, others, places, published
+from mnv1.store.documents import PUBLISHED
+from mnv1.store.runs import ResultError, load_results
 
 ROOT = Path(__file__).parent.parent
 
 
+@console.command()
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 0, 1 when something could not be rendered, 2 for wrong usage."""
     parser = argparse.ArgumentParser(
@@ -49,31 +51,27 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"--formats: unknown value {', '.join(map(repr, unknown))}; valid values: {', '.join(FORMATS)}")
 
-    try:
-        chosen, complaints = choose(args.runs, args.results)
-        for complaint in complaints:
-            print(f"error: {complaint}", file=sys.stderr)
-        if not chosen:
-            return 1
-        results = load_results(chosen, others=others(args.results))
-        if args.summary:
-            print(summary(results, provenance(results)), end="")
-            return 1 if complaints else 0
-        known = [args.beside] if args.beside else published(args.results, chosen)
-        title = "Another run" if args.beside else "The published machine, beside this one"
-        beside = Beside(title, load_results(known)) if known else None
-        usual, page_folder = places(chosen[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
-        out = args.out or usual
-        page = args.page or (args.out or page_folder) / "report.html"
-        if any(path.resolve().is_relative_to(ROOT / "results" / PUBLISHED) for path in (out, page)):
-            raise ResultError(f"{out}: scripts/publish.py alone writes there; name another folder with --out")
-        print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
-        rendered = render(results, out, formats, page, beside)
-        if args.readme:
-            update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
-    except (ResultError, RenderError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    chosen, complaints = choose(args.runs, args.results)
+    for complaint in complaints:
+        print(f"error: {complaint}", file=sys.stderr)
+    if not chosen:
         return 1
+    results = load_results(chosen, others=others(args.results))
+    if args.summary:
+        print(summary(results, provenance(results)), end="")
+        return 1 if complaints else 0
+    known = [args.beside] if args.beside else published(args.results, chosen)
+    title = "Another run" if args.beside else "The published machine, beside this one"
+    beside = Beside(title, load_results(known)) if known else None
+    usual, page_folder = places(chosen[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
+    out = args.out or usual
+    page = args.page or (args.out or page_folder) / "report.html"
+    if any(path.resolve().is_relative_to(ROOT / "results" / PUBLISHED) for path in (out, page)):
+        raise ResultError(f"{out}: scripts/publish.py alone writes there; name another folder with --out")
+    print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
+    rendered = render(results, out, formats, page, beside, appendix(results))
+    if args.readme:
+        update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
     if args.verbose:
         for line in rendered.left_out:
             print(f"left out: {line}")

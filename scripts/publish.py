@@ -9,24 +9,24 @@ that it can be handed on.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from mnv1 import console
+from mnv1.base import console
 from mnv1.claims.judge import judge
 from mnv1.claims.measured import stored_runs
-from mnv1.published import claims
-from mnv1.publishing import place, prepare
-from mnv1.report.choice import choose, machine_folder
-from mnv1.report.claims import markdown
+from mnv1.claims.report import appendix, markdown
+from mnv1.net.published import claims
 from mnv1.report.includes import refreshed
-from mnv1.report.render import RenderError, render, update_readme
-from mnv1.results import ResultError, find_runs, load_results
-from mnv1.stored import PUBLISHED
+from mnv1.report.render import render, update_readme
+from mnv1.store.choice import choose, machine_folder
+from mnv1.store.documents import PUBLISHED
+from mnv1.store.publishing import place, prepare
+from mnv1.store.runs import ResultError, find_runs, load_results
 
 ROOT = Path(__file__).parent.parent
 
 
+@console.command()
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     """Command line, for the repository at `root`. Returns 0, or 1 when something cannot be read or written."""
     parser = argparse.ArgumentParser(
@@ -39,22 +39,16 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     args = parser.parse_args(argv)
     if args.prepare and len(args.runs) != 1:
         parser.error("--prepare takes exactly one RUN")
-    try:
-        if args.prepare:
-            prepare(args.runs[0], args.prepare)
-            print(
-                f"wrote {args.prepare}: compact, without names of host, folders or people; look through it all the same"
-            )
-            return 0
-        published = root / "results" / PUBLISHED
-        targets = [place(run, published) for run in args.runs]  # every run is looked at before any is written
-        for run, target in zip(args.runs, targets, strict=True):
-            prepare(run, target)
-            print(f"published {target}")
-        refresh(root, published)
-    except (RenderError, ResultError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if args.prepare:
+        prepare(args.runs[0], args.prepare)
+        print(f"wrote {args.prepare}: compact, without names of host, folders or people; look through it all the same")
+        return 0
+    published = root / "results" / PUBLISHED
+    targets = [place(run, published) for run in args.runs]  # every run is looked at before any is written
+    for run, target in zip(args.runs, targets, strict=True):
+        prepare(run, target)
+        print(f"published {target}")
+    refresh(root, published)
     return 0
 
 
@@ -67,7 +61,7 @@ def refresh(root: Path, published: Path) -> None:
         raise ResultError((complaints + damaged)[0])
     results = load_results(chosen, others=runs)
     out = machine_folder(chosen[-1]) / "rendered"
-    rendered = render(results, out, ("svg",), published / "report.html")
+    rendered = render(results, out, ("svg",), published / "report.html", appendix=appendix(results))
     for stale in {path.resolve() for path in out.iterdir()} - {path.resolve() for path in rendered.written}:
         stale.unlink()
     print(f"rendered {out} and {published / 'report.html'}")

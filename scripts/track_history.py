@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from mnv1 import console
-from mnv1.history.changes import Change, MissingError, Rules, nominate
-from mnv1.history.report import picture, text
-from mnv1.history.series import EXACT, series_of
-from mnv1.results import ResultError, find_runs, load
+from mnv1.base import console
+from mnv1.regression.history.changes import Change, Rules, nominate
+from mnv1.regression.history.report import picture, text
+from mnv1.regression.history.series import EXACT, series_of
+from mnv1.store.runs import ResultError, find_runs, load
 
 ROOT = Path(__file__).parent.parent
 
 
+@console.command(failed=2)
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     rules = Rules()
@@ -45,32 +46,21 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--min-change: {args.min_change:g} is no percentage between 0 and 100")
     rules = Rules(min_change=args.min_change / 100)
 
-    try:
-        table, damaged = _table(args.runs or find_runs(args.results))
-        if table is not None:
-            table = _of_machines(table, args.machine, args.every_machine)
-    except ResultError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    table, damaged = _table(args.runs or find_runs(args.results))
+    if table is not None:
+        table = _of_machines(table, args.machine, args.every_machine)
     for line in damaged:
         print(f"error: left out: {line}", file=sys.stderr)
     if table is None:
         return 2
 
-    try:
-        enough, nominated, markdown, pictures = _reports(table, rules, args.plot)
-        if args.summary:
-            args.summary.parent.mkdir(parents=True, exist_ok=True)
-            with args.summary.open("a", encoding="utf8") as file:
-                file.write(markdown)
-        for path in pictures:
-            print(f"wrote {path}")
-    except MissingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+    enough, nominated, markdown, pictures = _reports(table, rules, args.plot)
+    if args.summary:
+        args.summary.parent.mkdir(parents=True, exist_ok=True)
+        with args.summary.open("a", encoding="utf8") as file:
+            file.write(markdown)
+    for path in pictures:
+        print(f"wrote {path}")
     if damaged:
         return 2
     if nominated:

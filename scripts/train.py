@@ -14,12 +14,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mnv1 import console
+from mnv1.base import console
 from mnv1.measure.state import CPUS, STATES, State, prepare
-from mnv1.report.training import read_training, render_run
-from mnv1.results import ResultError
-from mnv1.train.layout import CHECKPOINT, FACTS, INT8, PREDICTIONS
-from mnv1.train.recipe import BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
+from mnv1.store.runs import ResultError
+from mnv1.training.layout import CHECKPOINT, FACTS, INT8, PREDICTIONS
+from mnv1.training.recipe import BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
+from mnv1.training.report import read_training, render_run
 
 PREDICTED = 32
 """Images in the grid of predictions."""
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         _train(recipe, args)
     except (TrainError, ResultError) as error:
         # What was raised in a process that loads pictures comes with that process's traceback before it.
-        line = str(error).strip().splitlines()[-1].removeprefix("mnv1.train.recipe.TrainError: ")
+        line = str(error).strip().splitlines()[-1].removeprefix("mnv1.training.recipe.TrainError: ")
         if is_first:  # all processes stop of the same
             print(f"error: {line}", file=sys.stderr)
         return 2
@@ -125,7 +125,7 @@ def _train(recipe: Recipe, args: argparse.Namespace) -> None:
 
     import torch
 
-    from mnv1.train.processes import joined, local_device
+    from mnv1.training.processes import joined, local_device
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise TrainError("--device cuda: torch.cuda.is_available() is false here; use --device cpu")
@@ -145,11 +145,11 @@ def _train_here(recipe, args, device, processes, settings) -> None:
     from rich.console import Console
 
     from mnv1.measure import environment
-    from mnv1.train.data import load_data
-    from mnv1.train.distill import as_started
-    from mnv1.train.files import save_facts
-    from mnv1.train.loop import Trainer
-    from mnv1.train.progress import epoch_bar, epoch_line
+    from mnv1.training.data import load_data
+    from mnv1.training.distill import as_started
+    from mnv1.training.files import save_facts
+    from mnv1.training.loop import Trainer
+    from mnv1.training.progress import epoch_bar, epoch_line
 
     recipe = as_started(recipe)
     out = args.out or Path("runs") / recipe.id
@@ -210,10 +210,10 @@ def _train_here(recipe, args, device, processes, settings) -> None:
 
 def _keep_int8(trainer, out: Path, console) -> dict[str, Any]:
     """Convert what was trained with rounding, see what its kernels make of the test images, and keep it."""
-    from mnv1.compress.errors import CompressError
-    from mnv1.compress.evaluate import answers, example_of
-    from mnv1.compress.quantize import int8_kernels
-    from mnv1.compress.saved import save_int8
+    from mnv1.compression.evaluate import answers, example_of
+    from mnv1.compression.saved import save_int8
+    from mnv1.net.errors import CompressError
+    from mnv1.net.quantize import int8_kernels
 
     recipe = trainer.recipe
     network = trainer.model.converted()
@@ -256,8 +256,8 @@ def _decisive(facts: dict[str, Any]) -> tuple[Any, ...]:
 def _finish(trainer, out: Path, console) -> None:
     import numpy as np
 
-    from mnv1.train.files import write_atomically
-    from mnv1.train.transforms import to_picture
+    from mnv1.training.files import write_atomically
+    from mnv1.training.transforms import to_picture
 
     images, labels, taken = trainer.predict(PREDICTED)
     pictures = (255 * to_picture(images)).round().byte().permute(0, 2, 3, 1).numpy()

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 import pandas as pd
 import pytest
 
-from mnv1.results import Results, frame, from_facts
+from mnv1.store.runs import Results, frame, from_facts
 
 ROOT = Path(__file__).parent.parent
 
@@ -353,6 +353,7 @@ def every_view():
 @pytest.fixture(scope="session")
 def whole_page(tmp_path_factory):
     """The page with every view, beside what it was made of; once, because it takes long. Only to be read."""
+    from mnv1.claims.report import appendix
     from mnv1.report.render import render  # not in every process: it draws
 
     own = tmp_path_factory.getbasetemp()
@@ -365,7 +366,8 @@ def whole_page(tmp_path_factory):
         while not done.exists() and monotonic() < deadline:
             sleep(0.1)
     else:
-        render(every_view(), folder / "rendered", ("svg",), folder / "report.html")
+        results = every_view()
+        render(results, folder / "rendered", ("svg",), folder / "report.html", appendix=appendix(results))
         done.touch()
     return folder / "report.html"
 

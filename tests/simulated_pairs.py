@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mnv1.compare.comparison import compare
-from mnv1.compare.plan import Plan
-from mnv1.compare.sides import UNDER_TEST, Side
-from mnv1.compare.stored import document
-from mnv1.compare.verdicts import Rules
+from mnv1.regression.comparison import compare
+from mnv1.regression.plan import Plan
+from mnv1.regression.sides import UNDER_TEST, Side
+from mnv1.regression.stored import document
+from mnv1.regression.verdicts import Rules
 
 CASES = {f"case-{n}": {"precision": "fp32", "device": "cpu"} for n in range(24)}
 FACTS = {"macs": 100, "params": 10, "peak_memory": 1000, "operators": 5, "output": [1.0, 2.0]}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.architecture import ROWS, SHALLOW_ROWS, block_layers, network_layers, scale_channels
+from mnv1.net.architecture import ROWS, SHALLOW_ROWS, block_layers, network_layers, scale_channels
 
 
 def test_table_is_the_papers():

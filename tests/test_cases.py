@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.availability import why_not_installed, why_not_trainable, why_unavailable
-from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
-from mnv1.grids import CaseError, Overrides
-from mnv1.plugin.values import (
+from mnv1.cases.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.cases.case import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.cases.grids import CaseError, Overrides
+from mnv1.cases.references import REFERENCE_KINDS
+from mnv1.suite.profiles import PROFILES, select, shard
+from mnv1.suite.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
+from mnv1.suite.values import (
     parse_alphas,
     parse_batch_sizes,
     parse_devices,
@@ -18,9 +21,6 @@ from mnv1.plugin.values import (
     parse_resolutions,
     parse_shard,
 )
-from mnv1.profiles import PROFILES, select, shard
-from mnv1.references import REFERENCE_KINDS
-from mnv1.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
 
 CPU = Overrides(devices=("cpu",))
 
@@ -210,7 +210,7 @@ def test_networks_of_other_packages_are_measured_when_they_are_named():
 
 
 def test_a_missing_package_leaves_out_its_cases_alone(monkeypatch):
-    monkeypatch.setattr("mnv1.availability.find_spec", lambda name: None if name == "timm" else object())
+    monkeypatch.setattr("mnv1.cases.availability.find_spec", lambda name: None if name == "timm" else object())
     conditions = Conditions(1, "cpu", "fp32")
     timm, resnet, own = (
         Case(one, conditions)

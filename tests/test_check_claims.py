@@ -11,9 +11,9 @@ import pytest
 
 from mnv1.claims.judge import Judgement, judge
 from mnv1.claims.measured import stored_runs
-from mnv1.published import claims
-from mnv1.report.claims import HEADER, html_groups, markdown, render, summary
-from mnv1.results import find_runs
+from mnv1.claims.report import HEADER, html_groups, markdown, render, summary
+from mnv1.net.published import claims
+from mnv1.store.runs import find_runs
 from tests.conftest import ROOT, latency_facts, profiled
 from tests.test_claims import claim
 
@@ -169,5 +169,5 @@ def test_wrong_usage(capsys):
 
 
 def test_judging_never_imports_torch():
-    script = "import sys; import mnv1.report.claims, mnv1.claims.measured; sys.exit('torch' in sys.modules)"
+    script = "import sys; import mnv1.claims.report, mnv1.claims.measured; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

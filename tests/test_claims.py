@@ -12,7 +12,7 @@ from mnv1.claims.figures import cut_off, figure, rounded, written
 from mnv1.claims.judge import VERDICTS, counts, judge
 from mnv1.claims.others import OTHERS
 from mnv1.claims.reasons import NONE, readings
-from mnv1.published import Claim, PublishedError, claims
+from mnv1.net.published import Claim, PublishedError, claims
 from tests.conftest import latency_facts, profiled, results_of, speedup_facts
 
 PUBLISHED = {claim.id: claim for claim in claims()}

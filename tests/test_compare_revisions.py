@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mnv1.compare import plan
-from mnv1.compare.pairs import WorkerError, WrongCodeError
-from mnv1.compare.stored import read
+from mnv1.regression import plan
+from mnv1.regression.pairs import WorkerError, WrongCodeError
+from mnv1.regression.stored import read
 from scripts import compare_revisions
 from tests.conftest import ROOT, hear_interrupts
 
@@ -55,7 +55,7 @@ def no_measuring(quick_start, monkeypatch):  # noqa: ARG001
 @pytest.mark.usefixtures("no_measuring")
 def test_bad_input_is_one_line(monkeypatch, capsys, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mnv1.compare.sides._NEEDED", "import json")
+    monkeypatch.setattr("mnv1.regression.sides._NEEDED", "import json")
     assert compare_revisions.main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(message)
@@ -98,7 +98,7 @@ def test_statuses_of_what_goes_wrong(monkeypatch, capsys, error, status):
         raise error
 
     monkeypatch.setattr(compare_revisions, "compare", broken)
-    monkeypatch.setattr("mnv1.compare.sides._NEEDED", "import json")
+    monkeypatch.setattr("mnv1.regression.sides._NEEDED", "import json")
     assert compare_revisions.main(["HEAD", "HEAD"]) == status
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     assert capsys.readouterr().err.count("\n") == 1

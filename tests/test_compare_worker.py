@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnv1.compare.worker import Side
+from mnv1.regression.worker import Side
 
 
 class Counter:

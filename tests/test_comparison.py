@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from mnv1.compare.comparison import compare, output_difference
-from mnv1.compare.pairs import WorkerDiedError, WorkerError
-from mnv1.compare.verdicts import Rules
+from mnv1.regression.comparison import compare, output_difference
+from mnv1.regression.pairs import WorkerDiedError, WorkerError
+from mnv1.regression.verdicts import Rules
 from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
 SOME = [20, pytest.param(60, marks=pytest.mark.slow)]

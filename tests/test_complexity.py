@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnv1.architecture import block_layers, network_layers
-from mnv1.blocks import conv_dw, conv_standard
-from mnv1.complexity import (
+from mnv1.net.architecture import block_layers, network_layers
+from mnv1.net.blocks import conv_dw, conv_standard
+from mnv1.net.counts import (
     HEADER,
     count,
     count_with_fvcore,
@@ -17,7 +17,7 @@ from mnv1.complexity import (
     table_rows,
     training_macs,
 )
-from mnv1.model import MobileNetV1
+from mnv1.net.model import MobileNetV1
 
 # Howard et al. 2017 give these rounded to millions; the integers follow from the architecture.
 MACS = {

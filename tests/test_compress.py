@@ -18,23 +18,24 @@ from torch import nn
 
 import scripts.compress
 import scripts.train
-from mnv1.architecture import widths_of
-from mnv1.compress import facts, latency, quantize
-from mnv1.compress.errors import CompressError
-from mnv1.compress.evaluate import BATCH_SIZE, Answers, answers, calibration_batches
-from mnv1.compress.facts import network_id
-from mnv1.compress.layout import ACCURACY, COMPRESSED, PRUNED
-from mnv1.compress.methods import Compressor, Settings, Trained
-from mnv1.compress.prune import sparsity
-from mnv1.compress.quantize import QuantizationAware
-from mnv1.compress.saved import load_int8
+from mnv1.compression import facts, latency
+from mnv1.compression.evaluate import BATCH_SIZE, Answers, answers, calibration_batches
+from mnv1.compression.facts import network_id
+from mnv1.compression.layout import ACCURACY, COMPRESSED, PRUNED
+from mnv1.compression.methods import Compressor, Settings, Trained
+from mnv1.compression.prune import sparsity
+from mnv1.compression.saved import load_int8
 from mnv1.measure.timing import Visit
-from mnv1.model import MobileNetV1
-from mnv1.train.data import load_data
-from mnv1.train.distill import as_started, network_of
-from mnv1.train.layout import CHECKPOINT, INT8
-from mnv1.train.loop import Trainer
-from mnv1.train.recipe import Recipe, TrainError
+from mnv1.net import quantize
+from mnv1.net.architecture import widths_of
+from mnv1.net.errors import CompressError
+from mnv1.net.model import MobileNetV1
+from mnv1.net.quantize import QuantizationAware
+from mnv1.training.data import load_data
+from mnv1.training.distill import as_started, network_of
+from mnv1.training.layout import CHECKPOINT, INT8
+from mnv1.training.loop import Trainer
+from mnv1.training.recipe import Recipe, TrainError
 
 pytestmark = pytest.mark.skipif(
     find_spec("torchao") is None, reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'"

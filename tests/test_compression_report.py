@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mnv1.report.compression import against_table, compression_table, find_compressed, read_compressed, recipes_table
-from mnv1.results import ResultError
-from mnv1.train.recipe import Recipe
+from mnv1.compression.report import against_table, compression_table, find_compressed, read_compressed, recipes_table
+from mnv1.store.runs import ResultError
+from mnv1.training.recipe import Recipe
 from scripts.compression_table import main
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mnv1.train.data import load_data
-from mnv1.train.distill import distillation_loss, load_teacher, network_of
-from mnv1.train.loop import Trainer
-from mnv1.train.recipe import Recipe, TrainError
+from mnv1.training.data import load_data
+from mnv1.training.distill import distillation_loss, load_teacher, network_of
+from mnv1.training.loop import Trainer
+from mnv1.training.recipe import Recipe, TrainError
 
 CPU = torch.device("cpu")
 CLASSES = tuple(f"class {number}" for number in range(10))

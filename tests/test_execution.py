@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.blocks import conv_standard
-from mnv1.cases import Case, Conditions, Network, Reference
-from mnv1.fold import folded
+from mnv1.cases.case import Case, Conditions, Network, Reference
+from mnv1.cases.modes import TOLERANCE, combinations, why_not_here
 from mnv1.ladder.snippets import snippet
 from mnv1.measure import execution, modules
 from mnv1.measure.execution import WrongOutputError, check_output, execute, output_error, record_graph
@@ -18,8 +17,9 @@ from mnv1.measure.facts import record
 from mnv1.measure.modules import build, prepare
 from mnv1.measure.runner import Runner
 from mnv1.measure.timing import Policy
-from mnv1.model import MobileNetV1
-from mnv1.modes import TOLERANCE, combinations, why_not_here
+from mnv1.net.blocks import conv_standard
+from mnv1.net.folding import folded
+from mnv1.net.model import MobileNetV1
 
 ALPHA, SIDE = 0.25, 64
 ON_CPU = [pair for pair in combinations("cpu") if pair[1] in ("fp32", "int8") or pair[0] in ("folded", "openvino")]
@@ -279,7 +279,7 @@ def test_lines_for_a_gpu_are_python(mode):
 def test_every_extra_that_a_mode_names_exists():
     import tomllib
 
-    from mnv1.modes import EXECUTION_MODES
+    from mnv1.cases.modes import EXECUTION_MODES
     from tests.conftest import ROOT
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

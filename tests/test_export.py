@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mnv1 import export as exporting
-from mnv1.export import FORMATS, TOLERANCE, ExportError, export, main
-from mnv1.model import MobileNetV1
-from mnv1.pretrained import from_state, to_state
-from mnv1.semantics import KERAS, TENSORFLOW, TIMM
+from mnv1.net import export as exporting
+from mnv1.net.export import FORMATS, TOLERANCE, ExportError, export, main
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import KERAS, TENSORFLOW, TIMM
+from mnv1.net.weights import from_state, to_state
 
 # Exporters and their libraries deprecate much of themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")

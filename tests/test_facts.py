@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.cases.case import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
-from mnv1.columns import COLUMNS
 from mnv1.measure.facts import better_of, conclude, record
 from mnv1.measure.timing import Policy, Visit
-from mnv1.published import claims
-from mnv1.results import Results, load
+from mnv1.net.published import claims
+from mnv1.store.columns import COLUMNS
+from mnv1.store.runs import Results, load
 
 CPU = Conditions(1, "cpu", "fp32")
 CASE = Case(Network("separable", 1.0, 224), CPU)

@@ -8,10 +8,7 @@ import pytest
 
 from mnv1.ladder.choice import Limits, choose
 from mnv1.ladder.climb import Climbed
-from mnv1.ladder.rows import rows_of
-from mnv1.ladder.rungs import findings_of
-from mnv1.ladder.stored import document, read, write
-from mnv1.report.ladder import (
+from mnv1.ladder.report import (
     fastest_line,
     findings_markdown,
     markdown,
@@ -22,6 +19,9 @@ from mnv1.report.ladder import (
     title,
     twin_lines,
 )
+from mnv1.ladder.rows import rows_of
+from mnv1.ladder.rungs import findings_of
+from mnv1.ladder.stored import document, read, write
 from tests.conftest import ROOT
 from tests.test_ladder import HERE, SECONDS, climbed, ladder_of
 

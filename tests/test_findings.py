@@ -5,7 +5,7 @@ import pytest
 
 from mnv1.report import findings
 from mnv1.report.views import BY_NAME
-from mnv1.results import Results, frame
+from mnv1.store.runs import Results, frame
 from tests.conftest import (
     every_view,
     latency_facts,

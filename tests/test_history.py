@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnv1.history import changes
-from mnv1.history.changes import Rules, Step, exact_steps, find_steps, nominate, split_p_value
-from mnv1.history.nominations import boundaries, case_pattern
-from mnv1.history.report import picture, text
-from mnv1.history.series import TOGETHER, noise, series_of
-from mnv1.results import load
+from mnv1.regression.history import changes
+from mnv1.regression.history.changes import Rules, Step, exact_steps, find_steps, nominate, split_p_value
+from mnv1.regression.history.nominations import boundaries, case_pattern
+from mnv1.regression.history.report import picture, text
+from mnv1.regression.history.series import TOGETHER, noise, series_of
+from mnv1.store.runs import load
 from tests.conftest import ROOT, everything, latency_facts, results_of, speedup_facts
 
 pytest.importorskip("otava", reason="needs Apache Otava: pip install --no-deps -c constraints.txt apache-otava")
@@ -239,7 +239,7 @@ def test_a_pattern_covers_its_cases():
 
 
 def test_a_pattern_matches_cases_of_the_comparison():
-    plan = pytest.importorskip("mnv1.compare.plan")
+    plan = pytest.importorskip("mnv1.regression.plan")
     from fnmatch import filter as matching
 
     ids = [case.id for case in plan.regression_cases("cpu", ("fp32", "amp"))]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnv1.journal import Journal, JournalError, interrupted, is_running
 from mnv1.measure.timing import Visit
+from mnv1.suite.journal import Journal, JournalError, interrupted, is_running
 from tests.conftest import ROOT
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mnv1.journal.os.fsync", full)
+    monkeypatch.setattr("mnv1.suite.journal.os.fsync", full)
     with pytest.raises(JournalError, match="No space left on device; free some space and continue with pytest"):
         journal.finished("b", "precise")
     journal.close(complete=False)
@@ -178,7 +178,7 @@ def test_a_killed_process_leaves_a_journal_that_can_be_continued(tmp_path):
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from mnv1.journal import Journal, is_running\n"
+        "from mnv1.suite.journal import Journal, is_running\n"
         f"journal = Journal.begin(Path({str(tmp_path)!r}), {HEADER!r})\n"
         "journal.finished('a', 'precise')\n"
         "assert is_running(journal.path)\n"

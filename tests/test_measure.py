@@ -11,9 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnv1.cases import Block, Case, Conditions, Network, Pair
-from mnv1.columns import COLUMNS, PHASES
-from mnv1.complexity import memory_floor
+from mnv1.cases.case import Block, Case, Conditions, Network, Pair
 from mnv1.measure import children, environment, gpu, memory, modules, runner, state
 from mnv1.measure.ceilings import ceilings, last_level_cache
 from mnv1.measure.execution import WrongOutputError
@@ -21,6 +19,8 @@ from mnv1.measure.memory import kernel_work, peak_memory, process_peak
 from mnv1.measure.modules import build, prepare
 from mnv1.measure.precision import precision_context
 from mnv1.measure.runner import Runner, check
+from mnv1.net.counts import memory_floor
+from mnv1.store.columns import COLUMNS, PHASES
 from tests.visits import QUICK, recorded
 
 CPU = Conditions(1, "cpu", "fp32")

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from mnv1.architecture import network_layers
-from mnv1.blocks import conv_bn, conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.model import MobileNetV1
+from mnv1.net.architecture import network_layers
+from mnv1.net.blocks import conv_bn, conv_depthwise, conv_dw, conv_pointwise, conv_standard
+from mnv1.net.model import MobileNetV1
 
 
 @pytest.mark.parametrize("block", [conv_bn, conv_dw, conv_standard])

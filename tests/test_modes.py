@@ -2,15 +2,15 @@
 
 import pytest
 
-from mnv1 import modes
-from mnv1.cases import MODES, PRECISIONS, Case, Conditions, Network, Pair
-from mnv1.grids import CaseError, Overrides
-from mnv1.modes import EXECUTION_MODES, TOLERANCE, combinations, exists, why_not_here
-from mnv1.plugin.values import parse_modes
-from mnv1.profiles import select
+from mnv1.cases import modes
+from mnv1.cases.case import MODES, PRECISIONS, Case, Conditions, Network, Pair
+from mnv1.cases.grids import CaseError, Overrides
+from mnv1.cases.modes import EXECUTION_MODES, TOLERANCE, combinations, exists, why_not_here
 from mnv1.report import selections
-from mnv1.results import from_facts
-from mnv1.stored import ResultError, read
+from mnv1.store.documents import ResultError, read
+from mnv1.store.runs import from_facts
+from mnv1.suite.profiles import select
+from mnv1.suite.values import parse_modes
 from tests.conftest import described, document, latency_facts, results_of, speedup_facts
 
 
@@ -57,7 +57,7 @@ def test_why_a_mode_is_not_available_is_said_with_what_to_do(monkeypatch):
 
 
 def test_int8_needs_its_packages(monkeypatch):
-    missing(monkeypatch, "mnv1.compress")
+    missing(monkeypatch, "mnv1.compression")
     assert "no int8 quantization" in why_not_here("compiled+freezing", "int8", "cpu")
     monkeypatch.setattr(modes, "find_spec", lambda name: None if name == "torchao" else True)
     assert why_not_here("compiled+freezing", "int8", "cpu").startswith("torchao is not installed: pip install")

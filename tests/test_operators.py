@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.blocks import conv_dw
 from mnv1.measure.operators import operator_times, summarise, times_of
+from mnv1.net.blocks import conv_dw
 
 
 def event(name, microseconds, *children, shapes=(), device=0.0):

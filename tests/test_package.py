@@ -37,7 +37,7 @@ def test_counting_and_reading_need_no_torch():
 
 
 def test_every_name_is_the_one_of_its_module():
-    from mnv1.model import MobileNetV1
+    from mnv1.net.model import MobileNetV1
 
     assert mnv1.MobileNetV1 is MobileNetV1
     for name in mnv1.__all__:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mnv1.published import claims
+from mnv1.net.published import claims
 from mnv1.report.page import Beside, environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.compare.pairs import (
+from mnv1.measure.child import unheard_signals
+from mnv1.regression.pairs import (
     Pairs,
     WorkerDiedError,
     WorkerError,
@@ -20,8 +21,7 @@ from mnv1.compare.pairs import (
     log_ratio,
     shuffled,
 )
-from mnv1.compare.sides import UNDER_TEST, Side
-from mnv1.measure.child import unheard_signals
+from mnv1.regression.sides import UNDER_TEST, Side
 
 WORKER = Path(__file__).parent / "faulty_side.py"
 
@@ -80,7 +80,7 @@ def test_what_a_case_raises_while_it_is_prepared_is_an_answer(pairs):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("elsewhere", r"^head: mnv1.model was loaded from /usr/lib/mnv1/model.py, not from "),
+        ("elsewhere", r"^head: mnv1.net.model was loaded from /usr/lib/mnv1/model.py, not from "),
         ("nothing", r"^head: the code under test was not loaded$"),
         ("unloadable", r"^head: its code cannot be loaded: ImportError: no$"),
     ],

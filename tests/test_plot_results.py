@@ -10,7 +10,7 @@ import pytest
 from mnv1.report.render import BEGIN, END, readme_part, render
 from mnv1.report.sections import Section
 from mnv1.report.views import VIEWS
-from mnv1.results import find_runs, load_results
+from mnv1.store.runs import find_runs, load_results
 from tests.conftest import (
     ROOT,
     everything,

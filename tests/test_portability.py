@@ -54,7 +54,9 @@ print(*done)
 def test_what_plans_stores_and_renders_is_imported_where_posix_is_missing():
     done = subprocess.run([sys.executable, "-c", LACKING], cwd=ROOT, capture_output=True, text=True, check=False)
     imported = done.stdout.split()
-    assert {"mnv1.journal", "mnv1.plugin.run", "mnv1.measure.lock", "script_find_fastest"} <= set(imported), done.stderr
+    assert {"mnv1.suite.journal", "mnv1.suite.run", "mnv1.measure.lock", "script_find_fastest"} <= set(imported), (
+        done.stderr
+    )
     assert len(imported) > 80
 
 

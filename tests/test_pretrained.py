@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mnv1.architecture import ROWS, scale_channels
-from mnv1.blocks import conv_standard
-from mnv1.extras import MissingPackageError
-from mnv1.model import MobileNetV1
-from mnv1.pretrained import (
+from mnv1.base.packages import MissingPackageError
+from mnv1.net.architecture import ROWS, scale_channels
+from mnv1.net.blocks import conv_standard
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import KERAS, PAPER, TENSORFLOW, TIMM, SameConv2d, Semantics, same_padding
+from mnv1.net.weights import (
     LAYOUTS,
     PretrainedError,
     from_state,
@@ -26,8 +27,7 @@ from mnv1.pretrained import (
     set_keras_arrays,
     to_state,
 )
-from mnv1.pretrained.load import notes_of
-from mnv1.semantics import KERAS, PAPER, TENSORFLOW, TIMM, SameConv2d, Semantics, same_padding
+from mnv1.net.weights.load import notes_of
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -387,7 +387,7 @@ def test_a_damaged_note_is_named(tmp_path):
     save_file(
         to_state(random_network(), "mnv1"), tmp_path / "own.safetensors", {"mnv1.semantics": '{"eps": 1, "x": 2}'}
     )
-    with pytest.raises(PretrainedError, match=r"its note mnv1.semantics is damaged"):
+    with pytest.raises(PretrainedError, match=r"its note mnv1.net.semantics is damaged"):
         load(tmp_path / "own.safetensors")
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import multiprocessing, nn
 
-from mnv1.train.data import load_data
-from mnv1.train.files import load_checkpoint
-from mnv1.train.loop import Trainer
-from mnv1.train.processes import Processes, SharedBatchNorm2d, joined, local_device, share_batch_norm
-from mnv1.train.recipe import Recipe, TrainError
+from mnv1.training.data import load_data
+from mnv1.training.files import load_checkpoint
+from mnv1.training.loop import Trainer
+from mnv1.training.processes import Processes, SharedBatchNorm2d, joined, local_device, share_batch_norm
+from mnv1.training.recipe import Recipe, TrainError
 from tests.forked import Forked, start_server
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
@@ -103,7 +103,7 @@ def test_no_thread_of_the_group_is_left_when_the_processes_part():
         "from pathlib import Path\n"
         "import torch\n"
         "from torch.nn.parallel import DistributedDataParallel\n"
-        "from mnv1.train.processes import joined\n"
+        "from mnv1.training.processes import joined\n"
         "with joined(torch.device('cpu')):\n"
         "    network = DistributedDataParallel(torch.nn.Linear(1, 1))\n"
         "    network(torch.ones(1, 1)).sum().backward()\n"

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mnv1.architecture import network_layers, widths_of
-from mnv1.blocks import conv_dw, conv_standard
-from mnv1.complexity import count, count_with_fvcore
-from mnv1.compress.errors import CompressError
-from mnv1.compress.layout import SPREADS
-from mnv1.compress.prune import prune_channels, prune_weights, sparsity
-from mnv1.model import MobileNetV1
-from mnv1.semantics import KERAS
+from mnv1.compression.layout import SPREADS
+from mnv1.compression.prune import prune_channels, prune_weights, sparsity
+from mnv1.net.architecture import network_layers, widths_of
+from mnv1.net.blocks import conv_dw, conv_standard
+from mnv1.net.counts import count, count_with_fvcore
+from mnv1.net.errors import CompressError
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import KERAS
 
 BLOCKS = {"separable": conv_dw, "standard": conv_standard}
 

@@ -6,10 +6,10 @@ import json
 import pytest
 from pytest_benchmark import cli
 
-from mnv1.publishing import prepared
 from mnv1.report.render import BEGIN, END
-from mnv1.results import load
-from mnv1.stored import compact
+from mnv1.store.documents import compact
+from mnv1.store.publishing import prepared
+from mnv1.store.runs import load
 from tests.conftest import ROOT, document, latency_facts, speedup_facts
 
 

@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from mnv1.profiles import ALPHAS, RESOLUTIONS
-from mnv1.published import COLUMNS, SOURCES, PublishedError, accuracy, claims, speed
+from mnv1.net.published import COLUMNS, SOURCES, PublishedError, accuracy, claims, speed
+from mnv1.suite.profiles import ALPHAS, RESOLUTIONS
 
 ROW = "paper-x,paper,Table 1,MACs,MobileNetV1,1.0,224,569,,M MACs"
 

@@ -13,13 +13,16 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.architecture import widths_of
-from mnv1.blocks import conv_standard
-from mnv1.compiling import own_function
-from mnv1.compress import quantize
-from mnv1.compress.bias import channel_means, correct_bias
-from mnv1.compress.errors import CompressError
-from mnv1.compress.quantize import (
+from mnv1.base.packages import MissingPackageError
+from mnv1.compression.saved import load_int8, save_int8, state_size
+from mnv1.net import quantize
+from mnv1.net.architecture import widths_of
+from mnv1.net.bias import channel_means, correct_bias
+from mnv1.net.blocks import conv_standard
+from mnv1.net.compiling import own_function
+from mnv1.net.errors import CompressError
+from mnv1.net.model import MobileNetV1
+from mnv1.net.quantize import (
     Int8Network,
     frozen,
     has_vnni,
@@ -27,11 +30,8 @@ from mnv1.compress.quantize import (
     post_training_quantized,
     quantization_aware,
 )
-from mnv1.compress.saved import load_int8, save_int8, state_size
-from mnv1.extras import MissingPackageError
-from mnv1.model import MobileNetV1
-from mnv1.semantics import KERAS, TIMM
-from mnv1.train.recipe import Recipe
+from mnv1.net.semantics import KERAS, TIMM
+from mnv1.training.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(
     find_spec("torchao") is None, reason="torchao is not installed: pip install -c constraints.txt -e '.[quantize]'"

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from mnv1.architecture import network_layers
-from mnv1.cases import Case, Conditions, Reference
-from mnv1.complexity import count, count_with_fvcore
+from mnv1.cases.case import Case, Conditions, Reference
+from mnv1.cases.references import REFERENCE_KINDS, REFERENCES
 from mnv1.measure.facts import record
 from mnv1.measure.modules import build, count_module, prepare
 from mnv1.measure.references import count_reference
 from mnv1.measure.runner import Runner
 from mnv1.measure.timing import Policy
-from mnv1.references import REFERENCE_KINDS, REFERENCES
+from mnv1.net.architecture import network_layers
+from mnv1.net.counts import count, count_with_fvcore
 
 
 def reference(kind, resolution=224, alpha=1.0):

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from mnv1.estimates import with_speedups_again
+from mnv1.measure.estimates import with_speedups_again
 from mnv1.report.repeatability import case_table, repeatability, summary, time_table
-from mnv1.results import ResultError, load
+from mnv1.store.runs import ResultError, load
 from tests.conftest import latency_facts, speedup_facts
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnv1.columns import CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
-from mnv1.results import (
+from mnv1.store.columns import CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
+from mnv1.store.runs import (
     ResultError,
     combine,
     find_runs,

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.architecture import block_layers, network_layers
-from mnv1.complexity import count
-from mnv1.roofline import Ceilings, ideal_speedup, layer_pass_bytes, least_time, least_times
+from mnv1.net.architecture import block_layers, network_layers
+from mnv1.net.counts import count
+from mnv1.net.roofline import Ceilings, ideal_speedup, layer_pass_bytes, least_time, least_times
 
 STANDARD, SEPARABLE = network_layers("standard"), network_layers("separable")
 

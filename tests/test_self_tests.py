@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mnv1.compare.resampling import alarms, pool_of, power
-from mnv1.compare.stored import append_line
-from mnv1.compare.verdicts import Rules
-from mnv1.report import self_tests
-from mnv1.report.other_tools import other_tools_table
+from mnv1.regression import self_tests
+from mnv1.regression.other_tools import other_tools_table
+from mnv1.regression.resampling import alarms, pool_of, power
+from mnv1.regression.stored import append_line
+from mnv1.regression.verdicts import Rules
 from scripts import false_alarms
 from tests.simulated_pairs import CASES, entry
 

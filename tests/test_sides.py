@@ -3,14 +3,14 @@ import sys
 
 import pytest
 
-from mnv1.compare.sides import UNDER_TEST, Side, SideError, hashes_of, make_side, merge_base, resolve, what_is_wrong
+from mnv1.regression.sides import UNDER_TEST, Side, SideError, hashes_of, make_side, merge_base, resolve, what_is_wrong
 from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
 def fast_interpreter_check(monkeypatch):
     """Importing torch takes seconds; one test below checks that it is asked for."""
-    monkeypatch.setattr("mnv1.compare.sides._NEEDED", "import json")
+    monkeypatch.setattr("mnv1.regression.sides._NEEDED", "import json")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_made(repository, tmp_path):
 def test_interpreters_that_cannot_be_used(repository, tmp_path, monkeypatch):
     with pytest.raises(SideError, match=r"^base: /nonexistent/python does not run, or has no torch"):
         make_side("base", "HEAD", repository, tmp_path / "1", "/nonexistent/python")
-    monkeypatch.setattr("mnv1.compare.sides._NEEDED", "import no_such_torch")
+    monkeypatch.setattr("mnv1.regression.sides._NEEDED", "import no_such_torch")
     with pytest.raises(SideError, match=r"^head: .*python.* does not run, or has no torch; install it there first$"):
         make_side("head", "HEAD", repository, tmp_path / "2", sys.executable)
 

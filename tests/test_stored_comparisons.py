@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnv1.compare.stored import StoredError, append_line, read, read_ledger, to_confirm, write
+from mnv1.regression.stored import StoredError, append_line, read, read_ledger, to_confirm, write
 from tests.simulated_pairs import CASES, entry
 
 
@@ -20,7 +20,7 @@ def test_a_comparison_comes_back_as_it_was_stored(tmp_path):
 
 
 def test_raw_samples_give_the_stored_ratios():
-    from mnv1.compare.pairs import log_ratio
+    from mnv1.regression.pairs import log_ratio
 
     content = entry()
     raw = [one for one in content["raw"] if one["case"] == "case-0" and one["stage"] == 1]

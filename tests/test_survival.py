@@ -16,11 +16,11 @@ import time
 
 import pytest
 
-from mnv1.cases import Case, Conditions, Network
-from mnv1.journal import interrupted
+from mnv1.cases.case import Case, Conditions, Network
 from mnv1.measure.runner import check
 from mnv1.measure.worker import reason
-from mnv1.results import find_runs, load
+from mnv1.store.runs import find_runs, load
+from mnv1.suite.journal import interrupted
 from tests.conftest import BENCHMARKS, MADE_UP, ROOT, forked_sweep, of_sweeps, sweep, sweeps
 
 CASES = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "1,2", "--devices", "cpu")

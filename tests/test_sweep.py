@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from mnv1.journal import interrupted
-from mnv1.results import find_runs, load, load_ceilings
+from mnv1.store.runs import find_runs, load, load_ceilings
+from mnv1.suite.journal import interrupted
 from tests.conftest import MADE_UP, sweep, sweeps
 
 TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "2", "--precisions", "fp32")

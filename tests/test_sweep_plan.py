@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from mnv1.cases import Case, Conditions, Network, Pair
-from mnv1.journal import Journal
+from mnv1.cases.case import Case, Conditions, Network, Pair
 from mnv1.measure.facts import Record
 from mnv1.measure.messages import Failed
 from mnv1.measure.timing import Visit
-from mnv1.profiles import PROFILES
-from mnv1.sweep import MAX_STRIDE, Sweep, unlike
+from mnv1.suite.journal import Journal
+from mnv1.suite.profiles import PROFILES
+from mnv1.suite.sweep import MAX_STRIDE, Sweep, unlike
 
 CPU = Conditions(1, "cpu", "fp32")
 CASE = Case(Network("separable", 1.0, 224), CPU)

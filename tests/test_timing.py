@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from mnv1.base.statistics import grouped_mean, half_width, median_interval, percentiles, quantile
 from mnv1.measure.clock import CpuClock, CudaClock, Elapsed
-from mnv1.measure.statistics import grouped_mean, half_width, median_interval, percentiles, quantile
 from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
 
 

@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from mnv1.train.data import DataSet, load_data
-from mnv1.train.files import load_checkpoint
-from mnv1.train.layout import CHECKPOINT
-from mnv1.train.loop import Step, Trainer
-from mnv1.train.progress import epoch_bar
-from mnv1.train.recipe import Recipe, TrainError
-from mnv1.train.transforms import MEAN, STD, article_transform, get_transform, to_picture
+from mnv1.training.data import DataSet, load_data
+from mnv1.training.files import load_checkpoint
+from mnv1.training.layout import CHECKPOINT
+from mnv1.training.loop import Step, Trainer
+from mnv1.training.progress import epoch_bar
+from mnv1.training.recipe import Recipe, TrainError
+from mnv1.training.transforms import MEAN, STD, article_transform, get_transform, to_picture
 
 CPU = torch.device("cpu")
 TINY = Recipe(
@@ -137,7 +137,7 @@ def test_compiled_training_is_training(monkeypatch):
         return torch._dynamo.optimize("eager")(module)
 
     plain = trainer(replace(TINY, epochs=1)).train_epoch()["train_loss"]
-    monkeypatch.setattr("mnv1.train.loop.torch.compile", compile_)
+    monkeypatch.setattr("mnv1.training.loop.torch.compile", compile_)
     made = trainer(replace(TINY, epochs=1, compile=True))
     assert made.train_epoch()["train_loss"] == pytest.approx(plain, rel=1e-5)
     assert compiled == [made.model]
@@ -195,7 +195,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path, monkeypatc
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mnv1.train.files.torch.save", full)
+    monkeypatch.setattr("mnv1.training.files.torch.save", full)
     with pytest.raises(TrainError, match=r"last\.pt: cannot be written: .*No space left on device"):
         made.save(tmp_path)
     assert (tmp_path / CHECKPOINT).read_bytes() == kept

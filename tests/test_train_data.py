@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from mnv1.train import data as module
-from mnv1.train.data import Inputs, load_data, ordered_batches, shuffled_batches
-from mnv1.train.loop import Trainer
-from mnv1.train.recipe import Recipe, TrainError
-from mnv1.train.transforms import article_transform
+from mnv1.training import data as module
+from mnv1.training.data import Inputs, load_data, ordered_batches, shuffled_batches
+from mnv1.training.loop import Trainer
+from mnv1.training.recipe import Recipe, TrainError
+from mnv1.training.transforms import article_transform
 
 CIFAR, FASHION, FOLDER = (Recipe(data=name) for name in ("cifar10", "fashion-mnist", "folder"))
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

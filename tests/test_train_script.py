@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnv1.train.files import load_checkpoint
+from mnv1.training.files import load_checkpoint
 from scripts.train import main
 from tests.forked import Forked, start_server
 
@@ -101,7 +101,7 @@ where, script = sys.argv[1:3]
 sys.argv = sys.argv[2:]
 sys.path.insert(0, os.path.dirname(script))
 from mnv1.measure.state import prepare
-import mnv1.train.files, mnv1.train.layout
+import mnv1.training.files, mnv1.training.layout
 
 def after(calls, function):
     count = 0
@@ -114,15 +114,15 @@ def after(calls, function):
     return counted
 
 if where == "mid-epoch":  # the seventh step: 4 an epoch
-    import mnv1.train.data
+    import mnv1.training.data
     import torch
     step = torch.optim.Adam.step
     torch.optim.Adam.step = after(7, step)  # one more for the memory's own step
 elif where == "mid-write":  # the second checkpoint: facts and log at the start, then three files an epoch
     os.fsync = after(2 + 3, os.fsync)
 else:  # between the second checkpoint and its facts
-    save = mnv1.train.files.save_facts
-    mnv1.train.files.save_facts = after(2, save)
+    save = mnv1.training.files.save_facts
+    mnv1.training.files.save_facts = after(2, save)
 runpy.run_path(script, run_name="__main__")
 """
 
@@ -196,7 +196,7 @@ def test_memory_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
 
-    monkeypatch.setattr("mnv1.train.loop.Trainer.step", fail)
+    monkeypatch.setattr("mnv1.training.loop.Trainer.step", fail)
     done = train(tmp_path / "run")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "out of memory: try a lower --batch-size" in done.stderr

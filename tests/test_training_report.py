@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv1.report.training import find_training, read_training, render_run, training_table
-from mnv1.results import ResultError
-from mnv1.train.recipe import Recipe
+from mnv1.store.runs import ResultError
+from mnv1.training.recipe import Recipe
+from mnv1.training.report import find_training, read_training, render_run, training_table
 from scripts.fashion_mnist import TEACHER, is_finished, runs
 from scripts.train import parser
 
@@ -146,14 +146,14 @@ def test_a_run_is_drawn_into_its_folder(tmp_path):
 
 
 def test_a_wrong_prediction_names_the_true_class():
-    from mnv1.report.plots.training import predictions
+    from mnv1.training.plot import predictions
 
     figure = predictions(np.zeros((2, 4, 4, 3), dtype=np.uint8), [0, 1], [0, 0], CLASSES, "title")
     assert [axes.get_title() for axes in figure.axes] == ["cat", "cat\nnot dog"]
 
 
 def test_the_confusion_matrix_shows_shares_of_the_true_class():
-    from mnv1.report.plots.training import confusion
+    from mnv1.training.plot import confusion
 
     figure = confusion(np.array([[9, 1], [2, 8]]), CLASSES, "title")
     assert [text.get_text() for text in figure.axes[0].texts] == ["90", "10", "20", "80"]
@@ -220,7 +220,7 @@ def test_the_script_says_what_is_wrong_in_a_line(tmp_path, capsys):
 
 
 def test_rendering_needs_no_torch():
-    code = "import sys, mnv1.report.training; sys.exit('torch' in sys.modules)"
+    code = "import sys, mnv1.training.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.cases import Case, Conditions, Network, Pair, Training
-from mnv1.columns import COLUMNS, PHASES
-from mnv1.complexity import count
+from mnv1.cases.case import Case, Conditions, Network, Pair, Training
 from mnv1.measure import clock, modules, runner, training
 from mnv1.measure.clock import CpuLaps, CudaLaps
 from mnv1.measure.memory import peak_memory, process_peak
 from mnv1.measure.modules import PreparedStep, WrongOutputError, prepare
 from mnv1.measure.runner import Runner, check
 from mnv1.measure.training import MAX_STEPS, Step, phase_times
+from mnv1.net.counts import count
+from mnv1.store.columns import COLUMNS, PHASES
 from tests.visits import QUICK, recorded
 
 TWO = Conditions(2, "cpu", "fp32")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mnv1.compare.verdicts import (
+from mnv1.regression.verdicts import (
     Rules,
     effect_of,
     is_candidate,

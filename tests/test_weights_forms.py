@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from mnv1.blocks import conv_standard
-from mnv1.export import main as export
-from mnv1.model import MobileNetV1
-from mnv1.pretrained import LAYOUTS, PretrainedError, from_state, load, to_state
-from mnv1.semantics import KERAS, TENSORFLOW, TIMM, Semantics
-from mnv1.train.data import load_data
-from mnv1.train.distill import as_started, first_network, network_of
-from mnv1.train.loop import Trainer
-from mnv1.train.recipe import Recipe, TrainError
+from mnv1.net.blocks import conv_standard
+from mnv1.net.export import main as export
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import KERAS, TENSORFLOW, TIMM, Semantics
+from mnv1.net.weights import LAYOUTS, PretrainedError, from_state, load, to_state
+from mnv1.training.data import load_data
+from mnv1.training.distill import as_started, first_network, network_of
+from mnv1.training.loop import Trainer
+from mnv1.training.recipe import Recipe, TrainError
 from tests import keras_2
 from tests.conftest import ROOT
 from tests.weights import TINY, Article, assert_same, difference, images_of, outputs, shaken, tiny

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mnv1.pretrained import PretrainedError, load
-from mnv1.semantics import KERAS, TENSORFLOW, TIMM, Semantics
+from mnv1.net.semantics import KERAS, TENSORFLOW, TIMM, Semantics
+from mnv1.net.weights import PretrainedError, load
 from tests.weights import difference, images_of, outputs, shaken
 
 os.environ.setdefault("KERAS_BACKEND", "torch")

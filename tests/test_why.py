@@ -3,7 +3,7 @@
 import pytest
 
 from mnv1.report.why import CAUSES, excess_of, limiting_factor, with_ideals, with_limits
-from mnv1.results import frame
+from mnv1.store.runs import frame
 from tests.conftest import ceiling, latency_facts, profiled, results_of, speedup_facts
 
 CEILINGS = {"peak_rate": 1e11, "copy_rate": 1e10}  # 20 FLOPs a byte

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mnv1.model import MobileNetV1
-from mnv1.semantics import PAPER
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import PAPER
 
 ALPHA_1 = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)

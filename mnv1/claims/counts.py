@@ -1,6 +1,6 @@
 """What this project counts for a stated figure: closed forms, from the architecture alone.
 
-Parameters are trainable ones, as in `mnv1.complexity`: weights, BatchNorm's gamma and beta, and the fully connected
+Parameters are trainable ones, as in `mnv1.net.counts`: weights, BatchNorm's gamma and beta, and the fully connected
 layer's bias.
 """
 
@@ -11,11 +11,11 @@ from fractions import Fraction
 from functools import cache, reduce
 from math import prod
 
-from mnv1.architecture import Layer, block_layers, network_layers
 from mnv1.claims.figures import factor
 from mnv1.claims.others import OTHERS
-from mnv1.complexity import count, layer_macs
-from mnv1.published import Claim, PublishedError
+from mnv1.net.architecture import Layer, block_layers, network_layers
+from mnv1.net.counts import count, layer_macs
+from mnv1.net.published import Claim, PublishedError
 
 NETWORK, TWIN, SHALLOW = "MobileNetV1", "standard-convolution twin", "shallow MobileNetV1"
 BODY = "MobileNetV1 without its fully connected layer"

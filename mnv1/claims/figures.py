@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mnv1.published import Claim, PublishedError
+from mnv1.net.published import Claim, PublishedError
 
 UNITS: dict[str, Fraction] = {
     "": Fraction(1),

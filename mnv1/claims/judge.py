@@ -13,8 +13,8 @@ from mnv1.claims.counts import OF_OTHERS, Published, Value, counted
 from mnv1.claims.figures import factor, figure, written
 from mnv1.claims.needs import needed
 from mnv1.claims.reasons import why
-from mnv1.published import Claim
-from mnv1.results import Results
+from mnv1.net.published import Claim
+from mnv1.store.runs import Results
 
 Verdict = Literal["differs", "measured", "reproduced", "needs"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from mnv1.claims.figures import Figure, factor
-from mnv1.columns import TRAINING, TRAINING_SPEEDUP
-from mnv1.published import Claim
-from mnv1.results import ResultError, Results, load, load_operators
+from mnv1.net.published import Claim
+from mnv1.store.columns import TRAINING, TRAINING_SPEEDUP
+from mnv1.store.runs import ResultError, Results, load, load_operators
 
 Rows = pd.DataFrame
 

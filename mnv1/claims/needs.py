@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnv1.claims.counts import PLANET
-from mnv1.published import Claim
+from mnv1.net.published import Claim
 
 _IMAGENET = "ImageNet's validation images, and trained weights"
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 
-from mnv1.architecture import Layer, network_layers
 from mnv1.claims.counts import (
     BODY,
     CONV_DW,
@@ -32,8 +31,9 @@ from mnv1.claims.counts import (
 )
 from mnv1.claims.figures import Figure, cut_off, factor, figure, rounded, written
 from mnv1.claims.others import OTHERS
-from mnv1.complexity import count, layer_macs, layer_params, layer_weights
-from mnv1.published import Claim
+from mnv1.net.architecture import Layer, network_layers
+from mnv1.net.counts import count, layer_macs, layer_params, layer_weights
+from mnv1.net.published import Claim
 
 Reading = tuple[str, Fraction]
 """Another way of counting, in words, and what it gives in base units."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mnv1.cases.modes import TOLERANCE
 from mnv1.ladder.ratios import Interval, ratio
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.stored import Ladder
-from mnv1.modes import TOLERANCE
 
 QUANTIZED = ("int8",)
 """Precisions whose accuracy must be known where a drop is limited. The others round each number to 8 bits of mantissa

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mnv1.measure.statistics import grouped_mean
+from mnv1.base.statistics import grouped_mean
 
 
 class Interval(NamedTuple):

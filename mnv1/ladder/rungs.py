@@ -9,11 +9,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from mnv1.availability import why_not_installed, why_unavailable
-from mnv1.cases import MODES, NETWORK_KINDS, PRECISIONS, Case, Conditions, Device, Mode, Network, Precision, Reference
+from mnv1.cases.availability import why_not_installed, why_unavailable
+from mnv1.cases.case import (
+    MODES,
+    NETWORK_KINDS,
+    PRECISIONS,
+    Case,
+    Conditions,
+    Device,
+    Mode,
+    Network,
+    Precision,
+    Reference,
+)
+from mnv1.cases.modes import exists
+from mnv1.cases.references import REFERENCE_KINDS, REFERENCES, ReferenceKind
 from mnv1.measure.state import State
-from mnv1.modes import exists
-from mnv1.references import REFERENCE_KINDS, REFERENCES, ReferenceKind
 
 KINDS: tuple[str, ...] = (*NETWORK_KINDS, *REFERENCE_KINDS)
 """Networks that a ladder may have."""

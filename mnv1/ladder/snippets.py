@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnv1.cases import Mode, Precision
+from mnv1.cases.case import Mode, Precision
 
 ENVIRONMENT = (
     "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 "
@@ -30,7 +30,7 @@ def snippet(
     on_cuda = device == "cuda"
     head = ["import torch", *(["import torch._inductor.config"] if mode in FROZEN else [])]
     if kind == "standard":
-        head.append("from mnv1.blocks import conv_standard")
+        head.append("from mnv1.net.blocks import conv_standard")
     where = '.to("cuda")' if on_cuda else ""
     body = [
         f"model = {_MODEL[kind].format(alpha=alpha)}.eval(){where}  # or MobileNetV1.from_pretrained(FILE)",
@@ -38,14 +38,14 @@ def snippet(
     ]
     if mode in ("onnxruntime", "openvino"):
         imports, lines = _exported(mode, precision)
-        return "\n".join([*head, *imports, "from mnv1.model import MobileNetV1", "", *body, *lines, ""])
+        return "\n".join([*head, *imports, "from mnv1.net.model import MobileNetV1", "", *body, *lines, ""])
     if "folded" in mode or mode == "cuda-graph":
-        head.append("from mnv1.fold import folded")
+        head.append("from mnv1.net.folding import folded")
         body.append("model = folded(model)  # BatchNorm into the convolutions")
     if precision == "bf16":
         body.append("model, images = model.bfloat16(), images.bfloat16()")
     if precision == "int8":
-        head.append("from mnv1.compress.quantize import post_training_quantized")
+        head.append("from mnv1.net.quantize import post_training_quantized")
         body += [
             f"calibration = [torch.randn_like(images) for _ in range({max(4, 32 // batch_size)})]  # put your own here",
             "model = post_training_quantized(model, calibration)",
@@ -62,7 +62,7 @@ def snippet(
         cache = ", cache_enabled=False" if mode == "cuda-graph" else ""
         context += f', torch.autocast("{device}", {dtype}{cache})'
     body += _recorded(context) if mode == "cuda-graph" else [f"with {context}:", "    logits = model(images)"]
-    return "\n".join([*head, "from mnv1.model import MobileNetV1", "", *body, ""])
+    return "\n".join([*head, "from mnv1.net.model import MobileNetV1", "", *body, ""])
 
 
 def _compiled(mode: Mode) -> list[str]:

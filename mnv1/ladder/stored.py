@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnv1.cases import DEVICES, MODES, PRECISIONS
+from mnv1.base.errors import UserError
+from mnv1.base.files import write_whole
+from mnv1.cases.case import DEVICES, MODES, PRECISIONS
 from mnv1.ladder.climb import Climbed
 from mnv1.ladder.rungs import KINDS, Finding, label
 from mnv1.measure.state import STATES
-from mnv1.whole_files import write_whole
 
 SCHEMA = 1
 
 
-class LadderError(Exception):
-    """A file that cannot be read or written, or holds no ladder; the message is one line for the user."""
+class LadderError(UserError):
+    """A file that cannot be read or written, or holds no ladder."""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 
 import torch
 
-from mnv1.cases import Conditions, Device, Precision
+from mnv1.base.statistics import MIN_SAMPLES, quantile
+from mnv1.cases.case import Conditions, Device, Precision
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.precision import operand_dtype, precision_context
 from mnv1.measure.quiet import Watch, cache_size
-from mnv1.measure.statistics import MIN_SAMPLES, quantile
 from mnv1.measure.timing import Policy, visit
-from mnv1.roofline import BEYOND_CACHE, WITHIN_CACHE
+from mnv1.net.roofline import BEYOND_CACHE, WITHIN_CACHE
 
 GEMM_SIDE: dict[Device, int] = {"cpu": 1024, "cuda": 8192}
 """Side of the matrices: large enough for the peak rate, small enough for a fraction of a second a round."""

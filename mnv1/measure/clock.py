@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
-from mnv1.cases import Device
+from mnv1.cases.case import Device
 
 Call = Callable[[], object]
 

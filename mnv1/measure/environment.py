@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import psutil
 
-from mnv1 import console
+from mnv1.base import console
 from mnv1.measure.state import CPUS  # before torch, which may bind this process
 
 # isort: split

@@ -1,6 +1,6 @@
 """From a module to a call in an execution mode: transformed, compiled or exported, and checked against eager code.
 
-What the modes are is in `mnv1.modes`. Packages of extras are imported here and only where a mode needs them.
+What the modes are is in `mnv1.cases.modes`. Packages of extras are imported here and only where a mode needs them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnv1.cases import Conditions, Mode
-from mnv1.compiling import RECOMPILE_LIMITS, own_function
-from mnv1.extras import require
-from mnv1.fold import folded
+from mnv1.base.packages import require
+from mnv1.cases.case import Conditions, Mode
+from mnv1.cases.modes import EXECUTION_MODES, TOLERANCE
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.precision import precision_context
 from mnv1.measure.state import CPUS
-from mnv1.modes import EXECUTION_MODES, TOLERANCE
+from mnv1.net.compiling import RECOMPILE_LIMITS, own_function
+from mnv1.net.folding import folded
 
 FOLDED: tuple[Mode, ...] = ("folded", "folded+channels_last", "cuda-graph")
 CHANNELS_LAST: tuple[Mode, ...] = ("channels_last", "folded+channels_last", "cuda-graph")
@@ -65,7 +65,8 @@ def execute(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> 
     """A copy of a module in evaluation mode made ready for a mode and precision, and called once.
 
     `images` is fp32, on the device of the conditions. Raises `WrongOutputError` when the output's error is beyond the
-    precision's tolerance (`mnv1.modes.TOLERANCE`), `mnv1.extras.MissingPackageError`, and whatever torch raises.
+    precision's tolerance (`mnv1.cases.modes.TOLERANCE`), `mnv1.base.packages.MissingPackageError`, and whatever torch
+    raises.
     """
     clock = clock_for(conditions.device)
     with torch.inference_mode():
@@ -193,7 +194,7 @@ def _transformed(conditions: Conditions, module: nn.Module, images: torch.Tensor
     if conditions.precision == "bf16":
         module, images = module.bfloat16(), images.bfloat16()
     if conditions.precision == "int8":
-        quantize = require("mnv1.compress.quantize", "quantize")
+        quantize = require("mnv1.net.quantize", "quantize")
         module = quantize.post_training_quantized(module, calibration_images(images))
     if conditions.mode in CHANNELS_LAST:
         images = images.to(memory_format=torch.channels_last)
@@ -224,7 +225,7 @@ def _state_size(module: nn.Module) -> int:
 
 @contextmanager
 def _exported(module: nn.Module, images: torch.Tensor) -> Iterator[Path]:
-    from mnv1.export import write_onnx
+    from mnv1.net.export import write_onnx
 
     with tempfile.TemporaryDirectory(prefix="mnv1-onnx-") as folder, torch.no_grad():
         path = Path(folder) / "network.onnx"

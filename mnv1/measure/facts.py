@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import cast
 
-from mnv1.cases import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Training, Workload
-from mnv1.columns import TRAINING, TRAINING_SPEEDUP
-from mnv1.complexity import count, memory_floor, training_macs
+from mnv1.base.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
+from mnv1.cases.case import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Training, Workload
 from mnv1.measure.quiet import Reading, quietness
-from mnv1.measure.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
+from mnv1.net.counts import count, memory_floor, training_macs
+from mnv1.store.columns import TRAINING, TRAINING_SPEEDUP
 
 Facts = dict[str, object]
 

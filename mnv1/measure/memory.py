@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mnv1.cases import Case, Device
+from mnv1.cases.case import Case, Device
 from mnv1.measure.children import ask
 from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts

@@ -9,18 +9,18 @@ from functools import cache, partial
 import torch
 from torch import nn
 
-from mnv1.architecture import MIN_SIDE
-from mnv1.blocks import Block as BlockFunction
-from mnv1.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.cases import NUM_CLASSES, Block, Case, Device, Reference, Training, Workload
+from mnv1.cases.case import NUM_CLASSES, Block, Case, Device, Reference, Training, Workload
+from mnv1.cases.modes import is_plain
 from mnv1.measure.clock import Call, clock_for
 from mnv1.measure.execution import WrongOutputError, execute
 from mnv1.measure.facts import Facts
 from mnv1.measure.precision import amp_dtype, precision_context
 from mnv1.measure.references import build_reference, count_reference
 from mnv1.measure.training import LEARNING_RATE, Step
-from mnv1.model import MobileNetV1
-from mnv1.modes import is_plain
+from mnv1.net.architecture import MIN_SIDE
+from mnv1.net.blocks import Block as BlockFunction
+from mnv1.net.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
+from mnv1.net.model import MobileNetV1
 
 SEED = 0
 

@@ -8,10 +8,10 @@ import torch
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from mnv1.cases import Device
+from mnv1.base.statistics import grouped_mean
+from mnv1.cases.case import Device
 from mnv1.measure.clock import Call
 from mnv1.measure.facts import Facts
-from mnv1.measure.statistics import grouped_mean
 
 PROFILED_TIME = 0.3
 """Seconds of profiled calls, as far as the numbers below allow. Reading a profile takes longer than making it."""

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from mnv1.cases import Conditions, Device, Precision
+from mnv1.cases.case import Conditions, Device, Precision
 from mnv1.measure.facts import AMP_DTYPES
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mnv1.architecture import IMAGE_CHANNELS
-from mnv1.cases import NUM_CLASSES, Reference
-from mnv1.complexity import count_with_torch
-from mnv1.extras import require
-from mnv1.model import initialise
-from mnv1.references import REFERENCES
+from mnv1.base.packages import require
+from mnv1.cases.case import NUM_CLASSES, Reference
+from mnv1.cases.references import REFERENCES
+from mnv1.net.architecture import IMAGE_CHANNELS
+from mnv1.net.counts import count_with_torch
+from mnv1.net.model import initialise
 
 
 def build_reference(reference: Reference) -> nn.Module:
     """The module of a reference model, initialised as this suite's own networks are.
 
     torchvision's own initialisation of MobileNetV2 takes a fan-out that ignores groups, so that untrained depthwise
-    weights make the signal smaller with every block. Raises `mnv1.extras.MissingPackageError` when its package is
-    missing.
+    weights make the signal smaller with every block. Raises `mnv1.base.packages.MissingPackageError` when its
+    package is missing.
     """
     if reference.kind == "timm":
         models = require("timm.models.efficientnet", REFERENCES["timm"].extra or "")

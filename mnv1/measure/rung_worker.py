@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from mnv1.cases import Case, Device
+from mnv1.cases.case import Case, Device
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.facts import Facts
@@ -51,11 +51,11 @@ class RungBench:
 
     def build(self, case: Case) -> Facts:
         """Make a case ready; what was found of it: see `mnv1.measure.execution`, and its peak memory."""
+        from mnv1.cases.modes import OUTSIDE_TORCH
         from mnv1.measure.clock import clock_for
         from mnv1.measure.execution import execute
         from mnv1.measure.memory import peak_memory
         from mnv1.measure.modules import module_and_images
-        from mnv1.modes import OUTSIDE_TORCH
 
         module, images = module_and_images(case)
         made = execute(case.conditions, module, images)

@@ -8,7 +8,8 @@ from statistics import median
 
 import torch
 
-from mnv1.cases import Case, Network, Pair, Reference
+from mnv1.cases.case import Case, Network, Pair, Reference
+from mnv1.cases.modes import OUTSIDE_TORCH, is_plain
 from mnv1.measure.clock import clock_for
 from mnv1.measure.facts import Facts
 from mnv1.measure.gpu import device_busy, throttling
@@ -18,7 +19,6 @@ from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 from mnv1.measure.training import phase_times
-from mnv1.modes import OUTSIDE_TORCH, is_plain
 
 CUDA_ROUND_TIME = 5e-3
 """Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""

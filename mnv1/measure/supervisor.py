@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, cast
 
-from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.base.errors import UserError
+from mnv1.cases.case import Case, Device, Pair, Precision
 from mnv1.measure.child import how_it_ended, start
 from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
@@ -32,8 +33,8 @@ END_TIMEOUT = 10.0
 """Seconds that a process which hung up may take to end by itself."""
 
 
-class SupervisorError(Exception):
-    """The measuring process cannot be started; the message is one line for the user."""
+class SupervisorError(UserError):
+    """The measuring process cannot be started."""
 
 
 class Supervisor:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal, TypeVar
 
+from mnv1.base.statistics import MIN_SAMPLES, half_width
 from mnv1.measure.clock import Call, Clock, Meter
 from mnv1.measure.quiet import NoWatch, Reading, Watch
-from mnv1.measure.statistics import MIN_SAMPLES, half_width
 
 Sample = TypeVar("Sample")
 

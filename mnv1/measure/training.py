@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mnv1.cases import Device
-from mnv1.columns import PHASES
+from mnv1.base.statistics import MIN_SAMPLES, median_interval
+from mnv1.cases.case import Device
 from mnv1.measure.clock import laps_for
 from mnv1.measure.facts import Facts
-from mnv1.measure.statistics import MIN_SAMPLES, median_interval
+from mnv1.store.columns import PHASES
 
 LEARNING_RATE = 1e-8
 """Adam's learning rate. With a usual one (1e-3) some hundred steps on one batch would fit its labels perfectly; then

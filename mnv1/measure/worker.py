@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, cast
 
-from mnv1.cases import Case, Device, Pair, Precision
+from mnv1.cases.case import Case, Device, Pair, Precision
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
 from mnv1.measure.facts import Facts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from mnv1.measure.statistics import median_interval
+from mnv1.base.statistics import median_interval
 from mnv1.report import units
 
 LIMIT = 0.02

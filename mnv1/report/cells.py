@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from tabulate import tabulate
 
-from mnv1.columns import PHASES
 from mnv1.report import units
+from mnv1.store.columns import PHASES
 
 Row = pd.Series
 

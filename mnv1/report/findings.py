@@ -9,9 +9,9 @@ from math import exp, log
 
 import pandas as pd
 
-from mnv1.columns import PHASES
 from mnv1.report import units
 from mnv1.report.cells import EXCESS_OPERATORS, network_name
+from mnv1.store.columns import PHASES
 
 Rows = pd.DataFrame
 Say = Callable[[Rows], str]

@@ -11,7 +11,7 @@ import pandas as pd
 from mnv1.report import units
 from mnv1.report.findings import LIMITS, several
 from mnv1.report.views import BY_NAME
-from mnv1.results import Results
+from mnv1.store.runs import Results
 
 WIDTH = 79
 """Characters of a line on a terminal."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mnv1.results import ResultError
+from mnv1.store.runs import ResultError
 
 
 def tell(text: str, out: Path | None) -> None:

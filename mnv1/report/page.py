@@ -11,14 +11,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mnv1.claims.judge import judge
-from mnv1.published import claims
-from mnv1.report import claims as judged_claims
 from mnv1.report.headline import NO_PAIR, headlines
 from mnv1.report.sections import HtmlCell, Section, html_rows
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
-from mnv1.results import Results
+from mnv1.store.runs import Results
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,19 @@ class Beside:
 
     title: str
     results: Results
+
+
+@dataclass(frozen=True)
+class Appendix:
+    """A section below the views that is made of something else than rows of results, such as judged claims."""
+
+    id: str
+    title: str
+    sentence: str
+    reading: str
+    header: tuple[str, ...]
+    groups: Sequence[tuple[str, Sequence[Sequence[HtmlCell]]]]
+    """Names and rows of its tables."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ def page(
     images: Mapping[str, bytes],
     links: str,
     beside: Beside | None = None,
+    appendix: Appendix | None = None,
 ) -> str:
     """The page's HTML; everything that comes from stored runs is escaped.
 
@@ -58,7 +69,6 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    judged = judge(claims(), [results])
     return templates.get_template("page.html.j2").render(
         machine=results.cases["machine"].iloc[0],
         there=None if beside is None else _name(beside.results),
@@ -71,7 +81,7 @@ def page(
         sections=[(section, *html_rows(section.table, section.view.columns)) for section in sections],
         image=lambda section: _data_uri(images[section.stem]),
         links=links,
-        claims=(judged_claims.sentence(judged), judged_claims.HEADER, judged_claims.html_groups(judged)),
+        appendix=appendix,
         environment=environment_rows(results.environment, None if beside is None else beside.results.environment),
         beside=[] if beside is None else _speedups(results, beside.results),
         css=_asset("page.css"),

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mnv1.columns import TRAINING_SPEEDUP
 from mnv1.report import units
+from mnv1.store.columns import TRAINING_SPEEDUP
 
 
 class Progress:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnv1.base.errors import UserError
 from mnv1.report import units
 from mnv1.report.cells import csv_table, latex_table, text_table
-from mnv1.report.page import Beside, page
+from mnv1.report.page import Appendix, Beside, page
 from mnv1.report.plots import without_title
 from mnv1.report.sections import Section, sections
 from mnv1.report.summary import disturbed_note
 from mnv1.report.views import BY_NAME
-from mnv1.results import Results
+from mnv1.store.runs import Results
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -24,8 +25,8 @@ BEGIN, END = "<!-- rendered: begin -->", "<!-- rendered: end -->"
 """Marks between which `update_readme` writes."""
 
 
-class RenderError(Exception):
-    """Something could not be written; the message is one line for the user."""
+class RenderError(UserError):
+    """Something could not be written."""
 
 
 @dataclass
@@ -37,12 +38,17 @@ class Rendered:
 
 
 def render(
-    results: Results, out: Path, formats: Iterable[str], report: Path | None = None, beside: Beside | None = None
+    results: Results,
+    out: Path,
+    formats: Iterable[str],
+    report: Path | None = None,
+    beside: Beside | None = None,
+    appendix: Appendix | None = None,
 ) -> Rendered:
     """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown, CSV and LaTeX, and an overview.
 
-    `report` is where the page goes, if anywhere; it shows what is `beside` too. Raises `RenderError` when something
-    cannot be written.
+    `report` is where the page goes, if anywhere; it shows what is `beside`, and an `appendix`, too.
+    Raises `RenderError` when something cannot be written.
     """
     formats = tuple(formats)
     rendered = Rendered()
@@ -71,7 +77,7 @@ def render(
         if report:
             at = report
             links = Path(os.path.relpath(out, report.parent)).as_posix()
-            html = page(results, drawn, provenance(results).replace("`", ""), images, links, beside)
+            html = page(results, drawn, provenance(results).replace("`", ""), images, links, beside, appendix)
             report.parent.mkdir(parents=True, exist_ok=True)
             rendered.written.append(_write(report, html))
     except OSError as error:

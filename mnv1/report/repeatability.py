@@ -6,7 +6,7 @@ import pandas as pd
 
 from mnv1.report import units
 from mnv1.report.selections import Rows
-from mnv1.results import ResultError
+from mnv1.store.runs import ResultError
 
 
 def repeatability(results: Rows) -> Rows:

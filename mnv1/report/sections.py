@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mnv1.report import plots
 from mnv1.report.cells import CELLS, cells_of, text_table
 from mnv1.report.views import VIEWS, View
-from mnv1.results import Results
+from mnv1.store.runs import Results
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from mnv1.architecture import network_layers
-from mnv1.cases import ELEMENT_SIZE, MODES, PRECISIONS
-from mnv1.columns import PHASES, TRAINING, TRAINING_SPEEDUP
-from mnv1.complexity import layer_macs
-from mnv1.published import accuracy
-from mnv1.references import REFERENCE_KINDS
+from mnv1.cases.case import ELEMENT_SIZE, MODES, PRECISIONS
+from mnv1.cases.references import REFERENCE_KINDS
+from mnv1.net.architecture import network_layers
+from mnv1.net.counts import layer_macs
+from mnv1.net.published import accuracy
+from mnv1.net.roofline import least_times
 from mnv1.report import why
 from mnv1.report.cells import OPERATORS
-from mnv1.results import Results
-from mnv1.roofline import least_times
+from mnv1.store.columns import PHASES, TRAINING, TRAINING_SPEEDUP
+from mnv1.store.runs import Results
 
 Rows = pd.DataFrame
 Select = Callable[[Results], Rows]

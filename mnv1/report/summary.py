@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from mnv1.measure import quota
 from mnv1.report import findings
 from mnv1.report.cells import terminal_table, text_table
 from mnv1.report.headline import NO_PAIR, wrapped
 from mnv1.report.views import BY_NAME, View
-from mnv1.results import Results
+from mnv1.store.runs import Results
 
 MAX_LINES = 60
 """Lines of a Markdown summary, fewer than this."""
@@ -92,10 +91,7 @@ def disturbed_note(results: Results) -> str:
 
 
 def _throttled(environment: Mapping[str, Any]) -> str:
-    if not environment.get("throttled_periods"):
-        return ""
-    names = ("cpu_quota", "cpu_periods", "throttled_periods", "throttled_time")
-    line = quota.verdict(quota.Throttling(*(environment[name] for name in names)), environment["threads"])
+    line = str(environment.get("throttling", ""))
     return f"{line[:1].upper()}{line[1:]}." if line else ""
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mnv1.columns import PHASES
 from mnv1.report import findings, selections
 from mnv1.report.cells import EXCESS_OPERATORS, OPERATORS
-from mnv1.results import Results
+from mnv1.store.columns import PHASES
+from mnv1.store.runs import Results
 
 Rows = pd.DataFrame
 

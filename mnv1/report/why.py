@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mnv1.cases import ELEMENT_SIZE, Block, Network, OwnWorkload
-from mnv1.results import Results
-from mnv1.roofline import Ceilings, ideal_speedup, least_times
+from mnv1.cases.case import ELEMENT_SIZE, Block, Network, OwnWorkload
+from mnv1.net.roofline import Ceilings, ideal_speedup, least_times
+from mnv1.store.runs import Results
 
 CAUSES = ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
 """What a call's time goes into: operations at the peak rate; traffic that takes longer, at the measured bandwidth, with

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from mnv1.report.plots import bars, curves, ladder, maps, side_by_side, steps
+from mnv1.report.plots import bars, curves, maps, modes, side_by_side, steps
 from mnv1.report.plots.style import Rows, style
 
 __all__ = ["PLOTS", "plot", "style", "without_title"]
@@ -33,7 +33,7 @@ PLOTS: dict[str, Callable[[Rows], Figure]] = {
     "batch_scaling": curves.batch_scaling,
     "side_by_side": side_by_side.side_by_side,
     "precision": bars.precision,
-    "modes": ladder.modes,
+    "modes": modes.modes,
     "peak_memory": bars.peak_memory,
     "training_speedup": steps.training_speedup,
     "training_steps": steps.training_steps,

@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from mnv1.published import speed
+from mnv1.net.published import speed
 from mnv1.report.plots.style import (
     BLOCK_AXIS,
     COLOURS,

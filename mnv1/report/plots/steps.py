@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from mnv1.columns import PHASES
 from mnv1.report import units
 from mnv1.report.plots.bars import centres, memory_bars, speedup_bars, stacked
 from mnv1.report.plots.style import DARK, Rows, batch, network_labels, new_figure, panels_of, whiskers, with_legend
+from mnv1.store.columns import PHASES
 
 
 def training_speedup(rows: Rows) -> Figure:

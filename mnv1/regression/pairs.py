@@ -1,0 +1,206 @@
+"""Pairs of processes, one of each side, and what they are asked in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import IO, Any, Protocol
+
+from scipy import stats
+
+from mnv1.base.errors import UserError
+from mnv1.measure.child import how_it_ended, start, unheard_signals
+from mnv1.regression.sides import Side, what_is_wrong
+
+WORKER = Path(__file__).parent / "worker.py"
+TIMEOUT = 120.0
+"""Seconds that any answer may take; importing torch and the largest case stay far below."""
+
+
+class WorkerError(UserError):
+    """A process under test hung or did not answer in JSON."""
+
+
+class WorkerDiedError(WorkerError):
+    """A process under test died."""
+
+
+class WrongCodeError(Exception):
+    """A process does not run the code that it should."""
+
+
+class Pair(Protocol):
+    """One process of each side; tests use one with known times."""
+
+    def ask(self, side: str, **request: Any) -> dict[str, Any]:
+        """One side's answer; what goes wrong while a case is prepared is one, as `error`. Raises `WorkerError`."""
+
+
+class Process:
+    """A worker of one side. Raises `WorkerError` when it cannot be started."""
+
+    def __init__(self, side: Side, threads: int, seed: int, timeout: float = TIMEOUT, worker: Path = WORKER) -> None:
+        ours, theirs = socket.socketpair()
+        self._side, self._timeout, self._asked = side, timeout, ""
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        try:
+            self._process = start(
+                # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
+                (side.python, "-s", "-P", str(worker)),
+                (str(side.root), str(threads)),
+                theirs,
+                environment(threads, seed),
+                self._errors,
+            )
+        except OSError as error:
+            ours.close()
+            self._errors.close()
+            raise WorkerError(f"{side.name}: {side.python} cannot be started: {error.strerror}") from None
+        finally:
+            theirs.close()
+        ours.settimeout(timeout)
+        self._socket = ours
+        self._lines = ours.makefile("rw", encoding="utf8", errors="replace")
+
+    def send(self, request: Mapping[str, Any]) -> None:
+        """Ask, without waiting for the answer. Raises `WorkerDiedError`."""
+        self._asked = " ".join(str(request[name]) for name in ("do", "case") if name in request)
+        try:
+            self._lines.write(json.dumps(request) + "\n")
+            self._lines.flush()
+        except OSError:
+            raise WorkerDiedError(self._obituary()) from None
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to the last request. Raises `WorkerError`, and `WorkerDiedError` when the process is gone."""
+        try:
+            line = self._lines.readline()
+        except TimeoutError:
+            raise WorkerError(f"{self._side.name}: no answer within {self._timeout:g} s to: {self._asked}") from None
+        except OSError:
+            raise WorkerDiedError(self._obituary()) from None
+        if not line:
+            raise WorkerDiedError(self._obituary())
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise WorkerError(f"{self._side.name}: its process wrote {line[:80]!r} and not a JSON object")
+        return answer
+
+    def _obituary(self) -> str:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return f"{self._side.name}: its process closed the connection at: {self._asked}"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1].strip()}" if lines else ""
+        return f"{self._side.name}: its process {how_it_ended(code)} at: {self._asked}{last}"
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        for step in (self._lines.close, self._socket.close):
+            with contextlib.suppress(OSError):  # it is gone already
+                step()
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+
+def environment(threads: int, seed: int) -> dict[str, str]:
+    """The variables of both processes of a pair: one controlled state, and a hash seed that changes between pairs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OMP_", "MALLOC_"))}
+    return kept | {
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_PROC_BIND": "close",
+        "OMP_PLACES": "cores",
+        "OMP_WAIT_POLICY": "passive",  # the side that waits must not spin on the cores of the other
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**33),
+        "MALLOC_TOP_PAD_": str(2**28),
+        "PYTHONHASHSEED": str(seed),
+        "KINETO_LOG_LEVEL": "99",
+    }
+
+
+class ProcessPair:
+    """Two workers, of which one works while the other sleeps."""
+
+    def __init__(self, processes: Mapping[str, Process]) -> None:
+        self._processes = processes
+
+    def ask(self, side: str, **request: Any) -> dict[str, Any]:
+        """See `Pair.ask`."""
+        try:
+            self._processes[side].send(request)
+            answer = self._processes[side].answer()
+        except BaseException:  # the answer may still come, and would be taken for that to the next question
+            self._processes[side].close()
+            raise
+        if "error" in answer and request["do"] != "prepare":
+            raise WorkerError(f"{side}: {request.get('case', request['do'])}: {answer['error']}")
+        return answer
+
+
+class Pairs:
+    """Opens pairs of fresh processes, each proven to run its side's code with its side's torch."""
+
+    def __init__(self, sides: Sequence[Side], threads: int, timeout: float = TIMEOUT, worker: Path = WORKER) -> None:
+        self._sides, self._threads, self._timeout, self._worker = sides, threads, timeout, worker
+        self.proofs: dict[str, dict[str, Any]] = {}
+        """What each side's first process said of its interpreter, torch and threads."""
+
+    @contextmanager
+    def __call__(self, seed: int) -> Iterator[ProcessPair]:
+        """Open the pair of a number; neither side is always started first.
+
+        Raises `WorkerError`, and `WrongCodeError` when a process runs something else than its side.
+        """
+        processes: dict[str, Process] = {}
+        try:
+            for side in self._sides if seed % 2 == 0 else reversed(self._sides):
+                with unheard_signals():
+                    processes[side.name] = Process(side, self._threads, seed, self._timeout, self._worker)
+                processes[side.name].send({"do": "prove"})
+            for side in self._sides:
+                proof = processes[side.name].answer()
+                if "error" in proof:
+                    raise WrongCodeError(f"{side.name}: its code cannot be loaded: {proof['error']}")
+                wrong = what_is_wrong(side, proof)
+                del proof["files"]
+                if wrong is None and proof != self.proofs.setdefault(side.name, proof):
+                    wrong = f"{side.name}: its interpreter or torch changed while it was measured"
+                if wrong:
+                    raise WrongCodeError(wrong)
+            yield ProcessPair(processes)
+        finally:
+            for process in processes.values():
+                process.close()
+
+
+def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:
+    """ln(head / base) of one case in one pair of processes, from the seconds of its blocks.
+
+    The interquartile mean over blocks: nearly as steady as the mean, and untouched by a block that was disturbed.
+    """
+    ratios = [fmean(map(math.log, times["head"])) - fmean(map(math.log, times["base"])) for times in blocks]
+    return round(float(stats.trim_mean(ratios, 0.25)), 6)
+
+
+def shuffled(cases: Sequence[str], seed: int) -> list[str]:
+    """The cases in an order of their own for each pair, the same on both sides."""
+    order = list(cases)
+    random.Random(seed).shuffle(order)
+    return order

@@ -1,0 +1,95 @@
+"""A comparison as a table for a terminal and as Markdown for the page of a CI job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from mnv1.regression.comparison import Comparison
+from mnv1.regression.sides import Side
+from mnv1.regression.verdicts import effect_of
+from mnv1.report.units import bytes_, duration
+
+ORDER = ("SLOWER", "FASTER", "UNDECIDED", "SAME")
+HEADER = ("case", "verdict", "effect [95 %]", "detectable", "pairs", "why")
+
+ENDINGS = {
+    0: "no confirmed regression",
+    1: "a confirmed regression",
+    3: "inconclusive",
+    4: "nothing could be compared, or the sides do not compute the same",
+}
+"""What each exit status means."""
+
+
+def rows(found: Comparison) -> list[tuple[str, ...]]:
+    """One row a case, what needs attention first."""
+    table: list[tuple[str, ...]] = []
+    for name, verdict in sorted(found.verdicts.items(), key=lambda one: (ORDER.index(one[1].word), one[0])):
+        effect = verdict.effect
+        interval = f"{_percent(effect.value)} [{_percent(effect.low)}, {_percent(effect.high)}]"
+        table.append((name, verdict.word, interval, _percent(effect.detectable), str(effect.pairs), verdict.why))
+    return table
+
+
+def notes(found: Comparison) -> list[str]:
+    """What a table of times does not show, a line each."""
+    lines = []
+    memory = found.more_memory()
+    for name, facts in sorted(found.exact.items()):
+        for fact, (base, head) in facts.items():
+            text = (bytes_(base), bytes_(head)) if fact == "peak_memory" else (f"{base:,}", f"{head:,}")
+            mark = "MORE MEMORY, " if fact == "peak_memory" and name in memory else ""
+            lines.append(f"{name}: {mark}{fact.replace('_', ' ')} {text[0]} → {text[1]} (exact)")
+    lines += [
+        f"{name}: outputs differ by {100 * off:.3g} % of the largest" for name, off in found.wrong_outputs.items()
+    ]
+    lines += [f"{name}: not compared, {why}" for name, why in found.failed.items()]
+    lines += [f"unusable: {why}" for why in found.unusable]
+    if found.suite:
+        effect = found.suite
+        word = "SLOWER, all cases together" if found.suite_slower else "all cases together"
+        lines.append(f"{word}: {_percent(effect.value)} [{_percent(effect.low)}, {_percent(effect.high)}]")
+    for name, ratios in found.controls.items():
+        effect = effect_of(ratios, found.rules.control_p)
+        lines.append(f"control {name}: {_percent(effect.value)} [{_percent(effect.low)}, {_percent(effect.high)}]")
+    return lines
+
+
+def result_line(found: Comparison) -> str:
+    """The last line: what the run found, and in how much time."""
+    words = ", ".join(f"{number} {word}" for word, number in found.words().items() if number)
+    return f"result: {ENDINGS[found.exit_status]} ({words or 'no case'}; {duration(found.wall_time)} min)"
+
+
+def text_report(found: Comparison, title: str) -> str:
+    """For a terminal."""
+    table = tabulate(rows(found), HEADER, tablefmt="simple", disable_numparse=True)
+    return "\n".join([title, "", table, "", *notes(found), result_line(found)])
+
+
+def summary(found: Comparison, title: str, limit: int = 40) -> str:
+    """Markdown for the page of a CI job: verdicts that matter first, and how many are not shown."""
+    table = rows(found)
+    lines = [f"## {ENDINGS[found.exit_status].capitalize()}", "", title, ""]
+    lines += tabulate(table[:limit], HEADER, tablefmt="pipe", disable_numparse=True).splitlines()
+    if len(table) > limit:
+        lines += ["", f"and {len(table) - limit} more, {table[-1][1]}"]
+    return "\n".join([*lines, "", *(f"- {note}" for note in [*notes(found), result_line(found)])]) + "\n"
+
+
+def title_of(sides: Sequence[Side], proofs: Mapping[str, Mapping[str, Any]], about: str) -> str:
+    """Which sides are compared, with which torch where that differs, and on what."""
+    versions = {side.name: str(proofs.get(side.name, {}).get("torch", "")) for side in sides}
+    unlike = len(set(versions.values())) > 1
+    names = [
+        f"{side.name} {side.revision[:12]}" + (f" (torch {versions[side.name]})" if unlike else "")
+        for side in reversed(sides)
+    ]
+    return f"{' against '.join(names)}; {about}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.1f} %"

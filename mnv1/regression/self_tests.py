@@ -1,0 +1,177 @@
+"""How often comparisons cry wolf and what they find: Markdown tables, a pure function of a ledger of self-tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median, stdev
+from typing import Any
+
+from scipy import stats
+
+from mnv1.regression.plan import QUICK, Plan
+from mnv1.regression.resampling import Alarms, Pool, alarms, pool_of, power
+from mnv1.regression.verdicts import Rules
+from mnv1.report.units import duration, percent
+
+Entry = Mapping[str, Any]
+
+RESAMPLED = 5000
+"""Runs of identical code that are drawn from the stored process pairs."""
+
+RESAMPLED_SLOW = 200
+"""Runs with a slowdown that are drawn for each effect."""
+
+EFFECTS = (0.03, 0.05, 0.07, 0.10)
+PLANS = (("default", Plan()), ("--quick", QUICK))
+WITHIN = 0.02
+"""A measured effect should be within this of the injected one."""
+
+
+def self_test_tables(entries: Sequence[Entry]) -> str:
+    """Everything that a ledger shows, in Markdown. Raises `ValueError` when it has no self-test of identical code."""
+    parts = ["What was run: base against itself, whole runs.", identical_table(entries)]
+    injected = injected_table(entries)
+    if injected:
+        parts += ["What was run: head slowed by real extra work in some cases.", injected]
+    pool = pool_of([one for one in entries if not one["about"]["quick"]])
+    parts += [
+        f"What was resampled, not run: from the {pool.pairs} process pairs of {len(pool.runs)} default self-tests.",
+        resampled_table(pool),
+        "The scatter of ln(head / base) between process pairs of the default self-tests, and what it lets find.",
+        scatter_table(pool),
+    ]
+    return "\n\n".join(parts)
+
+
+def identical_table(entries: Sequence[Entry]) -> str:
+    """Self-tests without injected work."""
+    lines = [
+        "| plan | runs | exit 1 | exit 3 | at most, 95 % sure | verdicts | SLOWER or FASTER | UNDECIDED | time, "
+        "median (longest) |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, quick in (("default", False), ("--quick", True)):
+        runs = [one for one in entries if _is(one, quick, injected=False)]
+        if runs:
+            words = [verdict["word"] for one in runs for verdict in one["verdicts"].values()]
+            red = sum(one["exit_status"] == 1 for one in runs)
+            bound = stats.binomtest(red, len(runs)).proportion_ci(0.90, "exact").high  # one-sided 95 %
+            flagged = sum(word in ("SLOWER", "FASTER") for word in words)
+            cells = (
+                name,
+                len(runs),
+                red,
+                sum(one["exit_status"] == 3 for one in runs),
+                percent(bound),
+                len(words),
+                f"{flagged} ({percent(flagged / len(words))})",
+                words.count("UNDECIDED"),
+                _times(runs),
+            )
+            lines.append(_row(cells))
+    return "\n".join(lines)
+
+
+def injected_table(entries: Sequence[Entry]) -> str:
+    """Runs with injected work, by plan and factor; empty when there is none."""
+    lines = [
+        "| plan | injected | runs | exit 1 | cases slowed | found SLOWER | measured, mean (5th to 95th percentile) | "
+        "within ±2 points | other cases flagged | time, median (longest) |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, quick in (("default", False), ("--quick", True)):
+        runs = [one for one in entries if _is(one, quick, injected=True)]
+        for share in sorted({_share(one) for one in runs}):
+            some = [one for one in runs if _share(one) == share]
+            slowed = [one["verdicts"][case] for one in some for case in one["about"]["injected"]]
+            others = [
+                verdict["word"]
+                for one in some
+                for case, verdict in one["verdicts"].items()
+                if case not in one["about"]["injected"]
+            ]
+            effects = sorted(verdict["effect"]["value"] for verdict in slowed)
+            low, high = (effects[round(q * (len(effects) - 1))] for q in (0.05, 0.95))
+            near = sum(abs(effect - share) <= WITHIN for effect in effects)
+            cells = (
+                name,
+                f"{100 * share:+.0f} %",
+                len(some),
+                sum(one["exit_status"] == 1 for one in some),
+                len(slowed),
+                _share_of(sum(verdict["word"] == "SLOWER" for verdict in slowed), len(slowed)),
+                f"{_signed(fmean(effects))} ({_signed(low)} to {_signed(high)})",
+                f"{near} of {len(slowed)}",
+                f"{sum(word in ('SLOWER', 'FASTER') for word in others)} of {len(others)}",
+                _times(some),
+            )
+            lines.append(_row(cells))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def resampled_table(pool: Pool) -> str:
+    """False alarms and power of many more runs than were made."""
+    rules = Rules()
+    heads = [f"finds {100 * effect:+.0f} %" for effect in EFFECTS]
+    lines = [
+        f"| plan | false alarms, pairs of all runs | false alarms, run by run | {' | '.join(heads)} |",
+        "|:--|--:|--:|" + "--:|" * len(EFFECTS),
+    ]
+    for name, plan in PLANS:
+        sizes = plan.first_pairs, plan.second_pairs
+        red = [alarms(pool, sizes, RESAMPLED, rules, seed=1, by_run=by_run) for by_run in (False, True)]
+        found = [power(pool, sizes, effect, RESAMPLED_SLOW, rules, seed=2) for effect in EFFECTS]
+        lines.append(_row([name, *map(_alarm_cell, red), *map(percent, found)]))
+    return "\n".join(lines)
+
+
+def scatter_table(pool: Pool) -> str:
+    """Each case's standard deviation between process pairs, within runs."""
+    plan, rules = Plan(), Rules()
+    n = plan.second_pairs
+    reach = float(stats.t.ppf(1 - rules.confirmed_p, n - 1) + stats.t.ppf(0.8, n - 1)) / math.sqrt(n)
+    rows = []
+    for place, name in enumerate(pool.cases):
+        spread = math.sqrt(fmean(stdev(run[:, place].tolist()) ** 2 for run in pool.runs))
+        rows.append((spread, name))
+    spreads = [spread for spread, _ in rows]
+    lines = ["| case | scatter | smallest slowdown, 80 % of runs |", "|:--|--:|--:|"]
+    for spread, name in sorted(rows, reverse=True):
+        smallest = max(math.expm1(reach * spread), rules.least_effect)
+        lines.append(_row((name, percent(spread), percent(smallest))))
+    lines.append(_row(("median of the cases", percent(median(spreads)), "")))
+    return "\n".join(lines)
+
+
+def _alarm_cell(found: Alarms) -> str:
+    runs = f"{found.alarmed} of {found.runs} runs ({100 * found.alarmed / found.runs:.2f} %)"
+    return f"{runs}; {100 * found.flagged / found.verdicts:.3f} % of verdicts"
+
+
+def _is(entry: Entry, quick: bool, injected: bool) -> bool:
+    about = entry["about"]
+    return bool(about["self_test"]) and about["quick"] == quick and bool(about["injected"]) == injected
+
+
+def _share(entry: Entry) -> float:
+    return round(float(next(iter(entry["about"]["injected"].values()))), 6)
+
+
+def _share_of(found: int, of: int) -> str:
+    """A share with its exact 95 % interval (Clopper and Pearson)."""
+    interval = stats.binomtest(found, of).proportion_ci(0.95, "exact")
+    return f"{found} ({percent(found / of)} [{percent(interval.low)}, {percent(interval.high)}])"
+
+
+def _times(runs: Sequence[Entry]) -> str:
+    times = [one["wall_time"] for one in runs]
+    return f"{duration(median(times))} ({duration(max(times))}) min"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f} %"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"

@@ -1,0 +1,120 @@
+"""Comparisons as files: a document of each with all raw samples, and a ledger of many. The only reader of either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mnv1.base.errors import UserError
+from mnv1.base.files import write_whole
+from mnv1.regression.comparison import Comparison
+from mnv1.regression.sides import UNDER_TEST, Side
+
+SCHEMA = 1
+
+
+class StoredError(UserError):
+    """A file cannot be read or written, or is not of a comparison."""
+
+
+def document(
+    found: Comparison, sides: Sequence[Side], proofs: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything that a comparison found, with raw samples in seconds."""
+    return {
+        "schema": SCHEMA,
+        "about": dict(about),
+        "sides": {
+            side.name: {"revision": side.revision, "files": _under_test(side), **_proven(proofs.get(side.name, {}))}
+            for side in sides
+        },
+        "exit_status": found.exit_status,
+        "wall_time": round(found.wall_time, 1),
+        "verdicts": {name: asdict(verdict) for name, verdict in found.verdicts.items()},
+        "first": found.first,
+        "second": found.second,
+        "controls": found.controls,
+        "calls": found.calls,
+        "exact": found.exact,
+        "wrong_outputs": found.wrong_outputs,
+        "failed": found.failed,
+        "suite": asdict(found.suite) if found.suite else None,
+        "suite_slower": found.suite_slower,
+        "more_memory": found.more_memory(),
+        "unusable": found.unusable,
+        "raw": found.raw,
+    }
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Store one comparison. Raises `StoredError`."""
+    try:
+        write_whole(path, lambda file: file.write(f"{json.dumps(content)}\n".encode()))
+    except OSError as error:
+        raise StoredError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def append_line(path: Path, content: Mapping[str, Any]) -> None:
+    """Add a line of JSON to a ledger: one comparison. Raises `StoredError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf8") as file:
+            file.write(json.dumps(content, separators=(",", ":")) + "\n")
+    except OSError as error:
+        raise StoredError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """One stored comparison. Raises `StoredError` for a file that is missing, damaged or something else."""
+    return _parsed(_text(path), str(path))
+
+
+def read_ledger(path: Path) -> list[dict[str, Any]]:
+    """All comparisons of a ledger, the oldest first. Raises `StoredError`, naming the line."""
+    lines = _text(path).splitlines()
+    entries = [_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not entries:
+        raise StoredError(
+            f"{path}: the ledger is empty: add runs with compare_revisions.py --self-test --ledger {path}"
+        )
+    return entries
+
+
+def to_confirm(stored: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The first stage of the cases that another machine should confirm: slower ones; all after a uniform one."""
+    first: dict[str, list[float]] = stored["first"]
+    if stored["suite_slower"]:
+        return first
+    chosen = [name for name, verdict in stored["verdicts"].items() if verdict["word"] == "SLOWER"]
+    return {name: first[name] for name in first if name in {*chosen, *stored["more_memory"]}}
+
+
+def _proven(proof: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a side's proof: not where its interpreter and torch lie, which says nothing elsewhere."""
+    return {name: proof[name] for name in ("torch", "threads") if name in proof}
+
+
+def _under_test(side: Side) -> dict[str, str]:
+    return {name: side.hashes[name] for name in UNDER_TEST if name in side.hashes}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf8")
+    except UnicodeDecodeError:
+        raise StoredError(f"{path}: is not a text file, so no stored comparison") from None
+    except OSError as error:
+        raise StoredError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        raise StoredError(f"{where}: is damaged, no JSON: restore it, or make it anew") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or "verdicts" not in content:
+        raise StoredError(f"{where}: is no comparison of schema {SCHEMA}: make it with compare_revisions.py")
+    return content

@@ -1,0 +1,138 @@
+"""What the tables of stored runs hold: every column with its meaning and unit (SI base units)."""
+
+ABOUT_RUN = {"run", "environment"}
+"""Columns that every table has: which run a row is of."""
+
+TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
+"""Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""
+
+PHASES = ("forward", "backward", "optimizer")
+"""What a training step consists of, in turn; each has columns `*_time`, `*_low` and `*_high`."""
+
+COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "time": "when the run was stored (UTC)",
+    "machine": "name of the machine",
+    "environment": "hardware, software and settings in one line; equal lines may be compared",
+    "threads": "threads that torch computed with",
+    "commit": "git revision, with + where the working tree had changes",
+    "id": "the case's stable id",
+    "measures": "latency or speedup of a forward pass, or training or training speedup of a training step",
+    "subject": "layer or model",
+    "kind": "standard, separable, depthwise, pointwise or shallow; or another package's network: timm (its "
+    "MobileNetV1), mobilenet_v2, resnet18 or vgg16",
+    "shape": "the workload's size without its kind",
+    "in_channels": "layers: input channels of the block",
+    "out_channels": "layers: output channels of the block",
+    "stride": "layers: stride of the block",
+    "side": "layers: input side of the block, pixels",
+    "alpha": "models: width multiplier; empty for networks of one width",
+    "resolution": "models: input side, pixels",
+    "batch_size": "images a call",
+    "device": "cpu or cuda",
+    "precision": "fp32 (IEEE), tf32, amp (autocast), bf16 (weights and activations) or int8 (quantized)",
+    "mode": "how the network was run (mnv1/cases/modes.py): eager, folded, compiled, openvino, …",
+    "amp_dtype": "what autocast computed in",
+    "macs": "multiply-accumulates a call; of a training step those of the backward pass too",
+    "params": "trainable parameters",
+    "min_bytes": "compulsory memory traffic of a call, bytes; empty for networks of other packages, and training steps",
+    "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean)",
+    "latency_low": "seconds, lower end of its 95 % interval",
+    "latency_high": "seconds, upper end of its 95 % interval",
+    "latency_p90": "seconds a call, 90th percentile of the rounds",
+    "latency_p99": "seconds a call, 99th percentile of the rounds",
+    "device_latency_p50": "CUDA: seconds a call between events on the stream, gaps included, median",
+    "device_busy": "CUDA: seconds a call in which kernels run, gaps left out",
+    "launch_bound": "CUDA: whether a call takes far longer than its kernels",
+    "gpu_clock": "CUDA: clock of the multiprocessors right after the rounds, Hz",
+    "throttled": "CUDA: what held the clocks back; empty for nothing",
+    "first_call": "seconds of the first call with this input",
+    "output_error": "modes other than eager: relative L2 difference of the output from that of eager fp32",
+    "compile_time": "modes other than eager: seconds from the module to the end of its first call, transformation, "
+    "conversion and compilation included",
+    "graph_breaks": "compiled modes: places at which the graph was broken",
+    "file_size": "modes other than eager: bytes of the file that is run, or of the state dict where there is none",
+    "throughput": "images a second, at the median latency",
+    "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
+    "peak_memory": "bytes above weights and input, at the worst moment; of a training step above the optimizer's state "
+    "too: what the backward pass needs, gradients, and what the optimizer makes of them",
+    "peak_reserved": "CUDA: bytes that the caching allocator took from the device for the call",
+    "process_peak": "CPU: bytes by which the process grew, libraries' scratch memory included (VmHWM)",
+    "memory_floor": "bytes of the largest layer's input and output together: the least that peak memory can be; empty "
+    "for training steps",
+    "forward_time": "training steps: seconds a step in the forward pass and the loss, median",
+    "forward_low": "seconds, lower end of its 95 % interval",
+    "forward_high": "seconds, upper end of its 95 % interval",
+    "backward_time": "training steps: seconds a step in the backward pass, median",
+    "backward_low": "seconds, lower end of its 95 % interval",
+    "backward_high": "seconds, upper end of its 95 % interval",
+    "optimizer_time": "training steps: seconds a step in the optimizer, freeing the old gradients included, median",
+    "optimizer_low": "seconds, lower end of its 95 % interval",
+    "optimizer_high": "seconds, upper end of its 95 % interval",
+    "phase_steps": "training steps: steps over which these are medians, in a pass of their own",
+    "speedup": "speedups: standard time / separable time, geometric mean of the rounds, each counted by how "
+    "undisturbed controls said that the machine was",
+    "speedup_low": "speedups: lower end of the 95 % interval",
+    "speedup_high": "speedups: upper end of the 95 % interval",
+    "standard_latency_p50": "speedups: seconds a call of the standard side",
+    "standard_macs": "speedups: multiply-accumulates a call of the standard side",
+    "macs_ratio": "speedups: MACs of the standard side / MACs of the separable side",
+    "system_time": "CPU, networks: seconds a call that the kernel works for the process, all threads together: mostly "
+    "fresh pages for memory that the allocator handed back",
+    "page_faults": "CPU, networks: pages a call that the kernel had to map",
+    "peak_rate": "ceiling of the run: multiply-accumulates a second in this precision, of a matrix product or a 3x3 "
+    "convolution, whichever is faster",
+    "copy_rate": "ceiling of the run: bytes a second, read and written, of a copy beyond the last-level cache",
+    "cache_rate": "ceiling of the run: bytes a second, read and written, of a copy within the last-level cache",
+    "cache_size": "bytes of the last-level cache",
+    "rounds": "counted rounds",
+    "visits": "times that the case was sampled, spread over the sweep",
+    "call_time": "seconds of all calls that were timed, warm-up and disturbed rounds included",
+    "calls_per_round": "calls that one round averages",
+    "disturbed_rounds": "rounds during which controls said that the machine was disturbed: left out of a latency, "
+    "unless it stopped as disturbed",
+    "effective_rounds": "speedups: how many undisturbed rounds would tell as much",
+    "stopped": "why sampling stopped: precise, no longer improving, time budget, round limit or disturbed (such rounds "
+    "had to count)",
+}
+"""Every column of the table, with its meaning and unit (SI base units)."""
+
+CEILING_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "environment": "as in the cases' table",
+    "ceiling": "gemm, convolution, copy beyond cache or copy within cache",
+    "device": "cpu or cuda",
+    "precision": "of a gemm or convolution: fp32 (IEEE), tf32 or amp",
+    "size": "side of a gemm's matrices, channels of a convolution, or bytes that a copy moves",
+    "value": "multiply-accumulates a second, or bytes read and written a second of a copy: the fastest tenth of rounds",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end of its 95 % interval",
+    "rounds": "counted rounds",
+    "disturbed_rounds": "rounds during which the machine was disturbed",
+    "stopped": "why sampling stopped",
+}
+"""Every column of the table of ceilings, with its meaning and unit."""
+
+TIME_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "wall_time": "seconds from the first case to the last; the start before it takes some 15 s",
+    "call_time": "seconds of them in calls that were timed, warm-up included",
+}
+"""Every column of the table of times, with its meaning and unit."""
+
+OPERATOR_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "environment": "as in the cases' table",
+    "id": "id of the case that was profiled",
+    "operator": "pointwise, depthwise, standard (3x3), linear, batch_norm, activation, cast, other or between (a "
+    "call's time outside of operators)",
+    "seconds": "seconds a call in operators of this type: mean of the profiled calls; on CUDA of their kernels",
+    "low": "seconds, lower end of its 95 % interval",
+    "high": "seconds, upper end of its 95 % interval",
+    "count": "operators of this type in a call",
+    "calls": "profiled calls",
+}
+"""Every column of the table of profiled operators, with its meaning and unit.
+
+A profiled call is slower than others, so that only the shares of its time mean something.
+"""

@@ -1,0 +1,131 @@
+"""The options of `pytest benchmarks`, what they select, and which of them an interrupted sweep keeps."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from mnv1.cases.case import KINDS, MODES, PRECISIONS
+from mnv1.cases.grids import CaseError, Overrides
+from mnv1.measure.state import STATES
+from mnv1.suite.journal import Journal
+from mnv1.suite.profiles import PROFILES, Cases, select
+from mnv1.suite.values import (
+    parse_alphas,
+    parse_batch_sizes,
+    parse_devices,
+    parse_kinds,
+    parse_modes,
+    parse_precisions,
+    parse_resolutions,
+    parse_shard,
+)
+
+Number = TypeVar("Number", int, float)
+
+AXES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "devices": (parse_devices, "cpu,cuda"),
+    "precisions": (parse_precisions, ",".join(PRECISIONS)),
+    "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
+    "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),
+    "batch_sizes": (parse_batch_sizes, "images per call such as 1,8"),
+    "kinds": (parse_kinds, ",".join(KINDS)),
+    "modes": (parse_modes, ",".join(MODES) + " (default: eager)"),
+}
+
+KEPT_OPTIONS: dict[str, object] = {
+    "profile": "default",
+    **dict.fromkeys(AXES),
+    "machine_state": "controlled",
+    "threads": None,
+    "half_width": "2",
+    "shard": None,
+    "keyword": "",
+    "markexpr": "",
+    "benchmark_autosave": False,
+    "benchmark_save": None,
+}
+"""Options that an interrupted sweep goes on with, and their defaults."""
+
+NO_STORAGE = "file://./.benchmarks"
+"""pytest-benchmark's own default, which stands for `results/` here."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("mnv1", "what the sweep measures")
+    group.addoption("--profile", default="default", help=f"which cases: {', '.join(PROFILES)} (default: default)")
+    for name, (_, values) in AXES.items():
+        group.addoption(f"--{name.replace('_', '-')}", metavar="LIST", help=f"replace this axis: {values}")
+    group.addoption(
+        "--machine-state",
+        default="controlled",
+        choices=STATES,
+        help="controlled keeps freed memory, flushes denormals, binds threads and leaves out rounds on a disturbed "
+        "machine; as-is keeps every default (default: controlled)",
+    )
+    group.addoption("--threads", metavar="N", help="number of threads (default: torch's own choice)")
+    group.addoption(
+        "--half-width",
+        metavar="PERCENT",
+        default="2",
+        help="stop sampling when the 95 %% interval is within plus or minus this many per cent (default: 2)",
+    )
+    group.addoption("--shard", metavar="I/N", help="measure the I-th of N parts of about the same expected cost")
+    group.addoption("--resume", action="store_true", help="continue the interrupted sweep that was begun last")
+    group.addoption(
+        "--case-timeout",
+        metavar="SECONDS",
+        default="300",
+        help="give up a case that does not answer for this long (default: 300)",
+    )
+
+
+def selected(options: argparse.Namespace) -> Cases:
+    """The cases that the options choose. Raises `CaseError` for a value that does not exist."""
+    texts = {name: getattr(options, name) for name in AXES}
+    given = {name: AXES[name][0](text) for name, text in texts.items() if text is not None}
+    return select(options.profile, Overrides(**given))
+
+
+def chosen_shard(options: argparse.Namespace) -> tuple[int, int] | None:
+    """The shard to measure, or None for everything. Raises `CaseError`."""
+    return parse_shard(options.shard) if options.shard else None
+
+
+def positive(option: str, text: str | None, number: Callable[[str], Number]) -> Number | None:
+    """A positive number, or None where the option was not given. Raises `CaseError`."""
+    try:
+        value = None if text is None else number(text)
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise CaseError(f"{option}: {text!r} is not valid; valid values: positive numbers") from None
+    return value
+
+
+def storage_folder(options: argparse.Namespace, usual: Path) -> Path:
+    """Where runs are kept: in the `usual` folder unless the options say otherwise."""
+    if options.benchmark_storage == NO_STORAGE:
+        return usual
+    return Path(options.benchmark_storage.removeprefix("file://"))
+
+
+def resume(options: argparse.Namespace, results: Path) -> Journal:
+    """The journal of the interrupted sweep below `results`, whose options replace those of this command.
+
+    Raises `mnv1.suite.journal.JournalError` when there is none, `CaseError` for an option that would change the sweep.
+    """
+    journal = Journal.resume(storage_folder(options, results))
+    stored = journal.header["options"]
+    for name, default in KEPT_OPTIONS.items():
+        given, kept = getattr(options, name), stored.get(name, default)
+        if given not in (default, kept) and name != "benchmark_autosave":
+            option = {"keyword": "-k", "markexpr": "-m"}.get(name, f"--{name.replace('_', '-')}")
+            raise CaseError(f"{option}: --resume goes on with what the sweep was begun with; leave this option out")
+        setattr(options, name, kept)
+    return journal

@@ -1,0 +1,227 @@
+"""Distillation: a student learns from the labels and from a larger network's opinion (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mnv1.base.packages import MissingPackageError
+from mnv1.net.architecture import ROWS, kind_of, widths_of
+from mnv1.net.blocks import conv_dw, conv_standard
+from mnv1.net.model import MobileNetV1
+from mnv1.net.semantics import PAPER, Semantics
+from mnv1.net.weights import Loaded, PretrainedError
+from mnv1.net.weights.load import load_silently, with_classes
+from mnv1.training.files import load_checkpoint
+from mnv1.training.recipe import BlockName, Recipe, TrainError
+
+
+def distillation_loss(
+    student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor, weight: float = 0.3, temperature: float = 4.0
+) -> torch.Tensor:
+    """Sum over the batch of `(1 - weight) · CE + weight · T² · KL`, from logits `(N, C)` and labels `(N,)`.
+
+    KL is the Kullback-Leibler divergence of the student's softened distribution from the teacher's, summed over the
+    classes (Hinton et al. 2015, arXiv 1503.02531, section 2; T² keeps its gradients as large as those of CE).
+    Divided by N this is what torch calls `batchmean`; torch's default, `mean`, divides by N · C, so that the article's
+    formula, which leaves the reduction out, weighs the teacher a C-th of what it says.
+    """
+    hard = functional.cross_entropy(student, labels, reduction="sum")
+    if weight == 0:
+        return hard
+    soft = functional.kl_div(
+        functional.log_softmax(student.float() / temperature, dim=1),
+        functional.log_softmax(teacher.float() / temperature, dim=1),
+        reduction="sum",
+        log_target=True,
+    )
+    return (1 - weight) * hard + weight * temperature**2 * soft
+
+
+def build_network(recipe: Recipe, classes: int) -> MobileNetV1:
+    """The network of a recipe, with weights drawn by its seed."""
+    torch.manual_seed(recipe.seed)
+    block = conv_standard if recipe.block == "standard" else conv_dw
+    try:
+        semantics = Semantics(**(recipe.semantics or {}))
+        return MobileNetV1(classes, recipe.alpha, block, widths=recipe.widths, semantics=semantics)
+    except (ValueError, TypeError) as error:
+        is_plain = recipe.widths is None and recipe.semantics is None
+        raise TrainError(f"{'--alpha' if is_plain else 'a damaged recipe'}: {error}") from None
+
+
+def as_started(recipe: Recipe) -> Recipe:
+    """The recipe with widths and semantics of the network that it begins with.
+
+    Raises `TrainError` when it is another network.
+    """
+    if recipe.start is None:
+        return recipe
+    model, stored = _started(recipe)
+    block: BlockName = "separable" if "features.1.3.weight" in model.state_dict() else "standard"
+    if stored is not None:
+        alpha, widths = stored.alpha, stored.widths
+    else:
+        kind, tried = kind_of(model.widths), (recipe.alpha, model.widths[-1] / ROWS[-1][0])
+        alpha = next((one for one in tried if widths_of(kind, one) == model.widths), recipe.alpha)
+        widths = None if widths_of("separable", alpha) == model.widths else model.widths
+    for name, theirs in (("block", block), ("alpha", alpha)):
+        if theirs != getattr(recipe, name):
+            shown = theirs if isinstance(theirs, str) else f"{theirs:.6g}"
+            raise TrainError(f"--start {recipe.start}: a network of {name} {shown}: add --{name} {shown}")
+    semantics = None if model.semantics == PAPER else asdict(model.semantics)
+    return replace(recipe, widths=widths, semantics=semantics)
+
+
+def first_network(recipe: Recipe, classes: Sequence[str]) -> MobileNetV1:
+    """The network that training begins with, in training mode. Raises `TrainError`.
+
+    A classifier of other classes, or of another number where their names are not known, is replaced by one that is
+    drawn by the seed; `loaded` tells.
+    """
+    if recipe.start is None:
+        return build_network(recipe, len(classes))
+    if as_started(recipe) != recipe:
+        raise TrainError(f"--start {recipe.start}: a pruned network of other widths than the recipe's")
+    model, _ = _started(recipe)
+    torch.manual_seed(recipe.seed)
+    known = model.loaded.labels if model.loaded else None
+    return with_classes(model, len(classes), is_new=known is not None and list(known) != list(classes)).train()
+
+
+def _started(recipe: Recipe) -> tuple[MobileNetV1, Recipe | None]:
+    """The network of `--start`, and the recipe of one that was trained here."""
+    path = Path(str(recipe.start))
+    try:
+        content = load_checkpoint(path)
+    except TrainError:
+        if not path.exists():
+            raise
+        content = None
+    stored = Recipe.from_dict(content["recipe"]) if content else None
+    if content and stored and stored.qat:
+        model = network_of(path)
+        model.loaded = Loaded("mnv1", "model", "graph.", "kept", tuple(content["classes"]), ())
+        return model, stored
+    try:
+        return load_silently(path, key=recipe.start_key), stored
+    except (PretrainedError, MissingPackageError) as error:
+        line = str(error).replace("with key=", "with --start-key").replace("; key=", "; --start-key ")
+        raise TrainError(f"--start {line}") from None
+
+
+def network_of(checkpoint: Path) -> MobileNetV1:
+    """The trained network of a checkpoint, in evaluation mode. Raises `TrainError`."""
+    content = load_checkpoint(checkpoint)
+    try:
+        recipe = Recipe.from_dict(content["recipe"])
+        model = build_network(recipe, len(content["classes"]))
+        model.load_state_dict(_float_state(content["model"], model) if recipe.qat else content["model"])
+    except TrainError as error:
+        raise TrainError(f"{checkpoint}: {error}") from None
+    except RuntimeError as error:
+        raise TrainError(f"{checkpoint}: damaged: {str(error).splitlines()[0]}") from None
+    return model.eval()
+
+
+def _float_state(state: Mapping[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights and statistics of the float network within those that were trained with the rounding of int8."""
+    return {name: state.get(f"graph.{name}", value) for name, value in model.state_dict().items()}
+
+
+def load_teacher(recipe: Recipe, classes: Sequence[str]) -> nn.Module:
+    """The recipe's teacher, in evaluation mode: gives logits `(N, len(classes))` for images `(N, 3, D, D)`.
+
+    A checkpoint of this project, or `torchvision:NAME` and `timm:NAME` with weights from a file (a state dict), or
+    those that the package downloads. Raises `TrainError`.
+    """
+    name = recipe.teacher or ""
+    package, _, model_name = name.partition(":")
+    if package in _BUILDERS:
+        teacher = _BUILDERS[package](model_name, recipe.teacher_weights)
+    elif recipe.teacher_weights:
+        raise TrainError("--teacher-weights: a checkpoint has its own weights; name torchvision:NAME or timm:NAME")
+    else:
+        known = load_checkpoint(Path(name))["classes"]
+        if list(known) != list(classes):
+            raise TrainError(f"--teacher {name}: knows other classes ({', '.join(known)})")
+        teacher = network_of(Path(name))
+    teacher = teacher.eval().requires_grad_(False)
+    try:
+        with torch.inference_mode():
+            logits = teacher(torch.zeros(1, 3, recipe.resolution, recipe.resolution))
+    except Exception as error:
+        raise TrainError(f"--teacher {name}: fails at {recipe.resolution} px ({str(error).splitlines()[0]})") from None
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
+        raise TrainError(f"--teacher {name}: is no classifier of pictures")
+    if logits.shape[1] != len(classes):
+        raise TrainError(
+            f"--teacher {name}: gives {logits.shape[1]} classes, the data have {len(classes)}: train its classifier on "
+            "these classes first, and name the weights with --teacher-weights"
+        )
+    return teacher
+
+
+def _torchvision(name: str, weights: str | None) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models(module=models):
+        raise TrainError(f"--teacher torchvision:{name}: torchvision has no model of this name")
+    return _filled(
+        lambda pretrained, **size: models.get_model(name, weights="DEFAULT" if pretrained else None, **size),
+        f"torchvision:{name}",
+        weights,
+    )
+
+
+def _timm(name: str, weights: str | None) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise TrainError(
+            "--teacher timm:…: timm is not installed: pip install -c constraints.txt -e '.[parity]'"
+        ) from None
+    if name not in timm.list_models():
+        raise TrainError(f"--teacher timm:{name}: timm has no model of this name")
+    return _filled(
+        lambda pretrained, **size: timm.create_model(name, pretrained=pretrained, **size), f"timm:{name}", weights
+    )
+
+
+_BUILDERS = {"torchvision": _torchvision, "timm": _timm}
+
+
+def _filled(build: Callable[..., nn.Module], name: str, weights: str | None) -> nn.Module:
+    """A package's network with weights of a file, which say how many classes it has; or with the package's own."""
+    if weights is None:
+        try:
+            return build(True)
+        except Exception as error:  # urllib, huggingface_hub and the packages raise types of their own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrainError(
+                f"--teacher {name}: its weights cannot be downloaded ({reason}): name a file with --teacher-weights"
+            ) from None
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainError(f"--teacher-weights {weights}: no such file") from None
+    except Exception as error:
+        raise TrainError(
+            f"--teacher-weights {weights}: no state dict that can be read ({type(error).__name__})"
+        ) from None
+    if not isinstance(state, dict) or not state or not all(isinstance(one, torch.Tensor) for one in state.values()):
+        raise TrainError(f"--teacher-weights {weights}: no state dict (names and tensors)")
+    last = list(state.values())[-1]
+    try:
+        model = build(False, num_classes=last.shape[0] if last.dim() else 1)
+        model.load_state_dict(state)
+    except Exception as error:
+        raise TrainError(
+            f"--teacher-weights {weights}: not of {name} ({str(error).splitlines()[-1].strip()})"
+        ) from None
+    return model
