@@ -13,7 +13,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from mnv1.base.console import write_what_can_be_shown
-from mnv1.cases.availability import why_not_installed, why_not_trainable, why_unavailable
+from mnv1.cases.availability import why_not_here
 from mnv1.cases.grids import CaseError
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.supervisor import Supervisor, SupervisorError
@@ -88,8 +88,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         case = run.case_of(item)
         chosen = options.precisions is not None
-        reason = why_unavailable(case.conditions, run.environment, chosen)
-        reason = reason or why_not_installed(case) or why_not_trainable(case)
+        reason = why_not_here(case, run.environment, chosen)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
         item.add_marker(pytest.mark.benchmark(timer=run.replay))

@@ -22,8 +22,7 @@ STATE = prepare_state("controlled")  # before torch is imported
 import torch
 from torch.utils.benchmark import Timer
 
-from mnv1.cases.case import Block, Case, Conditions, Device, Network
-from mnv1.measure.clock import clock_for
+from mnv1.cases import Block, Case, Conditions, Network, device_named
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.modules import prepare
 from mnv1.measure.quota import Quotas, verdict
@@ -38,7 +37,7 @@ SLICE = 0.06
 MIN_TURNS = 6
 
 
-def cases(device: Device) -> list[Case]:
+def cases(device: str) -> list[Case]:
     """Layers and networks from about 0.1 ms to about 1 s on two cores."""
     small, medium, large = (Conditions(batch, device, "fp32") for batch in (1, 8, 32))
     return [
@@ -54,12 +53,12 @@ def cases(device: Device) -> list[Case]:
     ]
 
 
-def ours(call: Callable[[], object], device: Device, round_time: float) -> Measure:
+def ours(call: Callable[[], object], device: str, round_time: float) -> Measure:
     """Median seconds per call, by this suite's sampling in rounds of at least so many seconds."""
     policy = Policy(visit_time=SLICE, max_time=SLICE, precision=0.0, warmup_time=0.01, round_time=round_time)
 
     def measure() -> float:
-        return median(visit(call, clock_for(device), policy).sides[0])
+        return median(visit(call, device_named(device).clock(), policy).sides[0])
 
     return measure
 

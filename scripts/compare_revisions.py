@@ -17,7 +17,7 @@ from typing import Any
 
 from mnv1.base import console
 from mnv1.base.errors import UserError
-from mnv1.cases.case import DEVICES
+from mnv1.cases import DEVICES
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
 from mnv1.measure.state import CPUS

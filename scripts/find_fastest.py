@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mnv1.base import console
-from mnv1.cases.case import DEVICES, NETWORK_KINDS, Case, Conditions, Device, Network
+from mnv1.cases import DEVICES, Case, Conditions, Network
 from mnv1.cases.grids import CaseError
-from mnv1.cases.modes import EXECUTION_MODES
+from mnv1.cases.workloads import NETWORK_TYPES
 from mnv1.ladder.choice import Limits, choose
 from mnv1.ladder.climb import Climbed, climb
 from mnv1.ladder.processes import RungProcess
@@ -112,7 +112,7 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         args.alpha,
         args.resolution,
         sizes[0],
-        cast(Device, args.device),
+        args.device,
         parse_precisions(args.precisions) if args.precisions else (),
         parse_modes(args.modes) if args.modes else (),
     )
@@ -123,7 +123,7 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         rungs, left_out = rungs_of(wanted, environment)
         if not rungs:
             raise CaseError(f"nothing can be measured: {left_out[0][1]}")
-        compiled = [rung for rung in rungs if EXECUTION_MODES[rung.case.conditions.mode].compiles]
+        compiled = [rung for rung in rungs if rung.case.conditions.how.compiles]
         if compiled:
             with closing(_process(compiled[0], args, scratch)) as process:
                 process.compile_something()  # what fails here fails in a rung too, and is told there
@@ -145,7 +145,7 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         _render([ladder], args.out, known)
     if choice.fastest is None:
         return 1
-    if kinds[0] in NETWORK_KINDS:
+    if kinds[0] in NETWORK_TYPES:
         row = choice.fastest
         sizes_of = float(row["alpha"]), int(row["resolution"]), int(row["batch_size"])
         lines = snippet(kinds[0], row["mode"], row["precision"], row["device"], *sizes_of)

@@ -12,7 +12,7 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from mnv1.cases.case import Pair, Training
+from mnv1.cases import Pair, Training
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.messages import Described
 from mnv1.measure.timing import Visit

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.cases.availability import why_not_installed, why_not_trainable, why_unavailable
-from mnv1.cases.case import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.cases.availability import why_not_here
 from mnv1.cases.grids import CaseError, Overrides
-from mnv1.cases.references import REFERENCE_KINDS
-from mnv1.suite.profiles import PROFILES, select, shard
+from mnv1.cases.workloads import REFERENCES
+from mnv1.suite.profiles import PROFILES, Budget, select, shard
 from mnv1.suite.sweep import LATENCIES_END, PASSES, latencies_a_pass, place_again
 from mnv1.suite.values import (
     parse_alphas,
@@ -118,12 +118,13 @@ def test_training_steps_are_not_in_the_default_profile():
 
 
 def test_a_step_costs_three_forward_passes_and_has_a_budget_of_its_own():
-    profile = replace(PROFILES["training"], training_time=7.0, training_pair_time=77.0, model_time=1.0)
+    budgets = {"model": Budget(1.0, 11.0), "training": Budget(7.0, 77.0)}
+    profile = replace(PROFILES["training"], budgets=budgets)
     forward, step = (Case(one("separable", 1.0, 224), Conditions(8, "cpu", "fp32")) for one in (Network, Training))
     assert (profile.policy_for(forward).visit_time, profile.policy_for(step).visit_time) == (1.0, 7.0)
     assert profile.policy_for(Pair(step, step)).max_time == 77.0
-    assert profile.policy_for(Pair(forward, forward)).max_time == profile.model_pair_time
-    profile = replace(profile, training_time=0.0, model_time=0.0)
+    assert profile.policy_for(Pair(forward, forward)).max_time == 11.0
+    profile = replace(profile, budgets=dict.fromkeys(budgets, Budget(0.0, 0.0)))
     one, other = (profile.expected_seconds(case) - 1.0 for case in (forward, step))
     assert 2.9 < other / one < 3
 
@@ -131,8 +132,8 @@ def test_a_step_costs_three_forward_passes_and_has_a_budget_of_its_own():
 def test_a_network_that_one_image_cannot_train_has_a_reason():
     def reason(resolution, batch_size, make=Training):
         case = Case(make("separable", 0.25, resolution), Conditions(batch_size, "cpu", "fp32"))
-        assert why_not_trainable(case) == why_not_trainable(Pair(case, case))
-        return why_not_trainable(case)
+        assert why_not_here(case, {}, True) == why_not_here(Pair(case, case), {}, True)
+        return why_not_here(case, {}, True)
 
     assert reason(32, 1).startswith("one image of 32 px leaves one value a channel, and BatchNorm needs two")
     assert reason(33, 1) is reason(32, 2) is reason(32, 1, Network) is None
@@ -187,7 +188,7 @@ def test_one_kind_selects_what_has_it():
 def test_networks_of_other_packages_are_measured_when_they_are_named():
     for profile in PROFILES:
         assert not any(isinstance(case.workload, Reference) for case in select(profile).models)
-    chosen = Overrides(("cpu",), ("fp32",), (1.0, 0.5), (224,), (1, 8), ("separable", *REFERENCE_KINDS))
+    chosen = Overrides(("cpu",), ("fp32",), (1.0, 0.5), (224,), (1, 8), ("separable", *REFERENCES))
     cases = select("default", chosen)
     assert not cases.layers or {case.workload.kind for case in cases.layers} == {"separable"}
     assert not cases.pairs
@@ -210,14 +211,14 @@ def test_networks_of_other_packages_are_measured_when_they_are_named():
 
 
 def test_a_missing_package_leaves_out_its_cases_alone(monkeypatch):
-    monkeypatch.setattr("mnv1.cases.availability.find_spec", lambda name: None if name == "timm" else object())
+    monkeypatch.setattr("mnv1.cases.workloads.references.find_spec", lambda name: None if name == "timm" else object())
     conditions = Conditions(1, "cpu", "fp32")
     timm, resnet, own = (
         Case(one, conditions)
         for one in (Reference("timm", 224, 1.0), Reference("resnet18", 224), Network("separable", 1, 64))
     )
-    assert why_not_installed(timm) == "timm is not installed: pip install -c constraints.txt -e '.[parity]'"
-    assert why_not_installed(resnet) is why_not_installed(own) is why_not_installed(Pair(own, own)) is None
+    assert why_not_here(timm, {}, True) == "timm is not installed: pip install -c constraints.txt -e '.[parity]'"
+    assert [why_not_here(one, {}, True) for one in (resnet, own, Pair(own, own))] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -288,13 +289,16 @@ def test_a_shard_is_a_number_of_several():
 
 def test_what_a_machine_cannot_do_has_a_reason():
     plain, able = {"bf16_instructions": False}, {"bf16_instructions": True, "gpu": "H100"}
-    assert "no CUDA device" in why_unavailable(Conditions(1, "cuda", "fp32"), plain, chosen=True)
-    assert why_unavailable(Conditions(1, "cuda", "amp"), able, chosen=False) is None
-    slow = Conditions(1, "cpu", "amp")
-    assert "no bf16 instructions" in why_unavailable(slow, plain, chosen=False)
-    assert why_unavailable(slow, plain, chosen=True) is None
-    assert why_unavailable(slow, able, chosen=False) is None
-    assert why_unavailable(Conditions(1, "cpu", "fp32"), plain, chosen=False) is None
+
+    def why(device, precision, environment, chosen=False):
+        return why_not_here(Case(Network("separable", 1.0, 64), Conditions(1, device, precision)), environment, chosen)
+
+    assert "no CUDA device" in why("cuda", "fp32", plain, chosen=True)
+    assert why("cuda", "amp", able) is None
+    assert why("mps", "fp32", able) == "no mps device: torch.accelerator finds none here"
+    assert why("mps", "fp32", plain | {"accelerator": "mps"}) is None
+    assert "no bf16 instructions" in why("cpu", "amp", plain)
+    assert why("cpu", "amp", plain, chosen=True) is why("cpu", "amp", able) is why("cpu", "fp32", plain) is None
 
 
 def test_expected_shares_keep_to_the_sweeps_time():

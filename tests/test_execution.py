@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.cases.case import Case, Conditions, Network, Reference
-from mnv1.cases.modes import TOLERANCE, combinations, why_not_here
+from mnv1.cases import DEVICES, MODES, PRECISIONS, Case, Conditions, Network, Reference, making
+from mnv1.cases.modes import combinations
 from mnv1.ladder.snippets import snippet
 from mnv1.measure import execution, modules
-from mnv1.measure.execution import WrongOutputError, check_output, execute, output_error, record_graph
+from mnv1.measure.execution import WrongOutputError, check_output, execute, output_error
 from mnv1.measure.facts import record
 from mnv1.measure.modules import build, prepare
 from mnv1.measure.runner import Runner
@@ -71,14 +71,14 @@ def _settings_of_torch():
 
 
 def skip_unless_here(mode, precision):
-    reason = why_not_here(mode, precision, "cpu")
+    reason = MODES[mode].why_not_here(precision, DEVICES["cpu"])
     if reason:
         pytest.skip(reason)
 
 
 @pytest.mark.parametrize(
     ("mode", "precision"),
-    [pytest.param(*pair, marks=pytest.mark.slow) if pair[0] in execution.COMPILED else pair for pair in ON_CPU],
+    [pytest.param(*pair, marks=pytest.mark.slow) if MODES[pair[0]].compiles else pair for pair in ON_CPU],
 )
 def test_a_mode_gives_the_outputs_of_eager_code(network, images, mode, precision):
     gives_the_outputs_of_eager_code(network, images, mode, precision)
@@ -105,12 +105,15 @@ def gives_the_outputs_of_eager_code(network, images, mode, precision):
     with torch.inference_mode():
         expected = network(images)
     for _ in range(2):
-        assert check_output(made.call(), expected, TOLERANCE[precision]) <= made.facts["output_error"] * 1.01 + 1e-7
+        assert (
+            check_output(made.call(), expected, PRECISIONS[precision].tolerance)
+            <= made.facts["output_error"] * 1.01 + 1e-7
+        )
     assert made.facts["compile_time"] >= made.first_call > 0
     full = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     assert 0.2 * full < made.facts["file_size"] < 1.5 * full
     assert made.facts.get("graph_breaks", 0) == 0
-    assert ("graph_breaks" in made.facts) == (mode in execution.COMPILED)
+    assert ("graph_breaks" in made.facts) == MODES[mode].compiles
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert os.sched_getaffinity(0) == affinity
 
@@ -147,7 +150,7 @@ def test_a_wrong_mode_is_not_a_fast_one(network, images, monkeypatch):
         wrong.classifier.bias.data += 0.5
         return wrong
 
-    monkeypatch.setattr(execution, "folded", off_by_a_little)
+    monkeypatch.setattr(making, "folded", off_by_a_little)
     with pytest.raises(WrongOutputError, match=r"wrong: output error [\d.]+ above 0.0001"):
         execute(Conditions(2, "cpu", "fp32", "folded"), network, images)
 
@@ -207,7 +210,7 @@ def test_a_graph_is_recorded_once_after_first_calls_on_a_side_stream_and_replaye
         return images + 1
 
     images = torch.zeros(1)
-    call = record_graph(Conditions(1, "cpu", "fp32"), module, images, Cuda())
+    call = MODES["cuda-graph"].recorded("cpu", "fp32", module, images, Cuda())
     assert done == ["wait", "call", "call", "call", "wait", "begin", "call", "end"]
     assert call() is call()
     assert done[8:] == ["replay", "replay"]
@@ -220,7 +223,7 @@ def test_a_case_of_a_mode_is_measured_and_its_record_has_what_the_mode_took():
     facts = record(case, [Runner().visit(case, policy)], "time budget").facts
     assert facts["id"] == "model-separable-a0.25-r64-b1-cpu-bf16-folded"
     assert facts["mode"] == "folded"
-    assert 0 < facts["output_error"] < TOLERANCE["bf16"]
+    assert 0 < facts["output_error"] < PRECISIONS["bf16"].tolerance
     assert {"compile_time", "file_size", "peak_memory"} <= set(facts)
     assert "operators" not in facts
 
@@ -266,7 +269,7 @@ def run_and_compare(kind, mode, precision):
     with torch.inference_mode():
         expected = model(torch.randn(2, 3, SIDE, SIDE))
     logits = torch.as_tensor(names["logits"])
-    assert output_error(logits, expected) <= TOLERANCE[precision]
+    assert output_error(logits, expected) <= PRECISIONS[precision].tolerance
 
 
 @pytest.mark.parametrize("mode", ["cuda-graph", "max-autotune", "compiled"])
@@ -279,9 +282,8 @@ def test_lines_for_a_gpu_are_python(mode):
 def test_every_extra_that_a_mode_names_exists():
     import tomllib
 
-    from mnv1.cases.modes import EXECUTION_MODES
     from tests.conftest import ROOT
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {about.extra for about in EXECUTION_MODES.values() if about.extra} <= set(extras)
+    assert {about.extra for about in MODES.values() if about.extra} <= set(extras)
     assert find_spec("onnxruntime"), "the tests of modes need the extras of the tests"

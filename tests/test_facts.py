@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from mnv1.cases.case import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
 from mnv1.measure.facts import better_of, conclude, record
 from mnv1.measure.timing import Policy, Visit

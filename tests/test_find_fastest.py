@@ -171,7 +171,7 @@ def test_a_folder_without_ladders_is_named(tmp_path, capsys):
 @pytest.mark.slow  # rungs, their order and what is answered are tested without processes, modes in test_execution
 def test_a_small_ladder_is_measured_stored_and_answered(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "mnv1.ladder.rungs.why_not_installed", lambda case: "no" if case.workload.kind == "timm" else None
+        "mnv1.ladder.rungs.why_not_here", lambda case, *_, **__: "no" if case.workload.kind == "timm" else None
     )
     arguments = ["--alpha", "0.25", "--resolution", "32", "--kinds", "separable", "--time-budget", "0.1"]
     arguments += ["--modes", "eager,onnxruntime", "--precisions", "fp32", "--json", str(tmp_path / "b1.json")]

@@ -224,7 +224,7 @@ def test_the_fastest_within_the_limits_is_chosen():
 
 def quantized(monkeypatch, error=1e-2):
     """A ladder with an int8 rung, the fastest, whatever is installed here."""
-    monkeypatch.setattr("mnv1.ladder.rungs.why_unavailable", lambda *_: None)
+    monkeypatch.setattr("mnv1.ladder.rungs.why_not_here", lambda *_, **__: None)
     label = "separable, int8, compiled+freezing"
     return ladder_of(climbed(SECONDS | {label: 3e-3}, {label: error})), label
 

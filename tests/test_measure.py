@@ -11,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnv1.cases.case import Block, Case, Conditions, Network, Pair
-from mnv1.measure import children, environment, gpu, memory, modules, runner, state
-from mnv1.measure.ceilings import ceilings, last_level_cache
+from mnv1.cases import DEVICES, Block, Case, Conditions, Network, Pair
+from mnv1.cases.devices import nvml
+from mnv1.cases.devices.cpu import Cpu
+from mnv1.cases.devices.cuda import BUSY_CALLS, Cuda
+from mnv1.cases.precisions import precision_context
+from mnv1.measure import children, environment, modules, runner, state
+from mnv1.measure.ceilings import ceilings
 from mnv1.measure.execution import WrongOutputError
-from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.modules import build, prepare
-from mnv1.measure.precision import precision_context
+from mnv1.measure.memory import kernel_work, process_peak
+from mnv1.measure.modules import Prepared, build, prepare
 from mnv1.measure.runner import Runner, check
 from mnv1.net.counts import memory_floor
 from mnv1.store.columns import COLUMNS, PHASES
@@ -114,7 +117,7 @@ def test_what_is_kept_for_later_is_freed_when_memory_runs_out(monkeypatch):
         return prepare(case)
 
     monkeypatch.setattr(runner, "prepare", full_at_first)
-    monkeypatch.setattr(runner.torch.cuda, "empty_cache", lambda: attempts.append("emptied"))
+    monkeypatch.setattr(Cpu, "forget", lambda _: attempts.append("emptied"))
     assert made.visit(TINY, QUICK).sides[0]
     assert attempts == [TINY.id, "emptied", TINY.id]
 
@@ -132,7 +135,7 @@ def test_what_is_kept_for_later_is_freed_when_memory_runs_out(monkeypatch):
 )
 def test_cpu_peak_memory_repeats_to_the_byte(kind, batch_size, mebibytes):
     call = prepare(Case(Network(kind, 1.0, 224), Conditions(batch_size, "cpu", "fp32"))).call
-    assert [peak_memory(call, "cpu") for _ in range(3)] == [{"peak_memory": mebibytes * 2**20}] * 3
+    assert [DEVICES["cpu"].peak_memory(call) for _ in range(3)] == [{"peak_memory": mebibytes * 2**20}] * 3
 
 
 def test_a_process_grows_by_its_peak_memory_and_the_scratch_of_libraries():
@@ -161,7 +164,7 @@ def test_cpu_peak_memory_is_the_worst_moment_not_the_sum():
         del second, third
         return torch.empty(100, dtype=torch.uint8)
 
-    assert peak_memory(call, "cpu") == {"peak_memory": 3500}
+    assert DEVICES["cpu"].peak_memory(call) == {"peak_memory": 3500}
 
 
 def test_cuda_peak_memory_is_above_what_was_allocated_before(monkeypatch):
@@ -175,8 +178,8 @@ def test_cuda_peak_memory_is_above_what_was_allocated_before(monkeypatch):
         max_memory_allocated=lambda: 350,
         max_memory_reserved=lambda: 3000,
     )
-    monkeypatch.setattr(memory.torch, "cuda", fake)
-    assert peak_memory(lambda: log.append("call"), "cuda") == {"peak_memory": 250, "peak_reserved": 2000}
+    monkeypatch.setattr(torch, "cuda", fake)
+    assert DEVICES["cuda"].peak_memory(lambda: log.append("call")) == {"peak_memory": 250, "peak_reserved": 2000}
     assert log == ["synchronise", "empty", "reset", "call", "synchronise"]
 
 
@@ -184,9 +187,9 @@ class FakeProfile:
     """torch's profiler with two kernels of 3 and 5 µs a call on the device, and what the host did."""
 
     def __init__(self, activities):
-        assert activities == [gpu.ProfilerActivity.CUDA]
+        assert activities == [torch.profiler.ProfilerActivity.CUDA]
         on_device, on_host = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
-        kinds = [(on_device, 3000), (on_device, 5000), (on_host, 90_000)] * gpu.BUSY_CALLS
+        kinds = [(on_device, 3000), (on_device, 5000), (on_host, 90_000)] * BUSY_CALLS
         events = [
             SimpleNamespace(device_type=lambda kind=kind: kind, duration_ns=lambda nanoseconds=ns: nanoseconds)
             for kind, ns in kinds
@@ -202,10 +205,10 @@ class FakeProfile:
 
 def test_busy_time_is_that_of_the_kernels_alone(monkeypatch):
     calls = []
-    monkeypatch.setattr(gpu, "profile", FakeProfile)
-    monkeypatch.setattr(gpu.torch.cuda, "synchronize", lambda: None)
-    assert gpu.device_busy(lambda: calls.append(1)) == pytest.approx(8e-6)
-    assert len(calls) == gpu.BUSY_CALLS
+    monkeypatch.setattr(torch.profiler, "profile", FakeProfile)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert DEVICES["cuda"].busy(lambda: calls.append(1)) == {"device_busy": pytest.approx(8e-6)}
+    assert len(calls) == BUSY_CALLS
 
 
 class FakeNvml:
@@ -229,25 +232,25 @@ class FakeNvml:
 
 
 def test_clocks_and_what_holds_them_back(monkeypatch):
-    monkeypatch.setattr(gpu, "_nvml", FakeNvml)
-    monkeypatch.setattr(gpu, "_handle", lambda _: None)
-    assert gpu.throttling() == {"gpu_clock": 1_410_000_000, "throttled": "power cap"}
-    assert gpu.describe() == {
+    monkeypatch.setattr(nvml, "_nvml", FakeNvml)
+    monkeypatch.setattr(nvml, "_handle", lambda _: None)
+    assert nvml.throttling() == {"gpu_clock": 1_410_000_000, "throttled": "power cap"}
+    assert nvml.describe() == {
         "gpu_driver": "999.1",
         "gpu_max_clock": 1_980_000_000,
         "gpu_power_state": "P0",
         "gpu_power_limit": 700.0,
         "gpu_persistence": False,
     }
-    assert environment._gpu_warnings(gpu.describe(), gpu.throttling()) == [
+    assert DEVICES["cuda"].warnings() == [
         "the GPU is held back by its power cap: let it cool down, or raise its limits",
         "the GPU's persistence mode is off: run `nvidia-smi -pm 1` as root",
     ]
 
 
 def test_without_nvml_nothing_is_said_about_clocks(monkeypatch):
-    monkeypatch.setattr(gpu, "_nvml", lambda: None)
-    assert gpu.throttling() == gpu.describe() == {}
+    monkeypatch.setattr(nvml, "_nvml", lambda: None)
+    assert nvml.throttling() == nvml.describe() == {}
 
 
 def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
@@ -257,17 +260,29 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
         asked.update(clock=clock, round_time=policy.round_time, watch=watch)
         return on_cpu
 
+    class Fake(Cuda):
+        """A device that answers at once."""
+
+        def clock(self):
+            return "events"
+
+        def now(self):
+            return {"throttled": ""}
+
+        def peak_memory(self, _):
+            return {"peak_memory": 1, "peak_reserved": 2}
+
+        def busy(self, _):
+            return {"device_busy": 0.25}
+
     on_cpu = Runner().visit(TINY, QUICK)
+    monkeypatch.setitem(DEVICES, "cuda", Fake("cuda"))
     monkeypatch.setattr(runner, "visit", fake_visit)
-    monkeypatch.setattr(runner, "clock_for", lambda device: f"clock of {device}")
-    monkeypatch.setattr(runner, "prepare", lambda _: SimpleNamespace(call=lambda: None, first_call=0.5, facts={}))
-    monkeypatch.setattr(runner, "throttling", lambda: {"throttled": ""})
-    monkeypatch.setattr(runner, "peak_memory", lambda *_: {"peak_memory": 1, "peak_reserved": 2})
-    monkeypatch.setattr(runner, "device_busy", lambda _: 0.25)
-    monkeypatch.setattr(runner, "operator_times", lambda _call, device, _seconds: [{"operator": f"one on {device}"}])
+    monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: None, 0.5))
+    monkeypatch.setattr(runner, "operator_times", lambda _, device, __: [{"operator": f"one on {device.name}"}])
     case = Case(TINY.workload, Conditions(1, "cuda", "fp32"))
     extras = Runner(watch="controls").visit(case, QUICK).extras
-    assert asked == {"clock": "clock of cuda", "round_time": runner.CUDA_ROUND_TIME, "watch": None}
+    assert asked == {"clock": "events", "round_time": 5e-3, "watch": None}
     assert extras == {
         "throttled": "",
         "first_call": 0.5,
@@ -289,7 +304,10 @@ def test_ceilings_have_intervals_and_units():
     for one in found:
         assert 0 < one["low"] <= one["value"] <= one["high"]
         assert one["rounds"] >= 6
-    assert found[2]["size"] > (last_level_cache("cpu") or 0) > found[3]["size"] or last_level_cache("cpu") is None
+    assert (
+        found[2]["size"] > (DEVICES["cpu"].last_level_cache() or 0) > found[3]["size"]
+        or DEVICES["cpu"].last_level_cache() is None
+    )
     assert json.loads(json.dumps(found)) == found
 
 
@@ -327,10 +345,10 @@ def test_tf32_is_on_within_its_context_only():
 
     state.prepare("as-is")
     assert settings() == ("ieee", "ieee")
-    with precision_context(Conditions(1, "cuda", "tf32")):
+    with precision_context("cuda", "tf32"):
         assert settings() == ("tf32", "tf32")
     assert settings() == ("ieee", "ieee")
-    with precision_context(CPU):
+    with precision_context("cpu", "fp32"):
         assert settings() == ("ieee", "ieee")
 
 

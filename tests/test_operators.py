@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from mnv1.cases import DEVICES
 from mnv1.measure.operators import operator_times, summarise, times_of
 from mnv1.net.blocks import conv_dw
 
@@ -39,7 +40,7 @@ CALL = event(
 
 
 def test_types_of_operators():
-    seconds = {name: (round(1e6 * time, 6), number) for name, (time, number) in times_of(CALL, on_cuda=False).items()}
+    seconds = {name: (round(1e6 * time, 6), number) for name, (time, number) in times_of(CALL, DEVICES["cpu"]).items()}
     assert seconds == {
         "pointwise": (32.0, 1),
         "depthwise": (20.0, 1),
@@ -54,7 +55,7 @@ def test_types_of_operators():
 
 
 def test_on_cuda_the_kernels_count_and_nothing_is_between():
-    times = times_of(CALL, on_cuda=True)
+    times = times_of(CALL, DEVICES["cuda"])
     assert times["pointwise"][0] == pytest.approx(7e-6)
     assert times["depthwise"][0] == pytest.approx(5e-6)
     assert "between" not in times
@@ -78,7 +79,7 @@ def test_a_real_separable_block():
             return block(images)
 
     call()
-    found = {fact["operator"]: fact for fact in operator_times(call, "cpu", 1e-4)}
+    found = {fact["operator"]: fact for fact in operator_times(call, DEVICES["cpu"], 1e-4)}
     assert {name: fact["count"] for name, fact in found.items() if name in ("depthwise", "pointwise")} == {
         "depthwise": 1,
         "pointwise": 1,

@@ -2,9 +2,10 @@
 
 import pytest
 
-from mnv1.measure import quiet
-from mnv1.measure.clock import Elapsed
-from mnv1.measure.quiet import ControlWatch, cache_size, cpu_controls, quietness, shared_cache_control, usual
+from mnv1.cases.devices import cpu
+from mnv1.cases.devices.clock import Elapsed
+from mnv1.cases.devices.cpu import cache_size
+from mnv1.measure.quiet import ControlWatch, cpu_controls, quietness, shared_cache_control, usual
 from mnv1.measure.timing import Policy, visit, visit_pair
 
 
@@ -133,7 +134,7 @@ def test_cpu_controls_give_seconds():
 
 
 def test_cache_sizes_are_read_as_the_kernel_writes_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(quiet, "CACHES", tmp_path)
+    monkeypatch.setattr(cpu, "CACHES", tmp_path)
     assert cache_size(2) is None
     for number, (level, kind, size) in enumerate(
         [

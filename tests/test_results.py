@@ -281,7 +281,7 @@ def test_operators_are_a_table_of_their_own(store):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("kind", "<script>"), ("precision", "fp8"), ("device", "tpu"), ("subject", "none"), ("measures", "luck")],
+    [("kind", "<script>"), ("precision", "fp 8"), ("device", ""), ("subject", "none"), ("measures", "luck")],
 )
 def test_an_unknown_choice_is_damage(store, name, value):
     with pytest.raises(ResultError, match=f"has no valid {name}"):

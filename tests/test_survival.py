@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from mnv1.cases.case import Case, Conditions, Network
+from mnv1.cases import Case, Conditions, Network
 from mnv1.measure.runner import check
 from mnv1.measure.worker import reason
 from mnv1.store.runs import find_runs, load

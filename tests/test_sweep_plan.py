@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mnv1.cases.case import Case, Conditions, Network, Pair
+from mnv1.cases import Case, Conditions, Network, Pair
 from mnv1.measure.facts import Record
 from mnv1.measure.messages import Failed
 from mnv1.measure.timing import Visit

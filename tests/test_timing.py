@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mnv1.base.statistics import grouped_mean, half_width, median_interval, percentiles, quantile
-from mnv1.measure.clock import CpuClock, CudaClock, Elapsed
+from mnv1.cases.devices.clock import Elapsed, WallClock
+from mnv1.cases.devices.cuda import CudaClock
 from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
 
 
@@ -223,7 +224,7 @@ def test_coverage_of_the_interval_with_the_stopping_rule(noise):
 
 def test_cpu_clock_runs_every_call():
     calls = []
-    elapsed = CpuClock().time(lambda: calls.append(1), 5)
+    elapsed = WallClock().time(lambda: calls.append(1), 5)
     assert len(calls) == 5
     assert elapsed.wall > 0
     assert elapsed.device is None

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from mnv1.cases.case import Case, Conditions, Network, Pair, Training
-from mnv1.measure import clock, modules, runner, training
-from mnv1.measure.clock import CpuLaps, CudaLaps
-from mnv1.measure.memory import peak_memory, process_peak
-from mnv1.measure.modules import PreparedStep, WrongOutputError, prepare
+from mnv1.cases import DEVICES, Case, Conditions, Network, Pair, Training
+from mnv1.cases.devices import clock
+from mnv1.cases.devices.clock import WallLaps
+from mnv1.cases.devices.cpu import Cpu
+from mnv1.cases.devices.cuda import Cuda, CudaLaps
+from mnv1.measure import modules, runner
+from mnv1.measure.memory import process_peak
+from mnv1.measure.modules import Prepared, WrongOutputError, prepare
 from mnv1.measure.runner import Runner, check
 from mnv1.measure.training import MAX_STEPS, Step, phase_times
 from mnv1.net.counts import count
@@ -33,7 +36,7 @@ def _no_module_of_another_test():
 
 
 def module_of(case):
-    return modules._trained(modules._without_size(case.workload), "cpu")[0]
+    return modules._trained(case.workload.smallest, "cpu")[0]
 
 
 def weights_of(case):
@@ -183,7 +186,7 @@ def test_autocast_is_left_before_the_backward_pass_and_tf32_after_the_step():
 
 def test_tf32_holds_for_all_of_a_step_and_amp_for_the_forward_pass(monkeypatch):
     entered = []
-    monkeypatch.setattr(modules, "precision_context", lambda conditions: _context(conditions.precision, entered))
+    monkeypatch.setattr(modules, "precision_context", lambda _, precision: _context(precision, entered))
     real = modules.Step
     made = []
     monkeypatch.setattr(modules, "Step", lambda *arguments: made.append(arguments) or real(*arguments))
@@ -216,11 +219,17 @@ class FixedLaps:
         return [part * (1 + 0.01 * number) for number in range(steps) for part in (0.001, 0.1, 0.2, 0.009)]
 
 
-def test_phases_are_medians_of_their_parts(monkeypatch):
-    monkeypatch.setattr(training, "laps_for", lambda _: FixedLaps())
+class Fixed(Cpu):
+    """A device on which every part takes its time."""
+
+    def laps(self):
+        return FixedLaps()
+
+
+def test_phases_are_medians_of_their_parts():
     taken = []
     step = SimpleNamespace(take=lambda mark: taken.append([mark() for _ in range(4)]))
-    facts = phase_times(step, "cpu", 0.3)
+    facts = phase_times(step, Fixed("cpu"), 0.3)
     assert facts["phase_steps"] == len(taken) == 6  # the fewest that carry an interval
     times = [facts[f"{name}_time"] for name in PHASES]
     assert times == pytest.approx([0.1025, 0.205, 0.01025])
@@ -229,9 +238,7 @@ def test_phases_are_medians_of_their_parts(monkeypatch):
     assert set(facts) <= set(COLUMNS)
 
 
-def test_short_steps_are_taken_more_often_and_once_before(monkeypatch):
-    monkeypatch.setattr(training, "laps_for", lambda _: FixedLaps())
-
+def test_short_steps_are_taken_more_often_and_once_before():
     class Short:
         taken = cold = 0
 
@@ -245,14 +252,14 @@ def test_short_steps_are_taken_more_often_and_once_before(monkeypatch):
 
     for seconds, number in ((0.001, MAX_STEPS), (0.05, 10)):
         step = Short()
-        assert phase_times(step, "cpu", seconds)["phase_steps"] == step.taken == number
+        assert phase_times(step, Fixed("cpu"), seconds)["phase_steps"] == step.taken == number
         assert step.cold == 1
 
 
 def test_laps_on_the_cpu_are_those_of_its_clock(monkeypatch):
     moments = iter([1.0, 1.5, 3.5])
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
-    laps = CpuLaps()
+    laps = WallLaps()
     for _ in range(3):
         laps.mark()
     assert laps.seconds() == [0.5, 2.0]
@@ -292,7 +299,7 @@ def test_laps_on_cuda_lie_between_events_and_wait_once(monkeypatch):
 def peak_of(case):
     prepared = prepare(case)
     prepared.step.forget_gradients()
-    return peak_memory(prepared.call, "cpu")["peak_memory"]
+    return DEVICES["cpu"].peak_memory(prepared.call)["peak_memory"]
 
 
 def test_peak_memory_of_a_step_repeats_to_the_byte_and_counts_gradients():
@@ -306,7 +313,7 @@ def test_peak_memory_of_a_step_repeats_to_the_byte_and_counts_gradients():
 
 def test_peak_memory_of_a_step_counts_what_is_kept_for_the_backward_pass():
     def peak(case):
-        return peak_memory(prepare(case).call, "cpu")["peak_memory"]
+        return DEVICES["cpu"].peak_memory(prepare(case).call)["peak_memory"]
 
     conditions = Conditions(4, "cpu", "fp32")
     layers = Network("separable", 0.25, 96).layers
@@ -319,11 +326,12 @@ def test_peak_memory_of_a_step_counts_what_is_kept_for_the_backward_pass():
 def test_gradients_of_the_step_before_are_forgotten_before_memory_is_measured(monkeypatch):
     found = []
 
-    def grown(call, device):
-        found.append([weight.grad for weight in weights_of(STEP)])
-        return peak_memory(call, device)
+    class Watched(Cpu):
+        def peak_memory(self, call):
+            found.append([weight.grad for weight in weights_of(STEP)])
+            return super().peak_memory(call)
 
-    monkeypatch.setattr(runner, "peak_memory", grown)
+    monkeypatch.setitem(DEVICES, "cpu", Watched("cpu"))
     facts = recorded(STEP).facts
     assert found == [[None] * len(weights_of(STEP))]
     assert facts["peak_memory"] == peak_of(STEP)
@@ -362,17 +370,30 @@ def test_record_of_a_pair_of_steps_has_the_speedup():
 def test_a_step_on_cuda_is_timed_by_events_and_its_phases_apart(monkeypatch):
     log = []
     step = SimpleNamespace(forget_gradients=lambda: log.append("forget"))
-    prepared = PreparedStep(lambda: None, 0.5, step)
+
+    class Fake(Cuda):
+        """A device that answers at once."""
+
+        def clock(self):
+            return "events"
+
+        def now(self):
+            return {"throttled": ""}
+
+        def peak_memory(self, _):
+            log.append("memory")
+            return {"peak_memory": 1}
+
+        def busy(self, _):
+            return {"device_busy": 0.25}
+
     on_cpu = Runner().visit(STEP, QUICK)
-    monkeypatch.setattr(runner, "visit", lambda *_: log.append("time") or on_cpu)
-    monkeypatch.setattr(runner, "clock_for", lambda device: f"clock of {device}")
-    monkeypatch.setattr(runner, "prepare", lambda _: prepared)
-    monkeypatch.setattr(runner, "throttling", lambda: {"throttled": ""})
-    monkeypatch.setattr(runner, "peak_memory", lambda *_: log.append("memory") or {"peak_memory": 1})
-    monkeypatch.setattr(runner, "device_busy", lambda _: 0.25)
-    monkeypatch.setattr(runner, "phase_times", lambda one, device, _: {"forward_time": (one is step, device)})
+    monkeypatch.setitem(DEVICES, "cuda", Fake("cuda"))
+    monkeypatch.setattr(runner, "visit", lambda _call, clock, *_: log.append(f"time by {clock}") or on_cpu)
+    monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: None, 0.5, step=step))
+    monkeypatch.setattr(runner, "phase_times", lambda one, device, _: {"forward_time": (one is step, device.name)})
     extras = Runner().visit(Case(STEP.workload, Conditions(2, "cuda", "amp")), QUICK).extras
-    assert log == ["time", "forget", "memory"]
+    assert log == ["time by events", "forget", "memory"]
     assert extras == {
         "throttled": "",
         "first_call": 0.5,

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mnv1.cases.case import Network
+from mnv1.cases import Network
 from mnv1.compression.evaluate import Answers, answers, example_of
 from mnv1.compression.latency import compiled, in_turns
 from mnv1.compression.layout import ACCURACY, COMPRESSED, SCHEMA, Method

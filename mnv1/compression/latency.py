@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mnv1.base.statistics import grouped_mean
-from mnv1.measure.clock import Call, CpuClock
+from mnv1.cases.devices.clock import Call, WallClock
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quiet import QuotaWatch
 from mnv1.measure.timing import Policy, Visit, visit_pair
@@ -37,7 +37,7 @@ def in_turns(before: nn.Module, after: nn.Module, images: torch.Tensor, visits: 
         watch = QuotaWatch()
         for _ in range(visits):
             earlier = visited[-1] if visited else None
-            visited.append(visit_pair(calls[0], calls[1], CpuClock(), POLICY, watch, earlier))
+            visited.append(visit_pair(calls[0], calls[1], WallClock(), POLICY, watch, earlier))
     rounds = [[times for times, bad in zip(one.rounds, one.disturbed, strict=True) if not bad] for one in visited]
     if not all(rounds):
         rounds = [list(one.rounds) for one in visited]

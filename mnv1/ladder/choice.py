@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mnv1.cases.modes import TOLERANCE
+from mnv1.cases import PRECISIONS
 from mnv1.ladder.ratios import Interval, ratio
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.stored import Ladder
@@ -59,7 +59,7 @@ def choose(ladder: Ladder, kind: str, limits: Limits, known: Mapping[str, Mappin
 
 def why_refused(row: pd.Series, limits: Limits) -> str | None:
     """Why a rung may not be used, or None when it may."""
-    tolerance = TOLERANCE[row["precision"]]
+    tolerance = PRECISIONS[row["precision"]].tolerance
     if row["output_error"] > tolerance:
         return f"wrong: output error {row['output_error']:.2g} above {tolerance:g}"
     if row["output_error"] > limits.max_error:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mnv1.base.facts import Facts
 from mnv1.ladder.ratios import half_width, ratio
 from mnv1.ladder.rungs import Rung
-from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Failed
 
 FEWEST_ROUNDS = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from mnv1.base.facts import Facts
 from mnv1.ladder.rungs import Rung
-from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Failed
 from mnv1.measure.supervisor import Supervisor
 

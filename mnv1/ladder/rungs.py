@@ -1,32 +1,17 @@
-"""The rungs of a ladder: a network, a way to run it, and the state of the machine that its process is in.
-
-Needs no torch.
-"""
+"""The rungs of a ladder: a network, a way to run it, and the state of the machine that its process is in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
-from mnv1.cases.availability import why_not_installed, why_unavailable
-from mnv1.cases.case import (
-    MODES,
-    NETWORK_KINDS,
-    PRECISIONS,
-    Case,
-    Conditions,
-    Device,
-    Mode,
-    Network,
-    Precision,
-    Reference,
-)
+from mnv1.cases import MODES, PRECISIONS, Case, Conditions, Network, device_named
+from mnv1.cases.availability import why_not_here
 from mnv1.cases.modes import exists
-from mnv1.cases.references import REFERENCE_KINDS, REFERENCES, ReferenceKind
+from mnv1.cases.workloads import NETWORK_TYPES, REFERENCES, network_of
 from mnv1.measure.state import State
 
-KINDS: tuple[str, ...] = (*NETWORK_KINDS, *REFERENCE_KINDS)
+KINDS: tuple[str, ...] = (*NETWORK_TYPES, *REFERENCES)
 """Networks that a ladder may have."""
 
 BASELINE = "timm"
@@ -69,7 +54,7 @@ def label(kind: str, precision: str, mode: str, state: str = "controlled", threa
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a ladder is made of. Empty `precisions` and `modes`: those that are worth their time (`USUAL`).
+    """What a ladder is made of. Empty `precisions` and `modes`: where a mode says that it may win.
 
     The first of `kinds` is the network whose fastest way is sought.
     """
@@ -78,28 +63,9 @@ class Wanted:
     alpha: float
     resolution: int
     batch_size: int
-    device: Device
-    precisions: tuple[Precision, ...] = ()
-    modes: tuple[Mode, ...] = ()
-
-
-USUAL: dict[Precision, tuple[Mode, ...]] = {
-    "fp32": MODES,
-    "tf32": ("eager", "folded+channels_last", "compiled+freezing", "max-autotune", "cuda-graph"),
-    "amp": ("eager", "folded+channels_last", "compiled+freezing", "cuda-graph"),
-    "bf16": ("eager", "folded+channels_last", "compiled+freezing", "max-autotune", "cuda-graph", "openvino"),
-    "int8": ("compiled+freezing", "max-autotune"),
-}
-"""Of the network whose fastest way is sought: everything in fp32, and of the rest what may win."""
-
-COMPARED: dict[Precision, tuple[Mode, ...]] = {
-    "fp32": ("eager", "folded+channels_last", "compiled+freezing", "cuda-graph", "onnxruntime", "openvino"),
-    "tf32": ("compiled+freezing", "cuda-graph"),
-    "amp": ("cuda-graph",),
-    "bf16": ("compiled+freezing", "cuda-graph", "openvino"),
-    "int8": ("compiled+freezing",),
-}
-"""Of the networks beside it: what may win. Not max-autotune, which times kernels of the classifier alone there."""
+    device: str
+    precisions: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
 
 
 def rungs_of(wanted: Wanted, environment: Mapping[str, object]) -> tuple[list[Rung], list[tuple[str, str]]]:
@@ -112,42 +78,42 @@ def rungs_of(wanted: Wanted, environment: Mapping[str, object]) -> tuple[list[Ru
     left_out: list[tuple[str, str]] = []
 
     def add(rung: Rung) -> None:
-        chosen_by_user = bool(wanted.precisions)
-        reason = why_unavailable(rung.case.conditions, environment, chosen_by_user) or why_not_installed(rung.case)
+        reason = why_not_here(rung.case, environment, chosen=bool(wanted.precisions))
         if reason is None:
             chosen.setdefault(rung.id, rung)
         elif (rung.label, reason) not in left_out:
             left_out.append((rung.label, reason))
 
     names = (*wanted.kinds, *([] if BASELINE in wanted.kinds else [BASELINE]))
+    workloads = {kind: network_of(kind, wanted.alpha, wanted.resolution) for kind in names}
     for kind in names:
-        eager = Rung(Case(_workload(kind, wanted), Conditions(wanted.batch_size, wanted.device, "fp32")))
+        eager = Rung(Case(workloads[kind], Conditions(wanted.batch_size, wanted.device, "fp32")))
         add(eager)
-        if wanted.device == "cpu" and kind in (wanted.kinds[0], BASELINE):
+        if device_named(wanted.device).is_host and kind in (wanted.kinds[0], BASELINE):
             add(Rung(eager.case, "as-is"))
     for kind in wanted.kinds:
         for mode, precision in _combinations(wanted, kind == wanted.kinds[0]):
-            add(Rung(Case(_workload(kind, wanted), Conditions(wanted.batch_size, wanted.device, precision, mode))))
+            add(
+                Rung(
+                    Case(
+                        network_of(kind, wanted.alpha, wanted.resolution),
+                        Conditions(wanted.batch_size, wanted.device, precision, mode),
+                    )
+                )
+            )
     return list(chosen.values()), left_out
 
 
-def _combinations(wanted: Wanted, is_sought: bool) -> Iterator[tuple[Mode, Precision]]:
-    usual = USUAL if is_sought else COMPARED
-    precisions = wanted.precisions or PRECISIONS
+def _combinations(wanted: Wanted, is_sought: bool) -> Iterator[tuple[str, str]]:
+    precisions = wanted.precisions or tuple(PRECISIONS)
     for precision in precisions:
-        for mode in wanted.modes or usual[precision]:
-            if exists(mode, precision, wanted.device):
+        for mode in wanted.modes or MODES:
+            may_win = precision in (MODES[mode].sought if is_sought else MODES[mode].compared)
+            if (wanted.modes or may_win) and exists(mode, precision, wanted.device):
                 yield mode, precision
     for mode in wanted.modes or MODES:
         if is_sought and not any(exists(mode, precision, wanted.device) for precision in precisions):
             yield mode, precisions[0]  # to be told why not
-
-
-def _workload(kind: str, wanted: Wanted) -> Network | Reference:
-    if kind in NETWORK_KINDS:
-        return Network(kind, wanted.alpha, wanted.resolution)
-    reference = cast(ReferenceKind, kind)
-    return Reference(reference, wanted.resolution, wanted.alpha if REFERENCES[reference].has_alpha else None)
 
 
 FINDING_BATCHES = (1, 8, 32)

@@ -15,7 +15,7 @@ from typing import Any
 
 from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
-from mnv1.cases.case import DEVICES, MODES, PRECISIONS
+from mnv1.cases import DEVICES, MODES, PRECISIONS
 from mnv1.ladder.climb import Climbed
 from mnv1.ladder.rungs import KINDS, Finding, label
 from mnv1.measure.state import STATES

@@ -23,7 +23,8 @@ from mnv1.measure.state import CPUS  # before torch, which may bind this process
 # isort: split
 import torch
 
-from mnv1.measure import gpu, quota
+from mnv1.cases.devices import available
+from mnv1.measure import quota
 from mnv1.measure.messages import Described
 
 T = TypeVar("T")
@@ -78,15 +79,8 @@ def describe() -> dict[str, object]:
         "cuda_build": torch.version.cuda or "none",
         "revision": _revision(),
     }
-    if torch.cuda.is_available():
-        device = torch.cuda.get_device_properties(0)
-        facts |= {
-            "gpu": device.name,
-            "gpu_memory": device.total_memory,
-            "gpu_capability": f"{device.major}.{device.minor}",
-            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-            **gpu.describe(),
-        }
+    for device in available():
+        facts |= device.describe()
     return facts
 
 
@@ -111,8 +105,8 @@ def warnings() -> list[str]:
         )
     if not _has_bf16_instructions():
         found.append("this CPU has no bf16 instructions, amp would be far slower than fp32: name it in --precisions")
-    if torch.cuda.is_available():
-        found += _gpu_warnings(gpu.describe(), gpu.throttling())
+    for device in available():
+        found += device.warnings()
     return found
 
 
@@ -140,9 +134,8 @@ def machine_name() -> str:
 
     What torch's kernels are chosen by belongs to it, because virtual machines hide their CPU's model.
     """
-    parts = [cpu_model(), torch.backends.cpu.get_cpu_capability(), f"{len(CPUS)}cpu"]
-    if torch.cuda.is_available():
-        parts.insert(0, torch.cuda.get_device_properties(0).name)
+    parts = [device.machine_name() for device in available()]
+    parts += [cpu_model(), torch.backends.cpu.get_cpu_capability(), f"{len(CPUS)}cpu"]
     text = re.sub(r"\((r|tm)\)|\bcpu\b|@.*?hz|processor", "", " ".join(parts), flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
@@ -160,15 +153,6 @@ def _cpu_flags() -> frozenset[str]:
 
 def _has_bf16_instructions() -> bool:
     return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
-
-
-def _gpu_warnings(described: dict[str, object], now: dict[str, object]) -> list[str]:
-    found = []
-    if now.get("throttled"):
-        found.append(f"the GPU is held back by its {now['throttled']}: let it cool down, or raise its limits")
-    if described.get("gpu_persistence") is False:
-        found.append("the GPU's persistence mode is off: run `nvidia-smi -pm 1` as root")
-    return found
 
 
 def _governor() -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from mnv1.measure.facts import Facts, estimated
+from mnv1.base.facts import Facts
+from mnv1.measure.facts import estimated
 from mnv1.measure.quiet import usual
 from mnv1.measure.timing import Visit
 from mnv1.store.documents import ResultError, read

@@ -11,17 +11,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import cast
 
+from mnv1.base.facts import Facts
 from mnv1.base.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
-from mnv1.cases.case import ELEMENT_SIZE, Block, Case, Conditions, Device, Pair, Reference, Training, Workload
+from mnv1.cases import PRECISIONS, Case, Conditions, Pair, Workload
 from mnv1.measure.quiet import Reading, quietness
 from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
-from mnv1.net.counts import count, memory_floor, training_macs
-from mnv1.store.columns import TRAINING, TRAINING_SPEEDUP
-
-Facts = dict[str, object]
-
-AMP_DTYPES: dict[Device, str] = {"cpu": "bfloat16", "cuda": "float16"}
-"""What autocast computes in under precision `amp`: torch's own default of each device."""
 
 LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
@@ -151,7 +145,7 @@ def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Re
     low, high = median_interval(samples)
     counted = _counted(case, visits[0].extras)
     facts = {
-        **_identity(case.id, case.workload, case.conditions),
+        **_identity(case.id, case.workload.measures, case.workload, case.conditions),
         **counted,
         "latency_p50": p50,
         "latency_p90": p90,
@@ -181,8 +175,7 @@ def _record_pair(pair: Pair, visits: Sequence[Visit], stopped: Stopped, usual: R
     counted.pop("memory_floor", None)  # of the latency
     standard_macs = _counted(pair.standard)["macs"]
     facts = {
-        **_identity(pair.id, pair.separable.workload, pair.conditions),
-        "measures": TRAINING_SPEEDUP if isinstance(pair.separable.workload, Training) else "speedup",
+        **_identity(pair.id, pair.workload.pair_measures, pair.workload, pair.conditions),
         **counted,
         **estimated(visits, usual),
         "latency_p90": p90,
@@ -246,44 +239,28 @@ def _log_half_width(visits: Sequence[Visit], usual: Reading) -> float:
 
 
 def _counted(case: Case, found: Facts | None = None) -> dict[str, int]:
-    """Closed forms for this suite's own networks; for others what was `found` when they were measured."""
-    if isinstance(case.workload, Reference):
-        return {name: cast(int, (found or {})[name]) for name in ("macs", "params")}
-    sizes = case.workload.layers, case.conditions.batch_size, ELEMENT_SIZE[case.conditions.precision]
-    counts = count(*sizes)
-    if isinstance(case.workload, Training):
-        return {"macs": training_macs(case.workload.layers, case.conditions.batch_size), "params": counts.params}
-    return {
-        "macs": counts.macs,
-        "params": counts.params,
-        "min_bytes": counts.min_bytes,
-        "memory_floor": memory_floor(*sizes),
-    }
+    """Closed forms where there are any; for others what was `found` when they were measured."""
+    size = PRECISIONS[case.conditions.precision].element_size
+    counts = case.workload.counts(case.conditions.batch_size, size)
+    if counts is not None:
+        return dict(counts)
+    return {name: cast(int, (found or {})[name]) for name in ("macs", "params")}
 
 
-def _identity(case_id: str, workload: Workload, conditions: Conditions) -> Facts:
-    measures = TRAINING if isinstance(workload, Training) else "latency"
-    facts: Facts = {"id": case_id, "measures": measures, "kind": workload.kind, "shape": workload.shape_id}
-    if isinstance(workload, Block):
-        facts |= {
-            "subject": "layer",
-            "in_channels": workload.in_channels,
-            "out_channels": workload.out_channels,
-            "stride": workload.stride,
-            "side": workload.side,
-        }
-    else:
-        width = {} if workload.alpha is None else {"alpha": workload.alpha}
-        facts |= {"subject": "model", **width, "resolution": workload.resolution}
-    facts |= {
+def _identity(case_id: str, measures: str, workload: Workload, conditions: Conditions) -> Facts:
+    facts: Facts = {
+        "id": case_id,
+        "measures": measures,
+        "kind": workload.kind,
+        "shape": workload.shape_id,
+        "subject": workload.subject,
+        **workload.columns(),
         "batch_size": conditions.batch_size,
         "device": conditions.device,
         "precision": conditions.precision,
         "mode": conditions.mode,
     }
-    if conditions.precision == "amp":
-        facts["amp_dtype"] = AMP_DTYPES[conditions.device]
-    return facts
+    return facts | ({"amp_dtype": conditions.on.amp_dtype} if conditions.precision == "amp" else {})
 
 
 def _stored(samples: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,18 +1,18 @@
-"""Peak memory of one call, in passes of their own: never while anything is timed."""
+"""What a call on the CPU needs of the system, in passes of its own: never while anything is timed.
+
+The peak of what torch allocates is asked of the device (`mnv1.cases.devices`).
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import torch
-from torch.profiler import ProfilerActivity, profile
-
-from mnv1.cases.case import Case, Device
+from mnv1.base.facts import Facts
+from mnv1.cases import Case
+from mnv1.cases.devices.clock import Call
 from mnv1.measure.children import ask
-from mnv1.measure.clock import Call
-from mnv1.measure.facts import Facts
-from mnv1.measure.modules import PreparedStep, prepare
+from mnv1.measure.modules import prepare
 from mnv1.measure.state import hand_back_freed_memory
 
 try:
@@ -25,19 +25,6 @@ RESET = Path("/proc/self/clear_refs")
 
 KERNEL_WORK_TIME = 0.15
 """Seconds of calls over which the kernel's work is averaged."""
-
-
-def peak_memory(call: Call, device: Device) -> Facts:
-    """Bytes allocated at the worst moment of one warm call, above what was allocated before it: `peak_memory`.
-
-    So weights and inputs are not counted; activations, and copies of weights that the call makes, are. On the CPU the
-    figure comes from the events of torch's allocator and repeats to the byte; scratch memory that libraries allocate
-    by themselves is not seen (`process_peak` sees it). On CUDA it is the caching allocator's peak of allocated bytes,
-    and `peak_reserved` is what the allocator took from the device for it, above what it held.
-
-    A training step must find no gradients: those of the step before, which it frees, would be taken from its peak.
-    """
-    return _peak_cuda(call) if device == "cuda" else {"peak_memory": _peak_cpu(call)}
 
 
 def process_peak(case: Case) -> int | None:
@@ -73,7 +60,7 @@ def kernel_work(call: Call, seconds: float) -> Facts:
 
 def _growth(case: Case) -> int | None:
     prepared = prepare(case)  # and called once
-    if isinstance(prepared, PreparedStep):
+    if prepared.step:
         prepared.step.forget_gradients()
     if not hand_back_freed_memory():
         return None
@@ -99,31 +86,3 @@ def _status(name: str) -> int:
     if found is None:
         raise RuntimeError(f"/proc/self/status has no {name}")
     return 1024 * int(found[1])
-
-
-def _peak_cuda(call: Call) -> Facts:
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()  # or memory that other cases left in the cache would hide what this one needs
-    allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return {
-        "peak_memory": torch.cuda.max_memory_allocated() - allocated,
-        "peak_reserved": torch.cuda.max_memory_reserved() - reserved,
-    }
-
-
-def _peak_cpu(call: Call) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
-    recorder = profiler.profiler
-    if recorder is None or recorder.kineto_results is None:
-        raise RuntimeError("torch's profiler recorded nothing, so peak memory is not known")
-    events = [event for event in recorder.kineto_results.events() if event.name() == "[memory]"]
-    events.sort(key=lambda event: event.start_ns())
-    allocated = peak = 0
-    for event in events:
-        allocated += event.nbytes()
-        peak = max(peak, allocated)
-    return peak

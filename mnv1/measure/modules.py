@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 
 import torch
 from torch import nn
 
-from mnv1.cases.case import NUM_CLASSES, Block, Case, Device, Reference, Training, Workload
-from mnv1.cases.modes import is_plain
-from mnv1.measure.clock import Call, clock_for
+from mnv1.base.facts import Facts
+from mnv1.cases import NUM_CLASSES, Case, Workload
+from mnv1.cases.devices.clock import Call
+from mnv1.cases.precisions import amp_dtype, precision_context
 from mnv1.measure.execution import WrongOutputError, execute
-from mnv1.measure.facts import Facts
-from mnv1.measure.precision import amp_dtype, precision_context
-from mnv1.measure.references import build_reference, count_reference
 from mnv1.measure.training import LEARNING_RATE, Step
-from mnv1.net.architecture import MIN_SIDE
-from mnv1.net.blocks import Block as BlockFunction
-from mnv1.net.blocks import conv_depthwise, conv_dw, conv_pointwise, conv_standard
-from mnv1.net.model import MobileNetV1
+from mnv1.net.counts import count_with_torch
 
 SEED = 0
 
 MAX_SKIPPED = 20
 """Steps by which weights must have changed: with a scaler the first ones only look for a scale without overflow."""
-
-_BLOCKS: dict[str, BlockFunction] = {
-    "standard": conv_standard,
-    "separable": conv_dw,
-    "depthwise": conv_depthwise,
-    "pointwise": conv_pointwise,
-}
 
 
 @dataclass(frozen=True)
@@ -42,29 +30,16 @@ class Prepared:
     call: Call
     first_call: float
     """Seconds of the very first call, the one that was checked."""
-    facts: Facts = field(default_factory=dict, kw_only=True)
+    facts: Facts = field(default_factory=dict)
     """What was found of the mode, where it is not plain eager code: see `mnv1.measure.execution`."""
-
-
-@dataclass(frozen=True)
-class PreparedStep(Prepared):
-    """The same for a training step."""
-
-    step: Step
-    """What `call` calls."""
+    step: Step | None = None
+    """What `call` calls, where it is a training step."""
 
 
 def build(workload: Workload) -> nn.Module:
     """The module of a workload, in evaluation mode, with seeded weights."""
     torch.manual_seed(SEED)
-    if isinstance(workload, Block):
-        module: nn.Module = _BLOCKS[workload.kind](workload.in_channels, workload.out_channels, workload.stride)
-    elif isinstance(workload, Reference):
-        module = build_reference(workload)
-    else:
-        block = conv_standard if workload.kind == "standard" else conv_dw
-        module = MobileNetV1(NUM_CLASSES, workload.alpha, block, shallow=workload.kind == "shallow")
-    return module.eval()
+    return workload.build().eval()
 
 
 def prepare(case: Case) -> Prepared:
@@ -74,21 +49,21 @@ def prepare(case: Case) -> Prepared:
     eager code by more than its mode may; for a training step when the loss or a weight is not finite, weights do not
     change, or a layer has no part in it.
     """
-    if isinstance(case.workload, Training):
+    if case.workload.trains:
         return _prepare_step(case)
-    device = case.conditions.device
+    conditions = case.conditions
     module, images = module_and_images(case)
-    if not is_plain(case.conditions):
-        executable = execute(case.conditions, module, images)
+    if not conditions.is_plain:
+        executable = execute(conditions, module, images)
         return Prepared(executable.call, executable.first_call, facts=executable.facts)
     outputs: list[torch.Tensor] = []
 
     def call() -> torch.Tensor:
-        with torch.inference_mode(), precision_context(case.conditions):
+        with torch.inference_mode(), precision_context(conditions.device, conditions.precision):
             output: torch.Tensor = module(images)
         return output
 
-    first_call = clock_for(device).time(lambda: outputs.append(call()), 1).wall
+    first_call = conditions.on.clock().time(lambda: outputs.append(call()), 1).wall
     output = outputs.pop()
     if tuple(output.shape) != case.output_shape:
         raise WrongOutputError(f"{case.id}: output has shape {tuple(output.shape)}, expected {case.output_shape}")
@@ -101,16 +76,16 @@ def module_and_images(case: Case) -> tuple[nn.Module, torch.Tensor]:
     """A case's module and its input in fp32, on its device."""
     device = case.conditions.device
     images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
-    return _module(_without_size(case.workload), device), images
+    return _module(case.workload.smallest, device), images
 
 
-def _prepare_step(case: Case) -> PreparedStep:
+def _prepare_step(case: Case) -> Prepared:
     device, in_amp = case.conditions.device, case.conditions.precision == "amp"
-    module, optimizer = _trained(_without_size(case.workload), device)
+    module, optimizer = _trained(case.workload.smallest, device)
     generator = torch.Generator().manual_seed(SEED)
     images = torch.randn(case.input_shape, generator=generator).to(device)
     labels = torch.randint(NUM_CLASSES, (case.conditions.batch_size,), generator=generator).to(device)
-    context = partial(precision_context, case.conditions)
+    context = partial(precision_context, device, case.conditions.precision)
     # Autocast is for the forward pass, as its documentation asks for; TF32 for all products.
     forward, whole = (context, nullcontext) if in_amp else (nullcontext, context)
     in_fp16 = in_amp and amp_dtype(device) == torch.float16
@@ -118,7 +93,7 @@ def _prepare_step(case: Case) -> PreparedStep:
     weights = [weight for weight in module.parameters() if weight.dim() > 1]
     before = [weight.detach().clone() for weight in weights]
     losses: list[torch.Tensor] = []
-    first_call = clock_for(device).time(lambda: losses.append(step()), 1).wall
+    first_call = case.conditions.on.clock().time(lambda: losses.append(step()), 1).wall
     while all(map(torch.equal, weights, before)) and len(losses) < MAX_SKIPPED:
         losses.append(step())
     if not all(bool(torch.isfinite(one).all()) for one in (*losses, *weights)):
@@ -128,36 +103,33 @@ def _prepare_step(case: Case) -> PreparedStep:
     # Whether each layer's weights have changed cannot be asked: where a gradient is tiny, so is what Adam makes of it.
     if not all(weight.grad is not None and bool(weight.grad.any()) for weight in weights):
         raise WrongOutputError(f"{case.id}: the weights of a layer get no gradient")
-    return PreparedStep(step, first_call, step)
+    return Prepared(step, first_call, step=step)
 
 
 def count_module(case: Case) -> Facts:
-    """What a network of another package counts a call, of which there is no closed form: `macs` and `params`."""
-    assert isinstance(case.workload, Reference)
-    counts = count_reference(_module(_without_size(case.workload), case.conditions.device), case.workload.resolution)
-    return {"macs": case.conditions.batch_size * counts["macs"], "params": counts["params"]}
+    """What a workload counts a call, of which there is no closed form: `macs` and `params`.
+
+    Multiply-accumulates of convolutions, fully connected layers and other matrix products, and trainable parameters.
+    """
+    module, images = module_and_images(case)
+    macs = case.conditions.batch_size * count_with_torch(module, images[:1])
+    return {"macs": macs, "params": sum(parameter.numel() for parameter in module.parameters())}
 
 
 @cache
-def _module(workload: Workload, device: Device) -> nn.Module:
+def _module(workload: Workload, device: str) -> nn.Module:
     """One module serves every input size, batch size and precision: building the largest takes half a second."""
     return build(workload).to(device)
 
 
 @cache
-def _trained(workload: Workload, device: Device) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _trained(workload: Workload, device: str) -> tuple[nn.Module, torch.optim.Optimizer]:
     """A module to train and its optimizer, apart from those that are not trained.
 
     All steps of a workload share them: weights, gradients and state of the largest take half a gigabyte.
     """
     module = build(workload).train().to(device)
     return module, torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
-
-
-def _without_size(workload: Workload) -> Workload:
-    if isinstance(workload, Block):
-        return replace(workload, side=MIN_SIDE)
-    return replace(workload, resolution=MIN_SIDE)
 
 
 def forget_modules() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import profile, record_function
 
+from mnv1.base.facts import Facts
 from mnv1.base.statistics import grouped_mean
-from mnv1.cases.case import Device
-from mnv1.measure.clock import Call
-from mnv1.measure.facts import Facts
+from mnv1.cases.devices import Device
+from mnv1.cases.devices.clock import Call
 
 PROFILED_TIME = 0.3
 """Seconds of profiled calls, as far as the numbers below allow. Reading a profile takes longer than making it."""
@@ -40,22 +39,19 @@ def operator_times(call: Call, device: Device, seconds: float) -> list[Facts]:
     `cast`. `between` is the time outside of operators: Python, and the dispatch of the next operator. On CUDA the times
     are those of the kernels, so there is no `between`.
     """
-    on_cuda = device == "cuda"
-    activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_cuda else [ProfilerActivity.CPU]
     number = min(MAX_CALLS, max(MIN_CALLS, round(PROFILED_TIME / seconds)))
     cold = 0 if seconds > LONG_CALL else 1
-    with profile(activities=activities, record_shapes=True) as profiler:
+    with profile(activities=device.activities(), record_shapes=True) as profiler:
         for _ in range(cold + number):
             with record_function(_CALL):
                 call()
-        if on_cuda:
-            torch.cuda.synchronize()
+        device.wait()
     events = profiler.events() or []
     calls = [event for event in events if event.name == _CALL and event.cpu_children]
-    return summarise([times_of(event, on_cuda) for event in calls[cold:]])
+    return summarise([times_of(event, device) for event in calls[cold:]])
 
 
-def times_of(call: FunctionEvent, on_cuda: bool) -> dict[str, tuple[float, int]]:
+def times_of(call: FunctionEvent, device: Device) -> dict[str, tuple[float, int]]:
     """Seconds and number of operators by type, of one profiled call."""
     found: dict[str, tuple[float, int]] = {}
 
@@ -65,12 +61,12 @@ def times_of(call: FunctionEvent, on_cuda: bool) -> dict[str, tuple[float, int]]
 
     for event in call.cpu_children:
         casts = [] if event.name in _CASTS else list(_casts_within(event))
-        in_casts = sum(_seconds(cast, on_cuda) for cast in casts)
-        add("cast" if event.name in _CASTS else operator_type(event), _seconds(event, on_cuda) - in_casts, 1)
+        in_casts = sum(device.seconds_of(cast) for cast in casts)
+        add("cast" if event.name in _CASTS else operator_type(event), device.seconds_of(event) - in_casts, 1)
         if casts:
             add("cast", in_casts, len(casts))
-    if not on_cuda:
-        add("between", _seconds(call, on_cuda) - sum(_seconds(event, on_cuda) for event in call.cpu_children), 0)
+    if device.tells_gaps():
+        add("between", device.seconds_of(call) - sum(device.seconds_of(event) for event in call.cpu_children), 0)
     return found
 
 
@@ -104,7 +100,3 @@ def _casts_within(event: FunctionEvent) -> Iterable[FunctionEvent]:
             yield child
         else:
             yield from _casts_within(child)
-
-
-def _seconds(event: FunctionEvent, on_cuda: bool) -> float:
-    return float(event.device_time_total if on_cuda else event.cpu_time_total) / 1e6

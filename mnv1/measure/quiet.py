@@ -9,16 +9,14 @@ controls alone, never by their own length, so that choosing or weighing them can
 
 from __future__ import annotations
 
-import contextlib
 import math
-import re
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from mnv1.cases.devices.cpu import cache_size
 from mnv1.measure.quota import ThrottleMeter
 
 Control = Callable[[], float]
@@ -28,7 +26,6 @@ Reading = tuple[float, ...]
 TOLERANCE = 1.25
 """A control this many times above its baseline means that the machine is disturbed."""
 
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN_CACHE = 2**20
 FLOAT = 4
 """Bytes."""
@@ -172,16 +169,6 @@ def shared_cache_control() -> Control:
         torch.add(other, 1, out=one)
 
     return lambda: _timed(there_and_back, 1, 1)
-
-
-def cache_size(level: int) -> int | None:
-    """Bytes of this CPU's cache of a level, or None when the system does not tell."""
-    for folder in CACHES.glob("index*"):
-        with contextlib.suppress(OSError, ValueError):
-            if int((folder / "level").read_text()) == level and (folder / "type").read_text().strip() != "Instruction":
-                found = re.fullmatch(r"(\d+)([KM])", (folder / "size").read_text().strip())
-                return int(found[1]) * {"K": 2**10, "M": 2**20}[found[2]] if found else None
-    return None
 
 
 def _timed(call: Callable[[], object], warm: int, calls: int) -> float:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from mnv1.cases.case import Case, Device
+from mnv1.base.facts import Facts
+from mnv1.cases import Case
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent
-from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described
 from mnv1.measure.quiet import Baseline
 from mnv1.measure.state import State, hand_back_freed_memory, prepare
@@ -42,7 +42,7 @@ class RungBench:
 
         return environment.described(self._settings)
 
-    def compile_something(self, device: Device) -> None:
+    def compile_something(self, device: str) -> None:
         """Leave in the compiler's cache what only the first compilation on a machine makes: precompiled headers."""
         import torch
 
@@ -51,19 +51,16 @@ class RungBench:
 
     def build(self, case: Case) -> Facts:
         """Make a case ready; what was found of it: see `mnv1.measure.execution`, and its peak memory."""
-        from mnv1.cases.modes import OUTSIDE_TORCH
-        from mnv1.measure.clock import clock_for
         from mnv1.measure.execution import execute
-        from mnv1.measure.memory import peak_memory
         from mnv1.measure.modules import module_and_images
 
         module, images = module_and_images(case)
         made = execute(case.conditions, module, images)
-        device = case.conditions.device
-        self._call, self._clock = made.call, clock_for(device)
+        device = case.conditions.on
+        self._call, self._clock = made.call, device.clock()
         facts = dict(made.facts)
-        if case.conditions.mode not in OUTSIDE_TORCH:
-            facts |= peak_memory(made.call, device)
+        if case.conditions.how.in_torch:
+            facts |= device.peak_memory(made.call)
         self._calls = calls_of_block(made.call, self._clock, POLICY)
         gc.collect()
         # Thirty processes that keep what compiling took would leave no memory to the last of them.

@@ -8,20 +8,14 @@ from statistics import median
 
 import torch
 
-from mnv1.cases.case import Case, Network, Pair, Reference
-from mnv1.cases.modes import OUTSIDE_TORCH, is_plain
-from mnv1.measure.clock import clock_for
-from mnv1.measure.facts import Facts
-from mnv1.measure.gpu import device_busy, throttling
-from mnv1.measure.memory import kernel_work, peak_memory, process_peak
-from mnv1.measure.modules import Prepared, PreparedStep, count_module, forget_modules, prepare
+from mnv1.base.facts import Facts
+from mnv1.cases import Case, Pair
+from mnv1.measure.memory import kernel_work, process_peak
+from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
 from mnv1.measure.operators import operator_times
 from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 from mnv1.measure.training import phase_times
-
-CUDA_ROUND_TIME = 5e-3
-"""Shortest round on CUDA, in seconds: the one synchronisation a round, some 10 µs, must not matter."""
 
 MAX_PREPARED = 100
 """Speedups whose inputs stay in memory between visits; the largest takes some 40 MB."""
@@ -29,7 +23,7 @@ MAX_PREPARED = 100
 
 def check(case: Case | Pair) -> None:
     """Build a case and check its output without timing anything. Raises as `Runner.visit` does."""
-    for one in (case.standard, case.separable) if isinstance(case, Pair) else (case,):
+    for one in case.sides:
         prepare(one)
 
 
@@ -53,45 +47,49 @@ class Runner:
                 raise
         self._prepared.clear()  # what is kept for later visits may be what is missing now
         forget_modules()
-        torch.cuda.empty_cache()
+        case.conditions.on.forget()
         return self._visit(case, policy, earlier)
 
     def _visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
-        device = case.conditions.device
-        on_cuda = device == "cuda"
-        clock, watch = clock_for(device), None if on_cuda else self.watch  # the controls load the CPU
-        if on_cuda:
-            policy = replace(policy, round_time=max(policy.round_time, CUDA_ROUND_TIME))
+        conditions = case.conditions
+        device = conditions.on
+        clock, watch = device.clock(), self.watch if device.is_host else None  # the controls load the CPU
+        policy = replace(policy, round_time=max(policy.round_time, device.round_time))
         if isinstance(case, Pair):
             standard, separable = self._both(case)
             if watch:
                 watch.readings()  # what was seen before belongs to other cases
             visited = visit_pair(standard.call, separable.call, clock, policy, watch, earlier)
             seen = tuple(watch.readings()) if watch else ()
-            return replace(visited, controls=seen, extras=throttling() if on_cuda else {})
+            return replace(visited, controls=seen, extras=device.now())
         prepared = prepare(case)
         visited = visit(prepared.call, clock, policy, watch, earlier)
-        extras: Facts = throttling() if on_cuda else {}  # at once: clocks recover when the work is over
+        extras = device.now()  # at once: clocks recover when the work is over
         if earlier is None:
-            if isinstance(prepared, PreparedStep):
-                prepared.step.forget_gradients()
-            extras |= {"first_call": prepared.first_call, **prepared.facts}
-            if case.conditions.mode not in OUTSIDE_TORCH:
-                extras |= peak_memory(prepared.call, device)
-            if on_cuda:
-                extras["device_busy"] = device_busy(prepared.call)
-            elif is_plain(case.conditions):
-                grown = process_peak(case)
-                extras |= {} if grown is None else {"process_peak": grown}
-            if isinstance(case.workload, Reference):
-                extras |= count_module(case)
-            seconds = median(visited.sides[0])
-            if isinstance(prepared, PreparedStep):
-                extras |= phase_times(prepared.step, device, seconds)
-            elif isinstance(case.workload, Network) and is_plain(case.conditions):
-                extras["operators"] = operator_times(prepared.call, device, seconds)
-                extras |= {} if on_cuda else kernel_work(prepared.call, seconds)
+            extras |= self._beside(case, prepared, median(visited.sides[0]))
         return replace(visited, extras=extras)
+
+    def _beside(self, case: Case, prepared: Prepared, seconds: float) -> Facts:
+        """What is measured of a latency beside its time, once; a call takes about `seconds`."""
+        conditions, workload, step = case.conditions, case.workload, prepared.step
+        device = conditions.on
+        if step:
+            step.forget_gradients()  # or the gradients of the step before, which it frees, would be taken from its peak
+        found = {"first_call": prepared.first_call, **prepared.facts}
+        if conditions.how.in_torch:
+            found |= device.peak_memory(prepared.call)
+        found |= device.busy(prepared.call)
+        if device.is_host and conditions.is_plain:
+            grown = process_peak(case)
+            found |= {} if grown is None else {"process_peak": grown}
+        if workload.counts(1, 1) is None:
+            found |= count_module(case)
+        if step:
+            found |= phase_times(step, device, seconds)
+        elif workload.is_profiled and conditions.is_plain:
+            found["operators"] = operator_times(prepared.call, device, seconds)
+            found |= kernel_work(prepared.call, seconds) if device.is_host else {}
+        return found
 
     def _both(self, pair: Pair) -> tuple[Prepared, Prepared]:
         if pair.id not in self._prepared:

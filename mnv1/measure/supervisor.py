@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, cast
 
 from mnv1.base.errors import UserError
-from mnv1.cases.case import Case, Device, Pair, Precision
+from mnv1.base.facts import Facts
+from mnv1.cases import Case, Pair
 from mnv1.measure.child import how_it_ended, start
-from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline
 from mnv1.measure.state import State
@@ -83,7 +83,7 @@ class Supervisor:
         if isinstance(answer, Failed):
             raise SupervisorError(f"the machine cannot be watched: {answer.reason}")
 
-    def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts] | Failed:
+    def ceilings(self, device: str, precisions: Sequence[str], policy: Policy) -> list[Facts] | Failed:
         """The ceilings of a device."""
         return cast("list[Facts] | Failed", self._ask("ceilings", device, precisions, policy, timeout=START_TIMEOUT))
 

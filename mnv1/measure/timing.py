@@ -17,7 +17,7 @@ from statistics import median
 from typing import Literal, TypeVar
 
 from mnv1.base.statistics import MIN_SAMPLES, half_width
-from mnv1.measure.clock import Call, Clock, Meter
+from mnv1.cases.devices.clock import Call, Clock, Meter
 from mnv1.measure.quiet import NoWatch, Reading, Watch
 
 Sample = TypeVar("Sample")

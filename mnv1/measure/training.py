@@ -10,10 +10,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from mnv1.base.facts import Facts
 from mnv1.base.statistics import MIN_SAMPLES, median_interval
-from mnv1.cases.case import Device
-from mnv1.measure.clock import laps_for
-from mnv1.measure.facts import Facts
+from mnv1.cases.devices import Device
 from mnv1.store.columns import PHASES
 
 LEARNING_RATE = 1e-8
@@ -92,7 +91,7 @@ def phase_times(step: Step, device: Device, seconds: float) -> Facts:
     number = min(MAX_STEPS, max(MIN_SAMPLES, round(PHASED_TIME / seconds)))
     if seconds <= LONG_STEP:
         step()
-    laps = laps_for(device)
+    laps = device.laps()
     laps.mark()
     for _ in range(number):
         step.take(laps.mark)

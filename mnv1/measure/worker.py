@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, cast
 
-from mnv1.cases.case import Case, Device, Pair, Precision
+from mnv1.base.facts import Facts
+from mnv1.cases import Case, Pair
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
-from mnv1.measure.facts import Facts
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls, shared_cache_control
 from mnv1.measure.state import State, prepare
@@ -50,7 +50,7 @@ class Bench:
         self._watch = self._runner.watch = ControlWatch(cpu_controls(), baseline, (shared_cache_control(),))
         self._watch.learn()
 
-    def ceilings(self, device: Device, precisions: Sequence[Precision], policy: Policy) -> list[Facts]:
+    def ceilings(self, device: str, precisions: Sequence[str], policy: Policy) -> list[Facts]:
         """The ceilings of a device."""
         from mnv1.measure.ceilings import ceilings
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mnv1.cases.case import Block, Case, Conditions, Device, Network, Precision
-from mnv1.measure.facts import AMP_DTYPES
+from mnv1.cases import Block, Case, Conditions, Network
 
 CONTROLS = ("python", "gemm", "copy")
 """Work without code under test: a loop in Python, a matrix product, a copy beyond the caches."""
@@ -33,7 +32,7 @@ class Plan:
 QUICK = Plan(first_pairs=6, second_pairs=6, blocks=4, sample_time=0.02, time=225.0, fewest_pairs=5)
 
 
-def regression_cases(device: Device, precisions: tuple[Precision, ...]) -> list[Case]:
+def regression_cases(device: str, precisions: tuple[str, ...]) -> list[Case]:
     """The default set: early, middle and late blocks of both kinds, and networks of three sizes.
 
     Each is measured in time and, exactly, in memory and counts. All are short, so that many fit into one run.
@@ -57,14 +56,8 @@ def described(case: Case) -> dict[str, Any]:
         "kind": workload.kind,
         "device": case.conditions.device,
         "precision": case.conditions.precision,
-        "amp_dtype": AMP_DTYPES[case.conditions.device],
+        "amp_dtype": case.conditions.on.amp_dtype,
         "input_shape": list(case.input_shape),
     }
-    if isinstance(workload, Network):
-        return about | {"alpha": workload.alpha}
-    assert isinstance(workload, Block)  # the code under test has no other networks
-    return about | {
-        "in_channels": workload.in_channels,
-        "out_channels": workload.out_channels,
-        "stride": workload.stride,
-    }
+    built_from = ("alpha", "in_channels", "out_channels", "stride")
+    return about | {name: value for name, value in workload.columns().items() if name in built_from}

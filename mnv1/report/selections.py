@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from mnv1.cases.case import ELEMENT_SIZE, MODES, PRECISIONS
-from mnv1.cases.references import REFERENCE_KINDS
+from mnv1.cases import MODES, PRECISIONS
+from mnv1.cases.workloads import REFERENCES
 from mnv1.net.architecture import network_layers
 from mnv1.net.counts import layer_macs
 from mnv1.net.published import accuracy
@@ -21,7 +21,7 @@ from mnv1.store.runs import Results
 Rows = pd.DataFrame
 Select = Callable[[Results], Rows]
 
-KINDS = ("standard", "separable", "depthwise", "pointwise", "shallow", *REFERENCE_KINDS)
+KINDS = ("standard", "separable", "depthwise", "pointwise", "shallow", *REFERENCES)
 
 
 def of(results: Results, subject: str, measures: str) -> Rows:
@@ -33,7 +33,7 @@ def of(results: Results, subject: str, measures: str) -> Rows:
 
 
 def _own(rows: Rows, subject: str, measures: str) -> Rows:
-    chosen = (rows["subject"] == subject) & (rows["measures"] == measures) & ~rows["kind"].isin(REFERENCE_KINDS)
+    chosen = (rows["subject"] == subject) & (rows["measures"] == measures) & ~rows["kind"].isin(REFERENCES)
     selected: Rows = eager(rows[chosen])
     return selected
 
@@ -50,7 +50,7 @@ def ordered(rows: Rows) -> Rows:
         {
             "alpha": -rows["alpha"].astype(float),
             "resolution": -rows["resolution"].astype(float),
-            "precision": rows["precision"].map(PRECISIONS.index),
+            "precision": rows["precision"].map(list(PRECISIONS).index),
             "batch_size": rows["batch_size"],
             "kind": rows["kind"].map(KINDS.index),
         }
@@ -116,7 +116,7 @@ def layers(measures: str) -> Select:
         rows = of(results, "layer", measures)
         keys = pd.DataFrame(
             {
-                "precision": rows["precision"].map(PRECISIONS.index),
+                "precision": rows["precision"].map(list(PRECISIONS).index),
                 "batch_size": rows["batch_size"],
                 "side": -rows["side"].astype(float),
                 "in_channels": rows["in_channels"],
@@ -160,7 +160,7 @@ def _against(row: pd.Series, plain: pd.Series | None) -> str:
 def modes(results: Results) -> Rows:
     """The largest network of each kind and batch size that was run in several modes, the fastest first."""
     rows = results.cases
-    rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency") & ~rows["kind"].isin(REFERENCE_KINDS)]
+    rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency") & ~rows["kind"].isin(REFERENCES)]
     rows = largest_network(rows)
     several = rows.groupby(["kind", "batch_size"])["mode"].transform("nunique") >= 2
     rows = rows[several]
@@ -169,7 +169,7 @@ def modes(results: Results) -> Rows:
             "batch_size": rows["batch_size"],
             "kind": -rows["kind"].map(KINDS.index),  # separable before standard
             "latency": rows["latency_p50"],
-            "mode": rows["mode"].map(MODES.index),
+            "mode": rows["mode"].map(list(MODES).index),
         }
     )
     return rows.loc[keys.sort_values(keys.columns.tolist(), kind="stable").index].reset_index(drop=True)
@@ -219,7 +219,7 @@ def side_by_side(results: Results) -> Rows:
     """
     rows = eager(results.cases)
     rows = rows[(rows["subject"] == "model") & (rows["measures"] == "latency")]
-    others = rows[rows["kind"].isin(REFERENCE_KINDS)]
+    others = rows[rows["kind"].isin(REFERENCES)]
     if others.empty:
         return others
     others = others[others["resolution"] == others["resolution"].max()]
@@ -227,7 +227,7 @@ def side_by_side(results: Results) -> Rows:
     rows = rows.merge(others[same].drop_duplicates(), on=same)
     keys = pd.DataFrame(
         {
-            "precision": rows["precision"].map(PRECISIONS.index),
+            "precision": rows["precision"].map(list(PRECISIONS).index),
             "batch_size": rows["batch_size"],
             "kind": rows["kind"].map(_SIDE_BY_SIDE.index),
             "alpha": -rows["alpha"].astype(float),
@@ -236,7 +236,7 @@ def side_by_side(results: Results) -> Rows:
     return rows.loc[keys.sort_values(keys.columns.tolist(), kind="stable").index].reset_index(drop=True)
 
 
-_SIDE_BY_SIDE = ("separable", "shallow", *REFERENCE_KINDS, "standard")
+_SIDE_BY_SIDE = ("separable", "shallow", *REFERENCES, "standard")
 
 
 def operators(results: Results) -> Rows:
@@ -345,7 +345,7 @@ def _scaled(predictor: pd.Series, measured: pd.Series) -> pd.Series:
 
 
 def _least(row: pd.Series) -> tuple[float, float]:
-    element_size = ELEMENT_SIZE[row["precision"]]
+    element_size = PRECISIONS[row["precision"]].element_size
     least = least_times(why.workload_of(row).layers, why.ceilings_of(row), int(row["batch_size"]), element_size)
     return sum(one.total(False) for one in least), sum(one.total(True) for one in least)
 

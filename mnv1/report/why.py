@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from mnv1.cases.case import ELEMENT_SIZE, Block, Network, OwnWorkload
+from mnv1.cases import PRECISIONS, Block, Network, device_named
 from mnv1.net.roofline import Ceilings, ideal_speedup, least_times
 from mnv1.store.runs import Results
 
@@ -19,13 +20,13 @@ NEAR_THEORY = 0.9
 """From this share of the MAC ratio on, nothing but the operations limits a speedup."""
 
 
-def workload_of(row: pd.Series, kind: str | None = None) -> OwnWorkload:
+def workload_of(row: pd.Series, kind: str | None = None) -> Block | Network:
     """The block or network that a row describes, or one of another kind in its place."""
     kind = kind or row["kind"]
     if row["subject"] == "model":
-        return Network(kind, float(row["alpha"]), int(row["resolution"]))  # type: ignore[arg-type]
+        return Network(kind, float(row["alpha"]), int(row["resolution"]))
     numbers = (int(row[name]) for name in ("in_channels", "out_channels", "stride", "side"))
-    return Block(kind, *numbers)  # type: ignore[arg-type]
+    return Block(kind, *numbers)
 
 
 def ceilings_of(row: pd.Series) -> Ceilings:
@@ -52,7 +53,7 @@ def with_ideals(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _ideal(row: pd.Series, eager: bool) -> float:
     standard, separable = (workload_of(row, kind).layers for kind in ("standard", "separable"))
-    batch_size, element_size = int(row["batch_size"]), ELEMENT_SIZE[row["precision"]]
+    batch_size, element_size = int(row["batch_size"]), PRECISIONS[row["precision"]].element_size
     return ideal_speedup(standard, separable, ceilings_of(row), batch_size, element_size, eager)
 
 
@@ -116,20 +117,17 @@ def _latency_of(pair: pd.Series, kind: str, cases: pd.DataFrame) -> pd.Series | 
 def _budget(case: pd.Series, time: float, shares: pd.Series) -> dict[str, float]:
     """Seconds of a call of `time` seconds by cause. What the ceilings do not explain may be negative."""
     layers = workload_of(case).layers
-    least = least_times(layers, ceilings_of(case), int(case["batch_size"]), ELEMENT_SIZE[case["precision"]])
+    least = least_times(layers, ceilings_of(case), int(case["batch_size"]), PRECISIONS[case["precision"]].element_size)
     parts = {
         "compute": sum(one.compute for one in least if one.is_bound_by_compute),
         "memory bandwidth": sum(one.passes + (0 if one.is_bound_by_compute else one.traffic) for one in least),
     }
-    if case["device"] == "cuda":
-        if pd.notna(case["device_busy"]):
-            parts["launch"] = max(0.0, 1 - case["device_busy"] / case["latency_p50"]) * time
-    else:
-        parts["dispatch"] = float(shares.get("between", 0.0)) * time
-        if pd.notna(case["system_time"]):
-            threads = 1 if pd.isna(case["threads"]) else int(case["threads"])
-            parts["allocator"] = min(1.0, case["system_time"] / threads / case["latency_p50"]) * time
+    parts |= device_named(case["device"]).overheads(_named(case), _named(shares), time)
     return parts | {"kernels": time - sum(parts.values())}
+
+
+def _named(row: pd.Series) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
 
 
 def limiting_factor(pair: pd.Series, excess: Excess) -> str:

@@ -1,10 +1,20 @@
 """What the tables of stored runs hold: every column with its meaning and unit (SI base units)."""
 
+from mnv1.base.facts import TRAINING, TRAINING_SPEEDUP
+
+__all__ = [
+    "ABOUT_RUN",
+    "CEILING_COLUMNS",
+    "COLUMNS",
+    "OPERATOR_COLUMNS",
+    "PHASES",
+    "TIME_COLUMNS",
+    "TRAINING",
+    "TRAINING_SPEEDUP",
+]
+
 ABOUT_RUN = {"run", "environment"}
 """Columns that every table has: which run a row is of."""
-
-TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
-"""Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""
 
 PHASES = ("forward", "backward", "optimizer")
 """What a training step consists of, in turn; each has columns `*_time`, `*_low` and `*_high`."""

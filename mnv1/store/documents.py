@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ PUBLISHED = "published"
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "mode", "amp_dtype", "stopped"}
 _TEXT |= {"throttled"}
 _TRUTH = {"launch_bound"}
+_NAMES = {"kind", "device", "precision", "mode"}
+"""What anybody can add to: a file may hold names that this version does not know, but nothing else."""
+_NAME = re.compile(r"[\w.+:-]+")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "measures": ("latency", "speedup", TRAINING, TRAINING_SPEEDUP),
     "subject": ("layer", "model"),
@@ -150,6 +154,7 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
             value = facts[name]
             if name in _TEXT or name in _TRUTH:
                 valid = isinstance(value, str if name in _TEXT else bool) and value in _CHOICES.get(name, (value,))
+                valid = valid and (name not in _NAMES or _NAME.fullmatch(value) is not None)
             else:
                 valid = _is_number(value)
             if not valid:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mnv1.cases.case import KINDS, MODES, PRECISIONS
+from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.cases.grids import CaseError, Overrides
 from mnv1.measure.state import STATES
 from mnv1.suite.journal import Journal
@@ -28,7 +28,7 @@ from mnv1.suite.values import (
 Number = TypeVar("Number", int, float)
 
 AXES: dict[str, tuple[Callable[[str], Any], str]] = {
-    "devices": (parse_devices, "cpu,cuda"),
+    "devices": (parse_devices, ",".join(DEVICES)),
     "precisions": (parse_precisions, ",".join(PRECISIONS)),
     "alphas": (parse_alphas, "width multipliers such as 1,0.75"),
     "resolutions": (parse_resolutions, "input sides in pixels such as 224,160"),

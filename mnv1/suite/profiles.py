@@ -6,15 +6,16 @@ Needs no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from mnv1.cases.case import BLOCK_KINDS, OWN_KINDS, Block, Case, Device, Pair, Precision, Reference, Training, Workload
+from mnv1.cases import OWN_KINDS, Case, Pair
+from mnv1.cases.devices import Device
 from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, pairs_of
+from mnv1.cases.workloads import BLOCK_TYPES
 from mnv1.measure.timing import Policy
-from mnv1.net.counts import count, training_macs
 
 PAIR_VISIT_TIME = 0.08
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
@@ -23,57 +24,50 @@ five times that length by 3 to 5 %."""
 
 
 @dataclass(frozen=True)
+class Budget:
+    """Seconds that a workload may be sampled: for a latency, and for a speedup over its twin."""
+
+    latency: float
+    pair: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """Which cases run, and how long they may be sampled, in seconds.
 
-    `layer_time`, `model_time` and `training_time` are the budgets of a latency; `layer_pair_time`, `model_pair_time`
-    and `training_pair_time` those of a speedup, which is sampled in many short visits spread over the sweep: at least
-    `min_visits`. Once the sweep took `sweep_time`, speedups get no more visits than that.
+    `budgets` says how long a workload of each effort is sampled: for a latency, and for a speedup, which is sampled in
+    many short visits spread over the sweep: at least `min_visits`. Once the sweep took `sweep_time`, speedups get no
+    more visits than that.
     """
 
     layers: tuple[Grid, ...]
     models: tuple[Grid, ...]
     layer_pairs: tuple[Grid, ...]
     model_pairs: tuple[Grid, ...]
-    layer_time: float
-    model_time: float
-    layer_pair_time: float
-    model_pair_time: float
+    budgets: Mapping[str, Budget]
     min_visits: int
     sweep_time: float
     half_width: float = 0.02
     """Sampling stops when the 95 % interval is within plus or minus this share of the figure."""
     trainings: tuple[Grid, ...] = ()
     training_pairs: tuple[Grid, ...] = ()
-    training_time: float = 0.4
-    training_pair_time: float = 40.0
 
     def policy_for(self, case: Case | Pair) -> Policy:
         """How a case is sampled."""
+        budget = self.budgets[case.workload.effort.name]
         if isinstance(case, Pair):
-            _, budget = self._budgets(case.separable.workload)
-            return Policy(PAIR_VISIT_TIME, budget, min_visits=self.min_visits, precision=self.half_width)
-        budget, _ = self._budgets(case.workload)
-        return Policy(budget, max_time=3 * budget, precision=self.half_width)
-
-    def _budgets(self, workload: Workload) -> tuple[float, float]:
-        """Seconds of a latency and of a speedup."""
-        if isinstance(workload, Block):
-            return self.layer_time, self.layer_pair_time
-        if isinstance(workload, Training):
-            return self.training_time, self.training_pair_time
-        return self.model_time, self.model_pair_time
+            return Policy(PAIR_VISIT_TIME, budget.pair, min_visits=self.min_visits, precision=self.half_width)
+        return Policy(budget.latency, max_time=3 * budget.latency, precision=self.half_width)
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
         policy = self.policy_for(case)
         if isinstance(case, Pair):
             # Two calls a side in each visit, at some 100 G MACs/s.
-            fewest = 2 * self.min_visits * sum(_macs(one) for one in (case.standard, case.separable)) / 1e11
+            fewest = 2 * self.min_visits * sum(map(_macs, case.sides)) / 1e11
             return 0.1 + max(policy.max_time, fewest)
-        # The fewest rounds that run even when the budget is spent, and the passes beside them.
-        beside, calls = (0.3, 11) if isinstance(case.workload, Block) else (1.0, 18)
-        return beside + max(0.6 * policy.visit_time, calls * _macs(case) / 1e11)
+        effort = case.workload.effort
+        return effort.beside_time + max(0.6 * policy.visit_time, effort.beside_calls * _macs(case) / 1e11)
 
     def expected_shares(self, cases: Sequence[Case | Pair]) -> dict[str, float]:
         """Expected seconds of each case by its id, where all of them together keep to the sweep's time."""
@@ -86,11 +80,7 @@ class Profile:
 
 @cache
 def _macs(case: Case) -> float:
-    if isinstance(case.workload, Reference):
-        return case.conditions.batch_size * case.workload.expected_macs
-    if isinstance(case.workload, Training):
-        return training_macs(case.workload.layers, case.conditions.batch_size)
-    return count(case.workload.layers, case.conditions.batch_size).macs
+    return case.workload.expected_macs(case.conditions.batch_size)
 
 
 @dataclass(frozen=True)
@@ -108,51 +98,78 @@ ALPHAS = (1.0, 0.75, 0.5, 0.25)
 RESOLUTIONS = (224, 192, 160, 128)
 STANDARD_AND_SEPARABLE = ("standard", "separable")
 
-# Batch 1 is latency, 8 a small server batch; the throughput batch is where images/s no longer grows much.
-SMALL_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8), "cuda": (1, 8, 256)}
-ALL_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (1, 8, 32, 256)}
-THROUGHPUT_BATCH: dict[Device, tuple[int, ...]] = {"cpu": (32,), "cuda": (256,)}
-ONE_IMAGE: dict[Device, tuple[int, ...]] = {"cpu": (1,), "cuda": (1,)}
+Sizes = Callable[[Device], tuple[int, ...]]
 
-_PLAIN: tuple[Precision, ...] = ("fp32", "tf32")
 
-_ALL_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), SMALL_BATCHES, _PLAIN)
-_ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), SMALL_BATCHES, _PLAIN)
+def _sizes(*sizes: int) -> Sizes:
+    """The same batch sizes on every device."""
+    return lambda _: sizes
+
+
+def _small(device: Device) -> tuple[int, ...]:
+    return device.batches.small
+
+
+def _every(device: Device) -> tuple[int, ...]:
+    return device.batches.every
+
+
+def _throughput(device: Device) -> tuple[int, ...]:
+    return device.batches.throughput
+
+
+def _training(device: Device) -> tuple[int, ...]:
+    return device.batches.training
+
+
+def _narrow_training(device: Device) -> tuple[int, ...]:
+    return device.batches.narrow_training
+
+
+_PLAIN = ("fp32", "tf32")
+
+_ALL_SHAPES = Grid(tuple(BLOCK_TYPES), (1.0,), (224,), _small, _PLAIN)
+_ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), _small, _PLAIN)
 _RESOLUTION_SWEEP = replace(_ALPHA_SWEEP, alphas=(1.0,), resolutions=RESOLUTIONS)
-_FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=THROUGHPUT_BATCH)
-_ALL_VARIANTS = Grid(("separable",), ALPHAS, RESOLUTIONS, ONE_IMAGE, _PLAIN)
+_FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=_throughput)
+_ALL_VARIANTS = Grid(("separable",), ALPHAS, RESOLUTIONS, _sizes(1), _PLAIN)
 
 
-def _amp(grid: Grid, device: Device, **changes: Any) -> Grid:
-    return replace(grid, precisions=("amp",), devices=(device,), **changes)
+def _amp_on_host(grid: Grid, **changes: Any) -> Grid:
+    return replace(grid, precisions=("amp",), of_host=True, **changes)
+
+
+def _amp_on_accelerators(grid: Grid) -> Grid:
+    return replace(grid, precisions=("amp",), of_host=False)
 
 
 # Twice the cases would leave each half the time, so on the CPU autocast gets those that show most of it.
 _AMP_SHAPES = (
-    _amp(_ALL_SHAPES, "cpu", kinds=STANDARD_AND_SEPARABLE, batch_sizes={"cpu": (8,)}),
-    _amp(_ALL_SHAPES, "cuda"),
+    _amp_on_host(_ALL_SHAPES, kinds=STANDARD_AND_SEPARABLE, batch_sizes=_sizes(8)),
+    _amp_on_accelerators(_ALL_SHAPES),
 )
-_AMP_FULL_SIZE = _amp(_FULL_SIZE, "cpu", batch_sizes={"cpu": ALL_BATCHES["cpu"]})
+_AMP_FULL_SIZE = _amp_on_host(_FULL_SIZE, batch_sizes=_every)
 _SWEEPS = (_ALPHA_SWEEP, _RESOLUTION_SWEEP, _FULL_SIZE)
-_AMP_ON_CUDA = tuple(_amp(grid, "cuda") for grid in _SWEEPS)
+_AMP_SWEEPS = tuple(map(_amp_on_accelerators, _SWEEPS))
 
 # An early block, where activations are most of the traffic, and a late one, where weights are.
-_SMOKE_SHAPES = Grid(BLOCK_KINDS, (1.0,), (224,), ONE_IMAGE, shapes=("64x128-s2-d112", "512x512-s1-d14"))
-_SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), ONE_IMAGE)
-_EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, ALL_BATCHES)
+_SMOKE_SHAPES = Grid(tuple(BLOCK_TYPES), (1.0,), (224,), _sizes(1), shapes=("64x128-s2-d112", "512x512-s1-d14"))
+_SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), _sizes(1))
+_EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, _every)
 
 # A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair, with
 # phases and memory of its sides, would take a tenth of the default profile's time, whose dearest speedups get hardly
 # more than the fewest visits as it is. So training has a profile of its own. Claims are about α 1 at 224 px and batch
 # 32; narrower networks at batch 32 would take two minutes to tell what batch 8 tells. Batch 1 shows what a step costs
-# besides images. On CUDA batch 256 fills the device.
-_TRAINING_BATCHES: dict[Device, tuple[int, ...]] = {"cpu": (1, 8, 32), "cuda": (32, 256)}
+# besides images. On an accelerator batch 256 fills the device.
 _TRAINING = (
-    Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _TRAINING_BATCHES),
-    Grid(STANDARD_AND_SEPARABLE, (0.5, 0.25), (224,), _TRAINING_BATCHES | {"cpu": (1, 8)}),
+    Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _training),
+    Grid(STANDARD_AND_SEPARABLE, (0.5, 0.25), (224,), _narrow_training),
 )
 # Enough to see that a step trains and that its figures are there, in two seconds.
-_SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), {"cpu": (2,), "cuda": (2,)}, ("fp32",))
+_SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), _sizes(2), ("fp32",))
+
+_USUAL = {"layer": Budget(0.2, 8.0), "model": Budget(0.4, 40.0), "training": Budget(0.4, 40.0)}
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
@@ -160,26 +177,18 @@ PROFILES: dict[str, Profile] = {
         models=(_SMOKE_MODELS,),
         layer_pairs=(replace(_SMOKE_SHAPES, kinds=STANDARD_AND_SEPARABLE),),
         model_pairs=(_SMOKE_MODELS,),
-        layer_time=0.2,
-        model_time=0.3,
-        layer_pair_time=0.8,
-        model_pair_time=1.2,
+        budgets={"layer": Budget(0.2, 0.8), "model": Budget(0.3, 1.2), "training": Budget(0.2, 1.2)},
         min_visits=4,
         sweep_time=25.0,
         trainings=(_SMOKE_TRAINING,),
         training_pairs=(replace(_SMOKE_TRAINING, kinds=STANDARD_AND_SEPARABLE),),
-        training_time=0.2,
-        training_pair_time=1.2,
     ),
     "default": Profile(
         layers=(_ALL_SHAPES, *_AMP_SHAPES),
-        models=(*_SWEEPS, _ALL_VARIANTS, _amp(_ALPHA_SWEEP, "cpu"), _AMP_FULL_SIZE, *_AMP_ON_CUDA),
-        layer_pairs=(_ALL_SHAPES, _amp(_ALL_SHAPES, "cuda")),
-        model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_ON_CUDA),
-        layer_time=0.2,
-        model_time=0.4,
-        layer_pair_time=8.0,
-        model_pair_time=40.0,
+        models=(*_SWEEPS, _ALL_VARIANTS, _amp_on_host(_ALPHA_SWEEP), _AMP_FULL_SIZE, *_AMP_SWEEPS),
+        layer_pairs=(_ALL_SHAPES, _amp_on_accelerators(_ALL_SHAPES)),
+        model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_SWEEPS),
+        budgets=_USUAL,
         min_visits=6,
         sweep_time=555.0,
     ),
@@ -188,32 +197,22 @@ PROFILES: dict[str, Profile] = {
         models=(_EVERYTHING,),
         layer_pairs=(_EVERYTHING,),
         model_pairs=(_EVERYTHING,),
-        layer_time=1.0,
-        model_time=3.0,
-        layer_pair_time=8.0,
-        model_pair_time=40.0,
+        budgets={"layer": Budget(1.0, 8.0), "model": Budget(3.0, 40.0), "training": Budget(3.0, 40.0)},
         min_visits=10,
         sweep_time=math.inf,
         trainings=(_EVERYTHING,),
         training_pairs=(_EVERYTHING,),
-        training_time=3.0,
-        training_pair_time=40.0,
     ),
     "training": Profile(
         layers=(),
         models=(),
         layer_pairs=(),
         model_pairs=(),
-        layer_time=0.2,
-        model_time=0.4,
-        layer_pair_time=8.0,
-        model_pair_time=40.0,
+        budgets=_USUAL | {"training": Budget(1.0, 60.0)},
         min_visits=6,
         sweep_time=620.0,
         trainings=_TRAINING,
         training_pairs=_TRAINING,
-        training_time=1.0,
-        training_pair_time=60.0,
     ),
 }
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from mnv1.cases.case import Case, Pair
-from mnv1.measure.facts import Facts, better_of
+from mnv1.base.facts import Facts
+from mnv1.cases import Case, Pair
+from mnv1.measure.facts import better_of
 from mnv1.measure.messages import Failed
 from mnv1.measure.quota import Quotas, facts, verdict
 from mnv1.measure.supervisor import Supervisor, SupervisorError

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from mnv1.cases.case import Case, Pair
+from mnv1.cases import Case, Pair
 from mnv1.measure.facts import Record, conclude, record
 from mnv1.measure.messages import Failed
 from mnv1.measure.quiet import Reading, usual

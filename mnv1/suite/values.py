@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from mnv1.cases.case import DEVICES, KINDS, MODES, PRECISIONS, Device, Mode, Precision
+from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.cases.grids import CaseError
 from mnv1.net.architecture import MIN_SIDE
 
 
-def parse_devices(text: str) -> tuple[Device, ...]:
+def parse_devices(text: str) -> tuple[str, ...]:
     """Comma-separated devices. Raises `CaseError`."""
     return parse_names("--devices", text, DEVICES)
 
 
-def parse_precisions(text: str) -> tuple[Precision, ...]:
+def parse_precisions(text: str) -> tuple[str, ...]:
     """Comma-separated precisions. Raises `CaseError`."""
     return parse_names("--precisions", text, PRECISIONS)
 
@@ -26,7 +26,7 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     return parse_names("--kinds", text, KINDS)
 
 
-def parse_modes(text: str) -> tuple[Mode, ...]:
+def parse_modes(text: str) -> tuple[str, ...]:
     """Comma-separated execution modes. Raises `CaseError`."""
     return parse_names("--modes", text, MODES)
 
@@ -46,18 +46,16 @@ def parse_batch_sizes(text: str, option: str = "--batch-sizes") -> tuple[int, ..
     return _parse_numbers(option, text, int, lambda n: n >= 1, "whole numbers from 1 up")
 
 
-Name = TypeVar("Name", bound=str)
 Number = TypeVar("Number", int, float)
 
 
-def parse_names(option: str, text: str, valid: tuple[Name, ...]) -> tuple[Name, ...]:
+def parse_names(option: str, text: str, valid: Collection[str]) -> tuple[str, ...]:
     """Comma-separated names, of those that are valid. Raises `CaseError`."""
-    by_name: dict[str, Name] = {name: name for name in valid}
     parts = [part.strip() for part in text.split(",")]
-    unknown = [part for part in parts if part not in by_name]
+    unknown = [part for part in parts if part not in valid]
     if unknown:
         raise CaseError(f"{option}: unknown value {', '.join(map(repr, unknown))}; valid values: {', '.join(valid)}")
-    return tuple(dict.fromkeys(by_name[part] for part in parts))
+    return tuple(dict.fromkeys(parts))
 
 
 def _parse_numbers(

@@ -17,8 +17,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mnv1.base.packages import MissingPackageError
+from mnv1.cases.devices import device_named
+from mnv1.cases.precisions import amp_dtype
 from mnv1.measure.load import machine_work, own_work
-from mnv1.measure.memory import peak_memory
 from mnv1.net.architecture import IMAGE_CHANNELS, kind_of, network_layers, widths_of
 from mnv1.net.counts import count
 from mnv1.net.errors import CompressError
@@ -65,6 +66,7 @@ class Trainer:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recipe, self.data, self.device, self.workers = recipe, data, device, workers
+        self._on = device_named(device.type)
         self.processes = processes or Processes()
         self._now = now
         self.rows: list[Row] = []
@@ -94,13 +96,13 @@ class Trainer:
         if not self._batches_an_epoch:
             raise TrainError(f"{len(data.train)} images are too few to train on")
         self.scheduler = SCHEDULES[recipe.schedule](self.optimizer, recipe, recipe.epochs * self._batches_an_epoch)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp and device.type == "cuda")
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp and self._on.amp_dtype == "float16")
         wrapped = self.processes.wrap(self.model)
         self._network: nn.Module = torch.compile(wrapped) if recipe.compile else wrapped  # type: ignore[assignment]
 
     def _with_rounding(self, model: nn.Module) -> nn.Module:
         """The network with the rounding of int8 in its forward pass."""
-        if self.processes.world > 1 or self.device.type != "cpu":
+        if self.processes.world > 1 or not self._on.is_host:
             raise TrainError("--qat: int8 is trained by one process on the CPU; use --device cpu without torchrun")
         from mnv1.net.quantize import quantization_aware  # needs an extra
 
@@ -157,7 +159,7 @@ class Trainer:
         # Sum of losses, right answers, images: of this process, on the device, so that no step waits for the sums.
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         total = right = done = 0.0
-        look_every = CHECK_EVERY if self.device.type == "cuda" or world > 1 else 1
+        look_every = 1 if self._on.is_host and world == 1 else CHECK_EVERY
         for step, (images, labels) in enumerate(self._loaded(inputs, shares), start=1):
             sums += self.step(images, labels, world / sizes[step - 1])
             if step % look_every == 0 or step == len(shares):
@@ -239,16 +241,16 @@ class Trainer:
         return ordered_batches(len(self.data.test), size, self.processes.rank, self.processes.world)
 
     def _loaded(self, inputs: Inputs, batches: list[list[int]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        on_cuda = self.device.type == "cuda"
-        loader = DataLoader(inputs, batch_sampler=batches, num_workers=self.workers, pin_memory=on_cuda)
+        away = not self._on.is_host
+        loader = DataLoader(inputs, batch_sampler=batches, num_workers=self.workers, pin_memory=away)
         for images, labels in loader:
             yield (
-                images.to(self.device, memory_format=self._format, non_blocking=on_cuda),
-                labels.to(self.device, non_blocking=on_cuda),
+                images.to(self.device, memory_format=self._format, non_blocking=away),
+                labels.to(self.device, non_blocking=away),
             )
 
     def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, _AMP_DTYPES[self.device.type]) if self.recipe.amp else nullcontext()
+        return torch.autocast(self.device.type, amp_dtype(self.device.type)) if self.recipe.amp else nullcontext()
 
     def _peak_memory(self) -> dict[str, Any]:
         """Bytes above weights, optimizer state and input at the worst moment of a step; on copies, so nothing moves."""
@@ -269,7 +271,7 @@ class Trainer:
             return twin.step(images, labels, 1 / size)
 
         call()  # makes the optimizer's state
-        return dict(peak_memory(call, "cuda" if self.device.type == "cuda" else "cpu"))
+        return dict(self._on.peak_memory(call))
 
     def save(self, folder: Path, about: Mapping[str, Any] | None = None) -> None:
         """Keep everything to go on with, and what is known `about` the run. Raises `TrainError`."""
@@ -333,6 +335,3 @@ def check_same_recipe(recipe: Recipe, stored: Mapping[str, Any], path: Path) -> 
             f"{path}: begun with --{name.replace('_', '-')} {stored[name]}, not {mine[name]}: go on with the same "
             "options, or train into another --out"
         )
-
-
-_AMP_DTYPES = {"cpu": torch.bfloat16, "cuda": torch.float16}

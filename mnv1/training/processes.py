@@ -18,6 +18,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mnv1.cases import device_named
 from mnv1.training.recipe import TrainError
 
 
@@ -65,7 +66,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     # torch imports it later by itself, and its default arguments then hold on to the group for ever.
     importlib.import_module("torch.distributed.nn.functional")
     try:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group(device_named(device.type).distributed)
     except (RuntimeError, ValueError) as error:
         raise TrainError(f"the processes cannot meet ({error}): start them with torchrun") from None
     try:

@@ -1,20 +1,11 @@
-"""What a CUDA device is doing besides being timed: how long its kernels run, its clocks, and what holds them back."""
+"""What NVIDIA's driver tells of a CUDA device: its settings, its clocks, and what holds them back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
-from torch.autograd import DeviceType  # type: ignore[attr-defined]
-from torch.profiler import ProfilerActivity, profile
-
-from mnv1.measure.clock import Call
-
 T = TypeVar("T")
-
-BUSY_CALLS = 10
-"""Calls over which the kernels' time is averaged."""
 
 # NVML's bits for why a clock is below what was asked for (nvml.h, nvmlClocksEventReason*), as far as they slow work.
 THROTTLE_REASONS = {
@@ -24,23 +15,6 @@ THROTTLE_REASONS = {
     0x40: "hardware thermal",
     0x80: "power brake",
 }
-
-
-def device_busy(call: Call) -> float:
-    """Seconds per call in which kernels run on the device, from the profiler: the gaps between them are left out.
-
-    All of a case's kernels run on one stream, so their durations add up.
-    """
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        for _ in range(BUSY_CALLS):
-            call()
-        torch.cuda.synchronize()
-    recorder = profiler.profiler
-    if recorder is None or recorder.kineto_results is None:
-        raise RuntimeError("torch's profiler recorded nothing, so the device's busy time is not known")
-    on_device = DeviceType.CUDA
-    events = [event for event in recorder.kineto_results.events() if event.device_type() == on_device]
-    return float(sum(event.duration_ns() for event in events)) / 1e9 / BUSY_CALLS
 
 
 def throttling() -> dict[str, object]:
@@ -98,5 +72,7 @@ def _nvml() -> Any:  # the package has no types
 
 
 def _handle(nvml: Any) -> Any:
+    import torch
+
     # torch's device 0 is not NVML's when CUDA_VISIBLE_DEVICES says so: the UUID is the same for both.
     return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")

@@ -1,0 +1,10 @@
+"""What is known of a case or a machine."""
+
+Facts = dict[str, object]
+"""Values by the names of their columns (`mnv1.store.columns`), in SI base units."""
+
+LATENCY, SPEEDUP = "latency", "speedup"
+"""Values of `measures` for forward passes."""
+
+TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
+"""Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""

@@ -1,0 +1,85 @@
+"""What a network computes in. torch is imported only where something runs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mnv1.cases.devices import device_named
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A precision, its bytes per element, and how far outputs of a mode may be off in it."""
+
+    name: str
+    element_size: int
+    """Bytes per element that it computes on; the minimum bytes count with it."""
+    tolerance: float
+    """Largest error of an output with which a mode counts as right. Beyond it a mode is wrong; what is allowed, a user
+    says."""
+
+
+PRECISIONS: dict[str, Precision] = {
+    one.name: one
+    for one in (
+        Precision("fp32", 4, 1e-4),  # another order of additions
+        Precision("tf32", 4, 1e-2),  # 10 bits of mantissa, rounded once a layer; of 16 bits 8 to 11
+        Precision("amp", 2, 3e-2),
+        Precision("bf16", 2, 3e-2),
+        # 8 bits of each tensor's range, 1 to 3 % with random weights, where a lost scale or bias gives more than this.
+        Precision("int8", 1, 1e-1),
+    )
+}
+
+
+def precision_context(device: str, precision: str, keeps_casts: bool = True) -> AbstractContextManager[object]:
+    """What a call under a precision runs in.
+
+    `amp` enters autocast anew for every call, as a program does that wraps its forward pass, so the cast of the
+    weights is part of the time. `keeps_casts`: whether autocast keeps weights that it has cast, within a call.
+    """
+    if precision == "amp":
+        import torch
+
+        return torch.autocast(device, amp_dtype(device), cache_enabled=keeps_casts)
+    return _Tf32() if precision == "tf32" else nullcontext()
+
+
+def amp_dtype(device: str) -> torch.dtype:
+    """What autocast computes in on a device."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, device_named(device).amp_dtype)
+    return dtype
+
+
+def operand_dtype(device: str, precision: str) -> torch.dtype:
+    """What a matrix product's operands are under a precision."""
+    import torch
+
+    if precision == "bf16":
+        return torch.bfloat16
+    return amp_dtype(device) if precision == "amp" else torch.float32
+
+
+class _Tf32:
+    """Within it, CUDA's fp32 convolutions and matrix products may use TF32."""
+
+    def __enter__(self) -> None:
+        self._set("tf32")
+
+    def __exit__(self, *exception: object) -> None:
+        self._set("ieee")
+
+    @staticmethod
+    def _set(precision: str) -> None:
+        import torch
+
+        convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = precision
+        convolutions.fp32_precision = precision
