@@ -46,8 +46,9 @@ class Compiled(Mode):
         """See `Mode.imports`."""
         return ["import torch._inductor.config"] if self.freezes else []
 
-    def _transforming(self, precision: str, batch_size: int) -> Iterator[str]:
-        yield from super()._transforming(precision, batch_size)
+    def made_ready(self, precision: str, batch_size: int) -> Iterator[str]:
+        """See `Mode.made_ready`."""
+        yield from super().made_ready(precision, batch_size)
         if self.freezes:
             yield "torch._inductor.config.freezing = True  # weights may be folded, reordered and packed"
         how = f', mode="{self.preset}"' if self.preset else ""

@@ -63,7 +63,7 @@ class CudaGraph(Mode):
 
     def lines(self, device: Device, precision: str, batch_size: int) -> Iterator[str]:
         """See `Mode.lines`."""
-        yield from self._transforming(precision, batch_size)
+        yield from self.made_ready(precision, batch_size)
         yield f"with {', '.join(self._contexts(device, precision))}:"
         yield "    side = torch.cuda.Stream()"
         yield "    with torch.cuda.stream(side):"

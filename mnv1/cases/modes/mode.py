@@ -114,11 +114,12 @@ class Mode:
 
     def lines(self, device: Device, precision: str, batch_size: int) -> Iterator[str]:
         """The lines of a program that has a `model` and `images`: they leave the outputs in `logits`."""
-        yield from self._transforming(precision, batch_size)
+        yield from self.made_ready(precision, batch_size)
         yield f"with {', '.join(self._contexts(device, precision))}:"
         yield "    logits = model(images)"
 
-    def _transforming(self, precision: str, batch_size: int) -> Iterator[str]:
+    def made_ready(self, precision: str, batch_size: int) -> Iterator[str]:
+        """The lines that make `model` and `images` ready, before the call."""
         if self.folds:
             yield "model = folded(model)  # BatchNorm into the convolutions"
         if precision == "bf16":
