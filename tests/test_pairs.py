@@ -80,7 +80,7 @@ def test_what_a_case_raises_while_it_is_prepared_is_an_answer(pairs):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("elsewhere", r"^head: mnv1.net.model was loaded from /usr/lib/mnv1/model.py, not from "),
+        ("elsewhere", r"^head: mnv1.model was loaded from /usr/lib/mnv1/model.py, not from "),
         ("nothing", r"^head: the code under test was not loaded$"),
         ("unloadable", r"^head: its code cannot be loaded: ImportError: no$"),
     ],

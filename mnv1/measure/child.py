@@ -1,11 +1,13 @@
-"""Starts child processes that are asked through a socket, on any system, and says how they ended. Needs no torch."""
+"""Child processes that are asked through a socket, on any system: started, ended, and what became of them."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,48 @@ SHARED = "shared"
 """Stands for a descriptor where none can be inherited: on Windows the socket comes through standard input."""
 
 
+END_TIMEOUT = 10.0
+"""Seconds that a process which hung up may take to end by itself."""
+
+
+class Child:
+    """A process that is asked through a socket, whose end on this side is `socket`.
+
+    The command's first argument says where its own end is. Ctrl-C is for the process that asks, and not for this one:
+    the one that asks ends it. Raises `OSError` when the command cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.socket, theirs = socket.socketpair()
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        try:
+            self._process = start(command, arguments, theirs, environment, self._output)
+        except OSError:
+            self.socket.close()
+            self._output.close()
+            raise
+        finally:
+            theirs.close()
+
+    def how_it_ended(self) -> str:
+        """What became of a process that no longer answers, with the last line that it printed."""
+        try:
+            code = self._process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return "closed the connection"
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").strip().splitlines()
+        return how_it_ended(code) + (f": {lines[-1].strip()}" if lines else "")
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self.socket.close()
+        self._process.kill()
+        self._process.wait()
+        self._output.close()
+
+
 def start(
     command: Sequence[str],
     arguments: Sequence[str],
@@ -23,10 +67,7 @@ def start(
     environment: Mapping[str, str],
     output: IO[bytes],
 ) -> subprocess.Popen[bytes]:
-    """Start a command whose first argument says where its end of a socket is; what it prints goes to `output`.
-
-    Ctrl-C is for the process that asks, and not for this one: the one that asks ends it. Raises `OSError`.
-    """
+    """Start a command that gets its end of a socket; what it prints goes to `output`. Raises `OSError`."""
     with unheard_signals():
         if sys.platform == "win32":
             process = subprocess.Popen(

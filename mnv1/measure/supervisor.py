@@ -6,19 +6,17 @@ Needs no torch: the process that plans and stores stays small and cannot be dist
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from mnv1.base.errors import UserError
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
-from mnv1.measure.child import how_it_ended, start
+from mnv1.measure.child import Child
 from mnv1.measure.messages import Described, Failed, Reply
 from mnv1.measure.quiet import Baseline
 from mnv1.measure.state import State
@@ -28,9 +26,6 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 START_TIMEOUT = 300.0
 """Seconds that importing torch, describing the machine and measuring its ceilings may take, each."""
-
-END_TIMEOUT = 10.0
-"""Seconds that a process which hung up may take to end by itself."""
 
 
 class SupervisorError(UserError):
@@ -59,9 +54,8 @@ class Supervisor:
         self._command = (sys.executable, "-m", worker)
         self._arguments = (machine_state, "" if threads is None else str(threads))
         self._case_timeout = case_timeout
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._connection: Connection | None = None
-        self._errors: IO[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         """What the measuring process may write to: it is ended by force, and cannot tidy up."""
         self._watching = False
@@ -98,13 +92,11 @@ class Supervisor:
     def close(self) -> None:
         """End the measuring process, whatever it does."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.close()
             self._process = None
-        for end in (self._connection, self._errors):
-            if end is not None:
-                end.close()
-        self._connection = self._errors = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -143,30 +135,18 @@ class Supervisor:
         return reply.answer
 
     def _start(self) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         self._folder = tempfile.TemporaryDirectory(prefix="mnv1-", ignore_cleanup_errors=True)
         path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
         own = {"PYTHONPATH": path, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._folder.name)}
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._connection = Connection(ours.detach())
-            arguments = (str(os.getpid()), *self._arguments)
-            self._process = start(self._command, arguments, theirs, os.environ | own | self._variables, self._errors)
+        arguments = (str(os.getpid()), *self._arguments)
+        self._process = Child(self._command, arguments, os.environ | own | self._variables)
+        self._connection = Connection(self._process.socket.detach())
 
     def _obituary(self) -> str:
         """Why the measuring process died, in one line."""
         assert self._process is not None
-        assert self._errors is not None
-        try:
-            code = self._process.wait(END_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.close()
-            return "its process closed the connection, and was ended"
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        last = f": {lines[-1].strip()}" if lines else ""
+        ended = self._process.how_it_ended()
         self.close()
-        ended = how_it_ended(code)
-        if ended == "died of SIGKILL":
+        if ended.startswith("died of SIGKILL"):
             return "its process was killed: most likely the machine ran out of memory"
-        return f"its process {ended}{last}"
+        return f"its process {ended}{', and was ended' if ended == 'closed the connection' else ''}"

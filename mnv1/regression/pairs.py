@@ -7,19 +7,16 @@ import json
 import math
 import os
 import random
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from scipy import stats
 
 from mnv1.base.errors import UserError
-from mnv1.measure.child import how_it_ended, start, unheard_signals
+from mnv1.measure.child import Child, unheard_signals
 from mnv1.regression.sides import Side, what_is_wrong
 
 WORKER = Path(__file__).parent / "worker.py"
@@ -50,27 +47,15 @@ class Process:
     """A worker of one side. Raises `WorkerError` when it cannot be started."""
 
     def __init__(self, side: Side, threads: int, seed: int, timeout: float = TIMEOUT, worker: Path = WORKER) -> None:
-        ours, theirs = socket.socketpair()
         self._side, self._timeout, self._asked = side, timeout, ""
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         try:
-            self._process = start(
-                # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
-                (side.python, "-s", "-P", str(worker)),
-                (str(side.root), str(threads)),
-                theirs,
-                environment(threads, seed),
-                self._errors,
-            )
+            # Not -I, which would ignore the hash seed: no user's packages, and not the worker's own folder.
+            command = (side.python, "-s", "-P", str(worker))
+            self._child = Child(command, (str(side.root), str(threads)), environment(threads, seed))
         except OSError as error:
-            ours.close()
-            self._errors.close()
             raise WorkerError(f"{side.name}: {side.python} cannot be started: {error.strerror}") from None
-        finally:
-            theirs.close()
-        ours.settimeout(timeout)
-        self._socket = ours
-        self._lines = ours.makefile("rw", encoding="utf8", errors="replace")
+        self._child.socket.settimeout(timeout)
+        self._lines = self._child.socket.makefile("rw", encoding="utf8", errors="replace")
 
     def send(self, request: Mapping[str, Any]) -> None:
         """Ask, without waiting for the answer. Raises `WorkerDiedError`."""
@@ -100,23 +85,14 @@ class Process:
         return answer
 
     def _obituary(self) -> str:
-        try:
-            code = self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            return f"{self._side.name}: its process closed the connection at: {self._asked}"
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        last = f": {lines[-1].strip()}" if lines else ""
-        return f"{self._side.name}: its process {how_it_ended(code)} at: {self._asked}{last}"
+        ended, _, last = self._child.how_it_ended().partition(": ")
+        return f"{self._side.name}: its process {ended} at: {self._asked}{f': {last}' if last else ''}"
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        for step in (self._lines.close, self._socket.close):
-            with contextlib.suppress(OSError):  # it is gone already
-                step()
-        self._process.kill()
-        self._process.wait()
-        self._errors.close()
+        with contextlib.suppress(OSError):  # it is gone already
+            self._lines.close()
+        self._child.close()
 
 
 def environment(threads: int, seed: int) -> dict[str, str]:
