@@ -1,7 +1,6 @@
 """`python scripts/check_claims.py` as a user runs it, and what is rendered from the claims."""
 
 import csv
-import importlib.util
 import io
 import subprocess
 import sys
@@ -14,18 +13,9 @@ from mnv1.claims.measured import stored_runs
 from mnv1.claims.report import HEADER, html_groups, markdown, render, summary
 from mnv1.net.published import claims
 from mnv1.store.runs import find_runs
+from scripts.check_claims import main
 from tests.conftest import ROOT, latency_facts, profiled
 from tests.test_claims import claim
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("check_claims", ROOT / "scripts" / "check_claims.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-main = _script()
 
 FEW = [
     Judgement(claim("4.2"), "reproduced", "4.2", ""),

@@ -161,7 +161,7 @@ def test_what_head_changes_is_seen_by_real_processes(monkeypatch, capsys, tmp_pa
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--no-checkout", ROOT, clone], check=True)
     subprocess.run(["git", "checkout", "-q", "HEAD", "--", "mnv1"], cwd=clone, check=True)
-    blocks = clone / "mnv1/blocks.py"
+    blocks = clone / "mnv1/net/blocks.py"
     pointwise = "        *_conv_bn_relu(in_channels, out_channels, 1, 1),\n    )"
     more = pointwise.replace("\n    )", "\n        nn.BatchNorm2d(out_channels),\n    )")
     monkeypatch.setattr(compare_revisions, "ROOT", clone)

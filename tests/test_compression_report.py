@@ -10,7 +10,7 @@ import pytest
 from mnv1.compression.report import against_table, compression_table, find_compressed, read_compressed, recipes_table
 from mnv1.store.runs import ResultError
 from mnv1.training.recipe import Recipe
-from scripts.compression_table import main
+from scripts.method.compression_table import main
 
 
 def side(accuracy: float, macs: int = 100_000_000, size: int = 4_000_000, **more: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from _pytest._io import TerminalWriter
 from mnv1.base import console
 from tests.conftest import ROOT, latency_facts, profiled, speedup_facts
 
-SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+SCRIPTS = sorted((ROOT / "scripts").rglob("*.py"))
 SOURCES = [path for folder in ("mnv1", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 WORKERS = {"mnv1/regression/worker.py", "mnv1/measure/worker.py", "mnv1/measure/rung_worker.py"}
 """Processes that answer on a pipe: nobody reads their terminal."""
@@ -60,7 +60,7 @@ def test_pytest_writes_lines_as_lines():
 
 def test_every_command_runs_through_the_console():
     commands = [path for path in SOURCES if 'if __name__ == "__main__":' in path.read_text(encoding="utf8")]
-    assert {*SCRIPTS, ROOT / "mnv1/net/counts.py", ROOT / "mnv1/net/export.py"} <= set(commands)
+    assert {*SCRIPTS, ROOT / "mnv1/complexity.py", ROOT / "mnv1/export.py"} <= set(commands)
     for path in commands:
         if path.relative_to(ROOT).as_posix() not in WORKERS:
             assert path.read_text(encoding="utf8").endswith("\n    console.run(main)\n"), path

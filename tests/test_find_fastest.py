@@ -1,6 +1,5 @@
 """The command that finds the fastest way, and what is rendered from stored ladders."""
 
-import importlib.util
 import subprocess
 import sys
 
@@ -22,18 +21,9 @@ from mnv1.ladder.report import (
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import findings_of
 from mnv1.ladder.stored import document, read, write
+from scripts.find_fastest import main
 from tests.conftest import ROOT
 from tests.test_ladder import HERE, SECONDS, climbed, ladder_of
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("find_fastest", ROOT / "scripts" / "find_fastest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-main = _script()
 
 
 def test_the_table_is_written_as_a_person_reads_it():

@@ -1,7 +1,5 @@
 """Change points in stored runs. Series are drawn from known distributions with fixed seeds: no clock."""
 
-import importlib.util
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,22 +12,13 @@ from mnv1.regression.history.nominations import boundaries, case_pattern
 from mnv1.regression.history.report import picture, text
 from mnv1.regression.history.series import TOGETHER, noise, series_of
 from mnv1.store.runs import load
+from scripts.track_history import main
 from tests.conftest import ROOT, everything, latency_facts, results_of, speedup_facts
 
 pytest.importorskip("otava", reason="needs Apache Otava: pip install --no-deps -c constraints.txt apache-otava")
 
 RULES = Rules()
 FEW = Rules(orderings=1999)
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("track_history", ROOT / "scripts" / "track_history.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-main = _script()
 
 
 def commit(number):

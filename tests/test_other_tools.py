@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from scripts.known_changes import CHANGES
-from scripts.other_tools import ASV, CASES, PYTEST, flagged_by_asv, flagged_by_pytest_benchmark, main, packages
+from scripts.method.known_changes import CHANGES
+from scripts.method.other_tools import ASV, CASES, PYTEST, flagged_by_asv, flagged_by_pytest_benchmark, main, packages
 from tests.conftest import ROOT
 
 ASV_SAYS = """\

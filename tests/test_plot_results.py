@@ -1,7 +1,6 @@
 """`python scripts/plot_results.py` as a user runs it."""
 
 import contextlib
-import importlib.util
 import io
 import re
 
@@ -11,6 +10,7 @@ from mnv1.report.render import BEGIN, END, readme_part, render
 from mnv1.report.sections import Section
 from mnv1.report.views import VIEWS
 from mnv1.store.runs import find_runs, load_results
+from scripts.plot_results import main
 from tests.conftest import (
     ROOT,
     everything,
@@ -20,16 +20,6 @@ from tests.conftest import (
     training_facts,
     training_speedup_facts,
 )
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("plot_results", ROOT / "scripts" / "plot_results.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-main = _script()
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def load(name, file):
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 names = [(found.name, None) for found in pkgutil.walk_packages(mnv1.__path__, "mnv1.", onerror=lambda _: None)]
-for name, file in [*names, *((f"script_{{path.stem}}", path) for path in sorted(Path("scripts").glob("*.py")))]:
+for name, file in [*names, *((f"script_{{path.stem}}", path) for path in sorted(Path("scripts").rglob("*.py")))]:
     try:
         load(name, file) if file else importlib.import_module(name)
         done.append(name)

@@ -1,6 +1,5 @@
 """Publishing: what is handed on, and `python scripts/publish.py` as its user runs it."""
 
-import importlib.util
 import json
 
 import pytest
@@ -10,17 +9,8 @@ from mnv1.report.render import BEGIN, END
 from mnv1.store.documents import compact
 from mnv1.store.publishing import prepared
 from mnv1.store.runs import load
+from scripts.publish import main
 from tests.conftest import ROOT, document, latency_facts, speedup_facts
-
-
-def _script():
-    spec = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-main = _script()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from mnv1.regression.other_tools import other_tools_table
 from mnv1.regression.resampling import alarms, pool_of, power
 from mnv1.regression.stored import append_line
 from mnv1.regression.verdicts import Rules
-from scripts import false_alarms
+from scripts.method import false_alarms
 from tests.simulated_pairs import CASES, entry
 
 RULES = Rules()

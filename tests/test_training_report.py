@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -15,7 +14,8 @@ import pytest
 from mnv1.store.runs import ResultError
 from mnv1.training.recipe import Recipe
 from mnv1.training.report import find_training, read_training, render_run, training_table
-from scripts.fashion_mnist import TEACHER, is_finished, runs
+from scripts.method.fashion_mnist import TEACHER, is_finished, runs
+from scripts.method.training_table import main as training_table_script
 from scripts.train import parser
 
 ROOT = Path(__file__).parent.parent
@@ -198,24 +198,17 @@ def test_no_runs_say_how_to_get_some(tmp_path):
         find_training(tmp_path)
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("training_table", ROOT / "scripts" / "training_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def test_the_script_writes_the_table_of_every_run_below_a_folder(tmp_path, capsys):
     stored(tmp_path / "runs" / "a", run(seed=0))
     stored(tmp_path / "runs" / "b", run(seed=1))
     out = tmp_path / "table.md"
-    assert script()([str(tmp_path / "runs"), "--out", str(out)]) == 0
+    assert training_table_script([str(tmp_path / "runs"), "--out", str(out)]) == 0
     assert out.read_text() == capsys.readouterr().out
     assert out.read_text().count("\n") == 3
 
 
 def test_the_script_says_what_is_wrong_in_a_line(tmp_path, capsys):
-    assert script()([str(tmp_path)]) == 1
+    assert training_table_script([str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -226,7 +219,7 @@ def test_rendering_needs_no_torch():
 
 def test_a_table_that_cannot_be_written_is_one_line(tmp_path, capsys):
     stored(tmp_path / "run", run())
-    assert script()([str(tmp_path / "run"), "--out", str(tmp_path)]) == 1
+    assert training_table_script([str(tmp_path / "run"), "--out", str(tmp_path)]) == 1
     complaint = capsys.readouterr().err
     assert complaint.count("\n") == 1
     assert "cannot be written: Is a directory" in complaint

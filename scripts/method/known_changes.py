@@ -1,4 +1,4 @@
-"""Does a comparison find changes that people make? `python scripts/known_changes.py --out FILE`
+"""Does a comparison find changes that people make? `python scripts/method/known_changes.py --out FILE`
 
 In a scratch clone each change is a commit of its own, and `compare_revisions.py` compares it with the commit before, as
 a user would. The changes are edits of the code under test at HEAD.
@@ -18,7 +18,7 @@ from typing import Any
 from mnv1.base import console
 from mnv1.measure.lock import machine_lock
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 Edit = tuple[str, str, str]
 """A file, a text in it, and what replaces that."""
 
@@ -42,9 +42,9 @@ CHANGES = (
         "a forgotten `channels_last`",
         "model-separable-*",
         before=(
-            ("model.py", READY, READY + "        self.to(memory_format=torch.channels_last)\n"),
+            ("net/model.py", READY, READY + "        self.to(memory_format=torch.channels_last)\n"),
             (
-                "model.py",
+                "net/model.py",
                 "self.features(images)",
                 "self.features(images.contiguous(memory_format=torch.channels_last))",
             ),
@@ -57,7 +57,7 @@ CHANGES = (
         before=(),
         after=(
             (
-                "blocks.py",
+                "net/blocks.py",
                 "        *_conv_bn_relu(in_channels, out_channels, 1, 1),\n",
                 "        *_conv_bn_relu(in_channels, out_channels, 1, 1),\n        nn.BatchNorm2d(out_channels),\n",
             ),
@@ -69,7 +69,7 @@ CHANGES = (
         before=(),
         after=(
             (
-                "model.py",
+                "net/model.py",
                 FORWARD,
                 "values = images\n        for stage in self.features:\n            values = stage(values)\n"
                 "            if any(bool(torch.isnan(channel).any()) for channel in values.flatten(0, 1)):\n"
@@ -84,7 +84,7 @@ CHANGES = (
         before=(),
         after=(
             (
-                "model.py",
+                "net/model.py",
                 FORWARD,
                 "kept = [images]\n        for stage in self.features:\n            kept.append(stage(kept[-1]))\n"
                 "        return self.classifier(self.pool(kept[-1]).flatten(1))",
@@ -135,7 +135,7 @@ def _commit(clone: Path, edits: tuple[Edit, ...]) -> str:
         file = clone / "mnv1" / name
         text = file.read_text(encoding="utf8")
         if old not in text:
-            raise SystemExit(f"error: mnv1/{name} no longer holds {old!r}: adapt scripts/known_changes.py")
+            raise SystemExit(f"error: mnv1/{name} no longer holds {old!r}: adapt scripts/method/known_changes.py")
         file.write_text(text.replace(old, new), encoding="utf8")
     who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")
     git = ("git", "-C", str(clone))

@@ -1,4 +1,4 @@
-"""Tables of compressed networks: `python scripts/compression_table.py FOLDER [FOLDER ...] [--out FILE]`."""
+"""Tables of compressed networks: `python scripts/method/compression_table.py FOLDER [FOLDER ...] [--out FILE]`."""
 
 from __future__ import annotations
 

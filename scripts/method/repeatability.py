@@ -1,4 +1,4 @@
-"""How well speedups repeat over stored runs: `python scripts/repeatability.py RUN RUN [RUN ...]`.
+"""How well speedups repeat over stored runs: `python scripts/method/repeatability.py RUN RUN [RUN ...]`.
 
 To measure it, store the same sweep several times on an otherwise idle machine, each in a process of its own:
 `for i in 1 2 3 4 5 6; do pytest benchmarks --benchmark-autosave; done`

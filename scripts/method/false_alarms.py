@@ -1,4 +1,4 @@
-"""What a ledger of self-tests shows: `python scripts/false_alarms.py LEDGER [--out FILE]`
+"""What a ledger of self-tests shows: `python scripts/method/false_alarms.py LEDGER [--out FILE]`
 
 Lines are added by `python scripts/compare_revisions.py --self-test --ledger LEDGER`, with and without `--inject`.
 """

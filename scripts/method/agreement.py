@@ -1,4 +1,4 @@
-"""Do this suite's latencies agree with torch.utils.benchmark? `python scripts/agreement.py`
+"""Do this suite's latencies agree with torch.utils.benchmark? `python scripts/method/agreement.py`
 
 Both time the same callable in turns, in the same process and state, so that a disturbance of the machine meets both. On
 a GPU triton.testing.do_bench is compared as well. Run nothing else meanwhile.

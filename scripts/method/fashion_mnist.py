@@ -1,4 +1,4 @@
-"""Train everything that docs/training.md shows: `python scripts/fashion_mnist.py --out results/MACHINE/training`.
+"""Train all that docs/training.md shows: `python scripts/method/fashion_mnist.py --out results/MACHINE/training`.
 
 Separable networks and their standard twins at three widths, three seeds of the narrowest, a student with and without a
 teacher, and two longer recipes. About an hour on two cores; finished runs are left out, interrupted runs go on. Run
@@ -17,7 +17,7 @@ from mnv1.base import console
 from mnv1.store.runs import ResultError
 from mnv1.training.report import FACTS, read_training
 
-TRAIN = Path(__file__).parent / "train.py"
+TRAIN = Path(__file__).parents[1] / "train.py"
 
 ALL = ("--data", "fashion-mnist", "--optimizer", "adamw", "--weight-decay", "0.01", "--schedule", "one-cycle")
 ALL += ("--batch-size", "128", "--learning-rate", "4e-3", "--channels-last")

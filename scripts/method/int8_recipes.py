@@ -1,4 +1,4 @@
-"""The error of int8 outputs for each way of quantizing: `python scripts/int8_recipes.py --out FOLDER`.
+"""The error of int8 outputs for each way of quantizing: `python scripts/method/int8_recipes.py --out FOLDER`.
 
 MobileNetV1 with random weights at 224 px on random images, several seeds; the int8 kernels give the errors.
 About two minutes. Writes recipes.json, and from it the table of docs/compression.md, recipes.md.

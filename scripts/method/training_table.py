@@ -1,4 +1,4 @@
-"""Table of training runs: `python scripts/training_table.py FOLDER [FOLDER ...] [--out FILE]`."""
+"""Table of training runs: `python scripts/method/training_table.py FOLDER [FOLDER ...] [--out FILE]`."""
 
 from __future__ import annotations
 

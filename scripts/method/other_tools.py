@@ -1,4 +1,4 @@
-"""What other tools say of the same cases: `python scripts/other_tools.py --ledger FILE [--tools asv] [--runs 4]`
+"""What other tools say of the same cases: `python scripts/method/other_tools.py --ledger FILE [--tools asv] [--runs 4]`
 
 In a scratch repository with three commits (a base, identical code, code slowed by real extra work) it runs, as their
 documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, and `asv continuous`
@@ -27,7 +27,7 @@ from mnv1.regression.other_tools import other_tools_table
 from mnv1.regression.plan import described, regression_cases
 from mnv1.regression.stored import append_line, read_ledger
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("pytest-benchmark", "asv")
 
 # What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
