@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from tabulate import tabulate
 
+from mnv1.base import tables
 from mnv1.report import units
 from mnv1.store.columns import PHASES
 
@@ -20,6 +20,10 @@ class Cell:
 
     text: Callable[[Row], str]
     key: str | None = None
+    left: bool = False
+    """Whether its texts are aligned left: words, not figures."""
+    optional: bool = False
+    """Whether a table does without it where no row has it, such as a GPU's."""
 
 
 def _latency(row: Row) -> str:
@@ -31,9 +35,9 @@ def _speedup(row: Row) -> str:
     return units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]])
 
 
-def _known(column: str, text: Callable[[float], str]) -> Cell:
-    """Writes a figure where there is one."""
-    return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column)
+def where_known(column: str, text: Callable[[float], str], optional: bool = False) -> Cell:
+    """A cell that writes a figure where there is one."""
+    return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column, optional=optional)
 
 
 def network_name(row: Row) -> str:
@@ -76,7 +80,7 @@ def _share(operator: str) -> Cell:
         counted = f", MACs {units.percent(macs)}" if macs > 0 else ""
         return f"{100 * time:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{counted}"
 
-    return Cell(text, f"time_{operator}")
+    return Cell(text, f"time_{operator}", optional=True)
 
 
 OPERATORS = {
@@ -98,18 +102,18 @@ EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
 """The same where dense convolutions are one type."""
 
 CELLS: dict[str, Cell] = {
-    "block": Cell(lambda row: row["shape"]),
-    "kind": Cell(lambda row: row["kind"]),
-    "network": Cell(lambda row: f"{network_name(row)}, {row['resolution']:g} px"),
+    "block": Cell(lambda row: row["shape"], left=True),
+    "kind": Cell(lambda row: row["kind"], left=True),
+    "network": Cell(lambda row: f"{network_name(row)}, {row['resolution']:g} px", left=True),
     "α": Cell(lambda row: f"{row['alpha']:g}", "alpha"),
     "px": Cell(lambda row: f"{row['resolution']:g}", "resolution"),
     "batch": Cell(lambda row: f"{row['batch_size']:g}", "batch_size"),
-    "precision": Cell(lambda row: row["precision"]),
-    "mode": Cell(lambda row: row["mode"]),
-    "output error": _known("output_error", "{:.1e}".format),
-    "made ready": _known("compile_time", units.seconds),
-    "graph breaks": _known("graph_breaks", "{:g}".format),
-    "size": _known("file_size", units.bytes_),
+    "precision": Cell(lambda row: row["precision"], left=True),
+    "mode": Cell(lambda row: row["mode"], left=True),
+    "output error": where_known("output_error", "{:.1e}".format, optional=True),
+    "made ready": where_known("compile_time", units.seconds, optional=True),
+    "graph breaks": where_known("graph_breaks", "{:g}".format, optional=True),
+    "size": where_known("file_size", units.bytes_, optional=True),
     "threads": Cell(lambda row: f"{row['threads']:g}", "threads"),
     "MACs": Cell(lambda row: units.macs(row["macs"]), "macs"),
     "parameters": Cell(lambda row: units.count(row["params"]), "params"),
@@ -124,136 +128,89 @@ CELLS: dict[str, Cell] = {
     "separable": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
     "measured speedup [95 %]": Cell(_speedup, "speedup"),
     "speedup [95 %]": Cell(_speedup, "speedup"),
-    "forward pass [95 %]": Cell(_of_inference, "inference_speedup"),
+    "forward pass [95 %]": Cell(_of_inference, "inference_speedup", optional=True),
     **{name: _phase(name) for name in PHASES},
     "steps by phase": Cell(lambda row: f"{row['phase_steps']:g}", "phase_steps"),
-    "in a forward pass": _known("inference_peak_memory", units.bytes_),
+    "in a forward pass": where_known("inference_peak_memory", units.bytes_, optional=True),
     "MAC ratio": Cell(lambda row: units.ratio(row["macs_ratio"]), "macs_ratio"),
-    "ideal, BN folded": _known("ideal_folded", units.ratio),
-    "ideal, eager": _known("ideal_eager", units.ratio),
+    "ideal, BN folded": where_known("ideal_folded", units.ratio, optional=True),
+    "ideal, eager": where_known("ideal_eager", units.ratio, optional=True),
     "measured / eager ideal": Cell(lambda row: units.percent(row["speedup"] / row["ideal_eager"])),
-    "limited by": Cell(lambda row: row["limited_by"] if isinstance(row.get("limited_by"), str) else ""),
-    "time beyond theory": _known("excess", units.seconds),
+    "limited by": Cell(
+        lambda row: row["limited_by"] if isinstance(row.get("limited_by"), str) else "", left=True, optional=True
+    ),
+    "time beyond theory": where_known("excess", units.seconds, optional=True),
     **{
-        name: _known(f"cause_{name}", units.percent)
+        name: where_known(f"cause_{name}", units.percent, optional=name in ("launch", "dispatch", "allocator"))
         for name in ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
     },
-    **{f"in {label}": _known(f"operator_{name}", units.percent) for name, label in EXCESS_OPERATORS.items()},
+    **{
+        f"in {label}": where_known(f"operator_{name}", units.percent, optional=True)
+        for name, label in EXCESS_OPERATORS.items()
+    },
     **{f"{label} time": _share(name) for name, label in OPERATORS.items()},
     "MACs/byte": Cell(lambda row: units.significant(row["intensity"]), "intensity"),
     "share of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
-    "share of time": _known("share", units.percent),
-    "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above"),
+    "share of time": where_known("share", units.percent),
+    "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above", optional=True),
     "top-1": Cell(lambda row: f"{row['top1']:.1f} %", "top1"),
-    "top-1, paper": Cell(lambda row: f"{row['paper']:.1f} %" if pd.notna(row["paper"]) else "", "paper"),
+    "top-1, paper": Cell(lambda row: f"{row['paper']:.1f} %" if pd.notna(row["paper"]) else "", "paper", optional=True),
     "rank by MACs": Cell(lambda row: f"{row['macs_rank']:g}", "macs_rank"),
     "rank by latency": Cell(lambda row: f"{row['latency_rank']:g}", "latency_rank"),
     "on the front": Cell(lambda row: "yes" if row["on_front"] else "", "on_front"),
-    "predictor": Cell(lambda row: row["predictor"]),
+    "predictor": Cell(lambda row: row["predictor"], left=True),
     "cases": Cell(lambda row: f"{row['cases']:g}", "cases"),
     "typical error": Cell(lambda row: f"{row['typical']:.2f}×", "typical"),
     "largest error": Cell(lambda row: f"{row['largest']:.1f}×", "largest"),
-    "Spearman's ρ": _known("spearman", "{:.3f}".format),
-    "against fp32": Cell(lambda row: row["against_fp32"]),
-    "run": Cell(lambda row: row["run"]),
+    "Spearman's ρ": where_known("spearman", "{:.3f}".format),
+    "against fp32": Cell(lambda row: row["against_fp32"], left=True),
+    "run": Cell(lambda row: row["run"], left=True),
     "date": Cell(lambda row: f"{row['time']:%Y-%m-%d %H:%M}"),
     "revision": Cell(lambda row: row["commit"]),
     "rounds": Cell(lambda row: f"{row['rounds']:g}", "rounds"),
     "calls": Cell(lambda row: f"{row['calls']:g}", "calls"),
-    "visits": _known("visits", "{:g}".format),
-    "process": _known("process_peak", units.bytes_),
-    "reserved": _known("peak_reserved", units.bytes_),
-    "floor": _known("memory_floor", units.bytes_),
-    "note": Cell(_note),
-    "stopped": Cell(lambda row: row["stopped"]),
+    "visits": where_known("visits", "{:g}".format, optional=True),
+    "process": where_known("process_peak", units.bytes_, optional=True),
+    "reserved": where_known("peak_reserved", units.bytes_, optional=True),
+    "floor": where_known("memory_floor", units.bytes_, optional=True),
+    "note": Cell(_note, left=True, optional=True),
+    "stopped": Cell(lambda row: row["stopped"], left=True),
 }
 """Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
 
-OPTIONAL = {
-    "output error",
-    "made ready",
-    "graph breaks",
-    "size",
-    "visits",
-    "process",
-    "reserved",
-    "floor",
-    "note",
-    "forward pass [95 %]",
-    "in a forward pass",
-    "ideal, BN folded",
-    "ideal, eager",
-    "limited by",
-    "time beyond theory",
-    "top-1, paper",
-    "above the memory roof",
-    "launch",
-    "dispatch",
-    "allocator",
-    *(f"in {label}" for label in EXCESS_OPERATORS.values()),
-    *(f"{label} time" for label in OPERATORS.values()),
-}
-"""Columns that a table does without where no row has them, such as a GPU's."""
 
-_LEFT = {
-    "block",
-    "kind",
-    "network",
-    "precision",
-    "mode",
-    "stopped",
-    "note",
-    "limited by",
-    "predictor",
-    "against fp32",
-    "run",
-}
-
-
-def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The headers that are shown, and what each row writes below them."""
-    written = {column: [CELLS[column].text(row) for _, row in rows.iterrows()] for column in columns}
-    shown = tuple(column for column in columns if column not in OPTIONAL or any(written[column]))
+def cells_of(
+    rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headers that are shown, and what each row writes below them; optional columns without a text are left out."""
+    written = {column: [cells[column].text(row) for _, row in rows.iterrows()] for column in columns}
+    shown = tuple(column for column in columns if not cells[column].optional or any(written[column]))
     return shown, list(zip(*(written[column] for column in shown), strict=True))
 
 
-def table_of(rows: pd.DataFrame, cells: dict[str, Cell], optional: set[str], left: set[str]) -> str:
-    """Rows in Markdown by other cells than `CELLS`; optional columns in which nothing is written are left out."""
-    written = {name: [cell.text(row) for _, row in rows.iterrows()] for name, cell in cells.items()}
-    shown = [name for name in cells if name not in optional or any(written[name])]
-    align = ["left" if name in left else "right" for name in shown]
-    lines = list(zip(*(written[name] for name in shown), strict=True))
-    return tabulate(lines, shown, tablefmt="pipe", colalign=align, disable_numparse=True)
+def text_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
+    """Rows as a table in Markdown."""
+    shown, lines = cells_of(rows, columns, cells)
+    return tables.markdown(shown, lines, _left(shown, cells))
 
 
-def text_table(rows: pd.DataFrame, columns: tuple[str, ...], style: str = "pipe") -> str:
-    """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown); without empty optional columns."""
-    shown, cells = cells_of(rows, columns)
-    align = ["left" if column in _LEFT else "right" for column in shown]
-    return tabulate(cells, shown, tablefmt=style, colalign=align, disable_numparse=True)
+def terminal_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
+    """Rows as a table for a terminal, without padding."""
+    shown, lines = cells_of(rows, columns, cells)
+    return tables.terminal(shown, lines, _left(shown, cells), padded=False)
 
 
-def terminal_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
-    """Rows as a table for a terminal, without padding; without empty optional columns."""
-    shown, cells = cells_of(rows, columns)
-    widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
-    lines = [shown, tuple("-" * width for width in widths), *cells]
-    aligned = [
-        "  ".join(
-            f"{text:<{width}}" if column in _LEFT else f"{text:>{width}}"
-            for column, text, width in zip(shown, line, widths, strict=True)
-        )
-        for line in lines
-    ]
-    return "\n".join(map(str.rstrip, aligned))
+def _left(columns: Iterable[str], cells: Mapping[str, Cell]) -> list[str]:
+    return [column for column in columns if cells[column].left]
 
 
 _LATEX = {"×": r"$\times$", "±": r"$\pm$", "α": r"$\alpha$", "µ": r"$\mu$", "→": r"$\to$", "ρ": r"$\rho$"}
 
 
-def latex_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
+def latex_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
     """Rows as a LaTeX tabular with the rules of the package booktabs; plain ASCII."""
-    table = text_table(rows, columns, "latex_booktabs")
+    shown, lines = cells_of(rows, columns, cells)
+    table = tables.latex(shown, lines, _left(shown, cells))
     for character, command in _LATEX.items():
         table = table.replace(character, command)
     return table

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from tabulate import tabulate
 
+from mnv1.base import tables
 from mnv1.regression.history.changes import Change, Rules
 from mnv1.regression.history.nominations import Boundary, boundaries
 from mnv1.regression.history.series import EXACT, Series
@@ -72,9 +72,8 @@ def _nominated(found: Sequence[Boundary], markdown: bool) -> list[str]:
         parts.append(f"{'#### ' if markdown else ''}Between {before} and {after}")
         rows = [_cells(change) for change in one.changes]
         headers = ("case", "measure", "change", "before", "after", "runs", "disturbed", "p")
-        align = ("left", "left", *["right"] * 6)
-        look = "pipe" if markdown else "simple"
-        parts.append(tabulate(rows, headers, tablefmt=look, colalign=align, disable_numparse=True))
+        set_as = tables.markdown if markdown else tables.terminal
+        parts.append(set_as(headers, rows, left=headers[:2]))
         is_call = one.suggestion.startswith("python ")
         parts.append(
             f"To confirm:\n\n```sh\n{one.suggestion}\n```" if markdown and is_call else f"To confirm: {one.suggestion}"
