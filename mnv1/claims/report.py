@@ -11,10 +11,10 @@ from markupsafe import Markup
 from mnv1.base import tables
 from mnv1.claims.judge import MEANING, VERDICTS, Judgement, Verdict, counts, judge
 from mnv1.net.published import SOURCES, Claim, claims
-from mnv1.report.findings import several
 from mnv1.report.headline import wrapped
 from mnv1.report.page import Appendix
 from mnv1.report.sections import HtmlCell
+from mnv1.report.sentences import several
 from mnv1.store.runs import Results
 
 READING = Markup(  # a text of this suite's own, which needs no escapes

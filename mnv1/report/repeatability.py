@@ -6,7 +6,7 @@ import pandas as pd
 
 from mnv1.base import tables
 from mnv1.report import units
-from mnv1.report.selections import Rows
+from mnv1.report.rows import Rows
 from mnv1.store.runs import ResultError
 
 
