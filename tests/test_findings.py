@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from mnv1.report import findings
-from mnv1.report.views import BY_NAME
+from mnv1.report.views import BY_NAME, predictors
 from mnv1.store.runs import Results, frame
 from tests.conftest import (
     every_view,
@@ -150,7 +149,7 @@ def test_errors_of_predictors():
             "predicted": [2.0, 2.0, 2.0 + 1e-9],
         }
     )
-    (row,) = findings.predictor_errors(rows).to_dict("records")
+    (row,) = predictors.errors(rows).to_dict("records")
     assert row["cases"] == 3
     assert row["typical"] == pytest.approx(2.0)
     assert row["largest"] == pytest.approx(4.0)

@@ -5,7 +5,8 @@ import pytest
 from mnv1.cases import DEVICES, MODES, Case, Conditions, Network, Pair
 from mnv1.cases.grids import CaseError, Overrides
 from mnv1.cases.modes import combinations, exists, mode
-from mnv1.report import selections
+from mnv1.report import rows
+from mnv1.report.views import BY_NAME
 from mnv1.store.documents import ResultError, read
 from mnv1.store.runs import from_facts
 from mnv1.suite.profiles import select
@@ -104,9 +105,9 @@ def compiled_facts(**more):
 def test_views_of_eager_code_leave_other_modes_out():
     faster = speedup_facts(speedup=9.0, mode="compiled")
     results = results_of([latency_facts(), compiled_facts(), speedup_facts(), faster | {"id": "speedup-compiled"}])
-    assert list(selections.models(results)["mode"]) == ["eager"]
-    assert list(selections.verdict(results)["speedup"]) == [4.0]
-    assert set(selections.history(results)["mode"]) <= {"eager"}
+    assert list(rows.models(results)["mode"]) == ["eager"]
+    assert list(rows.verdict(results)["speedup"]) == [4.0]
+    assert set(BY_NAME["history"].select(results)["mode"]) <= {"eager"}
 
 
 def test_runs_of_before_there_were_modes_are_eager():

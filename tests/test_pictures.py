@@ -20,7 +20,7 @@ TOLERANCE = 4
 
 def draw(name, path):
     view = BY_NAME[name]
-    figure = plots.plot(name, view.select(every_view()), view.title)
+    figure = plots.plot(view, view.select(every_view()))
     with plots.style():
         figure.savefig(path, dpi=80)
 
@@ -33,7 +33,7 @@ def test_plot_looks_as_before(name, tmp_path):
 
 def test_a_plot_of_other_figures_does_not_pass(tmp_path):
     rows = BY_NAME["verdict"].select(every_view())
-    figure = plots.plot("verdict", rows.assign(speedup=rows["speedup"] / 2), BY_NAME["verdict"].title)
+    figure = plots.plot(BY_NAME["verdict"], rows.assign(speedup=rows["speedup"] / 2))
     with plots.style():
         figure.savefig(tmp_path / "other.png", dpi=80)
     assert compare_images(str(BASELINE / "verdict.png"), str(tmp_path / "other.png"), TOLERANCE) is not None

@@ -122,7 +122,7 @@ def test_plots_of_speedups_over_any_span_of_time():
     earlier = rows["time"] < rows["time"].max()
     for span in ("0s", "3s", "100s", "4h", "5h", "28h", "4D", "61D", "130D", "170D", "700D", "4000D"):
         times = rows["time"].where(~earlier, rows["time"].max() - pd.Timedelta(span))
-        figure = plots.PLOTS["history"](rows.assign(time=times))
+        figure = view.draw(rows.assign(time=times))
         figure.draw_without_rendering()
 
 
@@ -176,7 +176,7 @@ def test_markdown_table_of_a_sweep():
         latency_facts(latency=0.006, alpha=0.5, shape="a0.50-r224", macs=149_497_088),
         latency_facts(latency=0.5, batch_size=64),  # a batch size with one width makes no curve
     ]
-    table = text_table(view.select(of(*facts)), view.columns)
+    table = text_table(view.select(of(*facts)), view.columns, view.every_cell)
     assert [
         [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if ":" not in line
     ] == [
@@ -190,7 +190,8 @@ def test_percentiles_are_shown_only_where_the_rounds_carry_them():
     view = BY_NAME["layer_times"]
     layer = {"subject": "layer", "shape": "64x128-s2-d112"}
     facts = [latency_facts(**layer, rounds=rounds, batch_size=rounds) for rounds in (9, 10, 100)]
-    cells = [line.split("|") for line in text_table(view.select(of(*facts)), view.columns).splitlines()[2:]]
+    table = text_table(view.select(of(*facts)), view.columns, view.every_cell)
+    cells = [line.split("|") for line in table.splitlines()[2:]]
     assert [(row[7].strip(), row[8].strip()) for row in cells] == [("", ""), ("11.0 ms", ""), ("11.0 ms", "13.0 ms")]
 
 
@@ -206,7 +207,7 @@ def test_csv_is_in_si_units_and_has_no_empty_columns():
 @cache
 def figure_of(name):
     """The plot of a view, drawn: once, because it takes long."""
-    figure = plots.plot(name, BY_NAME[name].select(RESULTS), BY_NAME[name].title)
+    figure = plots.plot(BY_NAME[name], BY_NAME[name].select(RESULTS))
     figure.draw_without_rendering()
     return figure
 
@@ -216,7 +217,7 @@ def test_every_view_has_rows_a_table_and_a_plot(view):
     rows = view.select(RESULTS)
     assert not rows.empty
     table = view.table(rows)
-    assert len(text_table(table, view.columns).splitlines()) == len(table) + 2
+    assert len(text_table(table, view.columns, view.every_cell).splitlines()) == len(table) + 2
     figure = figure_of(view.name)
     for axes in figure.axes:
         assert axes.has_data()
@@ -251,7 +252,7 @@ def test_text_in_plots_does_not_overlap_or_leave_the_picture(view):
 
 
 def test_plots_show_the_figures_of_their_rows():
-    figure = plots.plot("verdict", BY_NAME["verdict"].select(of(speedup_facts(speedup=4.81))), "t")
+    figure = plots.plot(BY_NAME["verdict"], BY_NAME["verdict"].select(of(speedup_facts(speedup=4.81))))
     (axes,) = figure.axes
     (bar,) = axes.patches
     assert bar.get_height() == 4.81
@@ -283,7 +284,7 @@ def test_blocks_are_in_the_networks_order_whatever_was_measured_first():
 def test_bars_of_a_disturbed_machine_are_marked():
     def marks(stopped):
         rows = BY_NAME["verdict"].select(of(speedup_facts(stopped=stopped), speedup_facts(batch_size=8)))
-        figure = plots.plot("verdict", rows, "t")
+        figure = plots.plot(BY_NAME["verdict"], rows)
         legend = [text.get_text() for text in figure.legends[0].get_texts()]
         return [bar.get_hatch() or "" for bar in figure.axes[0].patches], "on a disturbed machine" in legend
 
@@ -340,7 +341,7 @@ def test_optional_columns_are_shown_where_a_row_has_them():
 
 def test_mostly_disturbed_machines_get_a_sentence_instead_of_marks():
     facts = [speedup_facts(stopped="disturbed"), speedup_facts(batch_size=8, stopped="disturbed")]
-    figure = plots.plot("verdict", BY_NAME["verdict"].select(of(*facts)), "t")
+    figure = plots.plot(BY_NAME["verdict"], BY_NAME["verdict"].select(of(*facts)))
     assert not any(bar.get_hatch() for bar in figure.axes[0].patches)
     assert "disturbed during most of this run" in summary(results_of(facts), "provenance")
     assert "disturbed during most of this run" not in summary(results_of([speedup_facts()]), "provenance")
@@ -386,6 +387,6 @@ def test_latex_table():
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_latex_tables_are_plain_ascii(view):
-    table = latex_table(view.table(view.select(RESULTS)), view.columns)
+    table = latex_table(view.table(view.select(RESULTS)), view.columns, view.every_cell)
     assert table.isascii()
     assert len({line.count("&") for line in table.splitlines() if line.endswith(r"\\")}) == 1

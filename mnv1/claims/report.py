@@ -7,14 +7,14 @@ import io
 from collections.abc import Sequence
 
 from markupsafe import Markup
-from tabulate import tabulate
 
+from mnv1.base import tables
 from mnv1.claims.judge import MEANING, VERDICTS, Judgement, Verdict, counts, judge
 from mnv1.net.published import SOURCES, Claim, claims
-from mnv1.report.findings import several
 from mnv1.report.headline import wrapped
 from mnv1.report.page import Appendix
 from mnv1.report.sections import HtmlCell
+from mnv1.report.sentences import several
 from mnv1.store.runs import Results
 
 READING = Markup(  # a text of this suite's own, which needs no escapes
@@ -116,10 +116,10 @@ def _csv(judged: Sequence[Judgement]) -> str:
 def markdown(judged: Sequence[Judgement]) -> str:
     """A page of its own: counts, how it is judged, and every claim by verdict."""
     found = counts(judged)
-    overview = tabulate(
-        [(verdict, found[verdict], MEANING[verdict]) for verdict in VERDICTS],
+    overview = tables.markdown(
         ("verdict", "claims", "meaning"),
-        "pipe",
+        [(verdict, found[verdict], MEANING[verdict]) for verdict in VERDICTS],
+        left=("verdict", "meaning"),
     )
     sources = "\n".join(f"- `{name}`: {text}" for name, text in SOURCES.items())
     parts = ["# Published figures, checked", sentence(judged), overview, INTRODUCTION, f"Sources:\n\n{sources}"]
@@ -135,7 +135,7 @@ def _markdown_table(judged: Sequence[Judgement]) -> str:
     rows = [cells(one) for one in judged]
     shown = [at for at, name in enumerate(HEADER) if name != "verdict" and any(row[at] for row in rows)]
     lines = [[HEADER[at] for at in shown], [":--" for _ in shown], *([row[at] for at in shown] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(tables.line, lines))
 
 
 HEADER = ("verdict", "claim", "where", "quantity", "subject", "stated", "ours", "why")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv1.base import tables
 from mnv1.compression.layout import COMPRESSED, METHODS, SCHEMA
 from mnv1.report import units
 from mnv1.store.runs import ResultError
@@ -181,6 +182,4 @@ def _refuse_unlike(results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    left = {"network", "method", "way"}
-    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':--' if head in left else '--:' for head in heads)}|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+    return tables.markdown(heads, rows, left=("network", "method", "way"), padded=False)

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from mnv1.ladder.rungs import BASELINE
 from mnv1.report.plots.modes import bar_panels, with_every_label
-from mnv1.report.plots.style import GREY, Rows, with_legend
+from mnv1.report.plots.style import GREY, with_legend
+from mnv1.report.rows import Rows
 
 
 def ladder(rows: Rows) -> Figure:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from mnv1.base import tables
 from mnv1.ladder import plot as plots
 from mnv1.ladder.choice import Choice, Limits, choose
 from mnv1.ladder.ratios import ratio, typical
@@ -15,7 +16,7 @@ from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import BASELINE
 from mnv1.ladder.stored import Ladder, LadderError
 from mnv1.report import units
-from mnv1.report.cells import Cell, table_of
+from mnv1.report.cells import Cell, text_table, where_known
 from mnv1.report.plots.style import style
 
 Known = Mapping[str, Mapping[str, float]]
@@ -35,13 +36,13 @@ READING = (
 )
 
 
-def _interval(name: str) -> Cell:
+def _interval(name: str, optional: bool = False) -> Cell:
     def text(row: pd.Series) -> str:
         if pd.isna(row[name]):
             return ""
         return units.ratio_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
-    return Cell(text, name)
+    return Cell(text, name, optional=optional)
 
 
 def _latency(row: pd.Series) -> str:
@@ -55,34 +56,28 @@ def _accuracy(row: pd.Series) -> str:
     return f"{100 * row['accuracy']:.2f} % ({-100 * row['accuracy_drop']:+.2f})"
 
 
-def _known(name: str, text: Callable[[float], str]) -> Cell:
-    return Cell(lambda row: text(row[name]) if pd.notna(row[name]) else "", name)
-
-
 CELLS: dict[str, Cell] = {
-    "network": Cell(lambda row: row["kind"]),
-    "precision": Cell(lambda row: row["precision"]),
-    "mode": Cell(lambda row: row["mode"] + (", allocator as it comes" if row["state"] == "as-is" else "")),
+    "network": Cell(lambda row: row["kind"], left=True),
+    "precision": Cell(lambda row: row["precision"], left=True),
+    "mode": Cell(lambda row: row["mode"] + (", allocator as it comes" if row["state"] == "as-is" else ""), left=True),
     "latency": Cell(_latency, "latency"),
     "images/s": Cell(lambda row: units.significant(row["throughput"]), "throughput"),
     "speedup [95 %]": _interval("speedup"),
-    "over timm": _interval("over_timm"),
-    "over timm as it comes": _interval("over_timm_as_is"),
-    "twin": _interval("over_twin"),
+    "over timm": _interval("over_timm", optional=True),
+    "over timm as it comes": _interval("over_timm_as_is", optional=True),
+    "twin": _interval("over_twin", optional=True),
     "error": Cell(lambda row: f"{row['output_error']:.1e}" if row["output_error"] else "0", "output_error"),
-    "accuracy": Cell(_accuracy, "accuracy"),
-    "made ready": _known("compile_time", units.seconds),
-    "graph breaks": _known("graph_breaks", "{:g}".format),
-    "peak memory": _known("peak_memory", units.bytes_),
-    "size": _known("file_size", units.bytes_),
+    "accuracy": Cell(_accuracy, "accuracy", optional=True),
+    "made ready": where_known("compile_time", units.seconds),
+    "graph breaks": where_known("graph_breaks", "{:g}".format, optional=True),
+    "peak memory": where_known("peak_memory", units.bytes_),
+    "size": where_known("file_size", units.bytes_),
 }
-OPTIONAL = {"over timm", "over timm as it comes", "twin", "accuracy", "graph breaks"}
-LEFT = {"network", "precision", "mode"}
 
 
 def table(rows: pd.DataFrame) -> str:
     """The rungs in Markdown, fastest first."""
-    return table_of(rows, CELLS, OPTIONAL, LEFT)
+    return text_table(rows, tuple(CELLS), CELLS)
 
 
 def title(ladder: Ladder) -> str:
@@ -155,7 +150,7 @@ def markdown(ladder: Ladder, known: Known) -> str:
 def findings_markdown(ladder: Ladder) -> str:
     """What allocator, threads and memory format do, each with its ratio."""
     by_id = {rung.id: rung for rung in ladder.measured}
-    lines = ["| setting | batch | without | with | without / with [95 %] |", "|:--|--:|--:|--:|--:|"]
+    rows = []
     said = []
     for name, over, under in ladder.findings:
         if over not in by_id or under not in by_id:
@@ -163,7 +158,7 @@ def findings_markdown(ladder: Ladder) -> str:
         slow, fast = by_id[over], by_id[under]
         what = ratio(slow.seconds, fast.seconds)
         times = (units.seconds(typical(one.seconds).value) for one in (slow, fast))
-        lines.append(f"| {name} | {slow.batch_size} | {' | '.join(times)} | {units.ratio_interval(*what)} |")
+        rows.append((name, slow.batch_size, *times, units.ratio_interval(*what)))
         said.append((name, slow.batch_size, what))
     if not said:
         raise LadderError(f"{ladder.name}: none of its findings was measured")
@@ -173,8 +168,10 @@ def findings_markdown(ladder: Ladder) -> str:
         "MobileNetV1 in eager fp32 with and without each setting, in processes of their own that were visited in "
         "turns. A time is the geometric mean of the rounds, a ratio has Student's 95 % interval over them."
     )
+    header = ("setting", "batch", "without", "with", "without / with [95 %]")
+    table = tables.markdown(header, rows, left=("setting",), padded=False)
     heading = "## What allocator, threads and memory format do"
-    parts = [heading, about, strongest, "\n".join(lines), not_measured(ladder), provenance(ladder)]
+    parts = [heading, about, strongest, table, not_measured(ladder), provenance(ladder)]
     return "\n\n".join(filter(None, parts))
 
 

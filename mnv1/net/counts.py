@@ -35,8 +35,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from tabulate import tabulate
-
+from mnv1.base import tables
 from mnv1.base.packages import require
 from mnv1.net.architecture import Layer, NetworkKind, network_layers
 
@@ -192,9 +191,8 @@ def format_table(rows: list[tuple[object, ...]], style: str) -> str:
         [f"{cell:,}" if isinstance(cell, int) else f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row]
         for row in rows
     ]
-    align = ("left", "left") + ("right",) * (len(HEADER) - 2)
-    tablefmt = "pipe" if style == "markdown" else "simple"
-    return tabulate(cells, HEADER, tablefmt=tablefmt, colalign=align, disable_numparse=True)
+    set_as = tables.markdown if style == "markdown" else tables.terminal
+    return set_as(HEADER, cells, left=HEADER[:2])
 
 
 def main(argv: list[str] | None = None) -> int:

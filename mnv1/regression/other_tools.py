@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from mnv1.base import tables
 from mnv1.report.units import duration, percent
 
 NAMES = {
@@ -17,7 +18,8 @@ NAMES = {
 
 def other_tools_table(answers: Sequence[Mapping[str, Any]], self_tests: Sequence[Mapping[str, Any]]) -> str:
     """One row for each tool and kind of code; `self_tests` are the ledger of this suite's own comparisons."""
-    lines = ["| tool | code | runs | red runs | cases flagged as slower | time, median |", "|:--|:--|--:|--:|--:|--:|"]
+    header = ("tool", "code", "runs", "red runs", "cases flagged as slower", "time, median")
+    rows = []
     every = [*answers, *map(_own, (one for one in self_tests if not one["about"]["quick"]))]
     for tool in NAMES:
         for code, slowdown in sorted({(one["code"], one["slowdown"]) for one in every if one["tool"] == tool}):
@@ -31,8 +33,8 @@ def other_tools_table(answers: Sequence[Mapping[str, Any]], self_tests: Sequence
                 f"{flagged} of {cases} ({percent(flagged / cases)})",
                 f"{duration(median(one['wall_time'] for one in some))} min",
             )
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+            rows.append(cells)
+    return tables.markdown(header, rows, left=("tool", "code"), padded=False)
 
 
 def _own(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
+from mnv1.base import tables
 from mnv1.regression.comparison import Comparison
 from mnv1.regression.sides import Side
 from mnv1.regression.verdicts import effect_of
@@ -66,7 +65,7 @@ def result_line(found: Comparison) -> str:
 
 def text_report(found: Comparison, title: str) -> str:
     """For a terminal."""
-    table = tabulate(rows(found), HEADER, tablefmt="simple", disable_numparse=True)
+    table = tables.terminal(HEADER, rows(found), left=HEADER)
     return "\n".join([title, "", table, "", *notes(found), result_line(found)])
 
 
@@ -74,7 +73,7 @@ def summary(found: Comparison, title: str, limit: int = 40) -> str:
     """Markdown for the page of a CI job: verdicts that matter first, and how many are not shown."""
     table = rows(found)
     lines = [f"## {ENDINGS[found.exit_status].capitalize()}", "", title, ""]
-    lines += tabulate(table[:limit], HEADER, tablefmt="pipe", disable_numparse=True).splitlines()
+    lines += tables.markdown(HEADER, table[:limit], left=HEADER).splitlines()
     if len(table) > limit:
         lines += ["", f"and {len(table) - limit} more, {table[-1][1]}"]
     return "\n".join([*lines, "", *(f"- {note}" for note in [*notes(found), result_line(found)])]) + "\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from scipy import stats
 
+from mnv1.base import tables
 from mnv1.regression.plan import QUICK, Plan
 from mnv1.regression.resampling import Alarms, Pool, alarms, pool_of, power
 from mnv1.regression.verdicts import Rules
@@ -46,11 +47,11 @@ def self_test_tables(entries: Sequence[Entry]) -> str:
 
 def identical_table(entries: Sequence[Entry]) -> str:
     """Self-tests without injected work."""
-    lines = [
-        "| plan | runs | exit 1 | exit 3 | at most, 95 % sure | verdicts | SLOWER or FASTER | UNDECIDED | time, "
-        "median (longest) |",
-        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    header = (
+        *("plan", "runs", "exit 1", "exit 3", "at most, 95 % sure", "verdicts", "SLOWER or FASTER", "UNDECIDED"),
+        "time, median (longest)",
+    )
+    rows = []
     for name, quick in (("default", False), ("--quick", True)):
         runs = [one for one in entries if _is(one, quick, injected=False)]
         if runs:
@@ -69,17 +70,18 @@ def identical_table(entries: Sequence[Entry]) -> str:
                 words.count("UNDECIDED"),
                 _times(runs),
             )
-            lines.append(_row(cells))
-    return "\n".join(lines)
+            rows.append(cells)
+    return tables.markdown(header, rows, left=("plan",), padded=False)
 
 
 def injected_table(entries: Sequence[Entry]) -> str:
     """Runs with injected work, by plan and factor; empty when there is none."""
-    lines = [
-        "| plan | injected | runs | exit 1 | cases slowed | found SLOWER | measured, mean (5th to 95th percentile) | "
-        "within ±2 points | other cases flagged | time, median (longest) |",
-        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    header = (
+        *("plan", "injected", "runs", "exit 1", "cases slowed", "found SLOWER"),
+        *("measured, mean (5th to 95th percentile)", "within ±2 points", "other cases flagged"),
+        "time, median (longest)",
+    )
+    rows = []
     for name, quick in (("default", False), ("--quick", True)):
         runs = [one for one in entries if _is(one, quick, injected=True)]
         for share in sorted({_share(one) for one in runs}):
@@ -106,24 +108,22 @@ def injected_table(entries: Sequence[Entry]) -> str:
                 f"{sum(word in ('SLOWER', 'FASTER') for word in others)} of {len(others)}",
                 _times(some),
             )
-            lines.append(_row(cells))
-    return "\n".join(lines) if len(lines) > 2 else ""
+            rows.append(cells)
+    return tables.markdown(header, rows, left=("plan",), padded=False) if rows else ""
 
 
 def resampled_table(pool: Pool) -> str:
     """False alarms and power of many more runs than were made."""
     rules = Rules()
     heads = [f"finds {100 * effect:+.0f} %" for effect in EFFECTS]
-    lines = [
-        f"| plan | false alarms, pairs of all runs | false alarms, run by run | {' | '.join(heads)} |",
-        "|:--|--:|--:|" + "--:|" * len(EFFECTS),
-    ]
+    rows = []
     for name, plan in PLANS:
         sizes = plan.first_pairs, plan.second_pairs
         red = [alarms(pool, sizes, RESAMPLED, rules, seed=1, by_run=by_run) for by_run in (False, True)]
         found = [power(pool, sizes, effect, RESAMPLED_SLOW, rules, seed=2) for effect in EFFECTS]
-        lines.append(_row([name, *map(_alarm_cell, red), *map(percent, found)]))
-    return "\n".join(lines)
+        rows.append((name, *map(_alarm_cell, red), *map(percent, found)))
+    header = ("plan", "false alarms, pairs of all runs", "false alarms, run by run", *heads)
+    return tables.markdown(header, rows, left=("plan",), padded=False)
 
 
 def scatter_table(pool: Pool) -> str:
@@ -131,17 +131,17 @@ def scatter_table(pool: Pool) -> str:
     plan, rules = Plan(), Rules()
     n = plan.second_pairs
     reach = float(stats.t.ppf(1 - rules.confirmed_p, n - 1) + stats.t.ppf(0.8, n - 1)) / math.sqrt(n)
-    rows = []
+    ranked = []
     for place, name in enumerate(pool.cases):
         spread = math.sqrt(fmean(stdev(run[:, place].tolist()) ** 2 for run in pool.runs))
-        rows.append((spread, name))
-    spreads = [spread for spread, _ in rows]
-    lines = ["| case | scatter | smallest slowdown, 80 % of runs |", "|:--|--:|--:|"]
-    for spread, name in sorted(rows, reverse=True):
+        ranked.append((spread, name))
+    spreads = [spread for spread, _ in ranked]
+    rows = []
+    for spread, name in sorted(ranked, reverse=True):
         smallest = max(math.expm1(reach * spread), rules.least_effect)
-        lines.append(_row((name, percent(spread), percent(smallest))))
-    lines.append(_row(("median of the cases", percent(median(spreads)), "")))
-    return "\n".join(lines)
+        rows.append((name, percent(spread), percent(smallest)))
+    rows.append(("median of the cases", percent(median(spreads)), ""))
+    return tables.markdown(("case", "scatter", "smallest slowdown, 80 % of runs"), rows, left=("case",), padded=False)
 
 
 def _alarm_cell(found: Alarms) -> str:
@@ -171,7 +171,3 @@ def _times(runs: Sequence[Entry]) -> str:
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.1f} %"
-
-
-def _row(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from mnv1.base import tables
 from mnv1.base.statistics import median_interval
 from mnv1.report import units
 
@@ -46,15 +47,11 @@ class Comparison:
 
 def agreement_table(comparisons: Sequence[Comparison]) -> str:
     """One row a case, in Markdown."""
-    lines = [
-        "| case | other timer | this suite | other | ratio [95 %] | turns | agree |",
-        "|:--|:--|--:|--:|--:|--:|:--|",
-    ]
+    header = ("case", "other timer", "this suite", "other", "ratio [95 %]", "turns", "agree")
+    rows = []
     for one in comparisons:
         ratio, low, high = one.ratio
         ours, theirs = (median(pair[side] for pair in one.pairs) for side in (0, 1))
-        lines.append(
-            f"| {one.case} | {one.other} | {units.seconds(ours)} | {units.seconds(theirs)} | "
-            f"{ratio:.3f} [{low:.3f}, {high:.3f}] | {len(one.pairs)} | {one.verdict} |"
-        )
-    return "\n".join(lines)
+        times = units.seconds(ours), units.seconds(theirs)
+        rows.append((one.case, one.other, *times, f"{ratio:.3f} [{low:.3f}, {high:.3f}]", len(one.pairs), one.verdict))
+    return tables.markdown(header, rows, left=("case", "other timer", "agree"), padded=False)

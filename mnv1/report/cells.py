@@ -1,15 +1,14 @@
-"""How tables for people write a row, and the formats that they are written in."""
+"""How tables for people write a row, and the formats that they are written in. A view may bring columns of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from tabulate import tabulate
 
+from mnv1.base import tables
 from mnv1.report import units
-from mnv1.store.columns import PHASES
 
 Row = pd.Series
 
@@ -20,6 +19,10 @@ class Cell:
 
     text: Callable[[Row], str]
     key: str | None = None
+    left: bool = False
+    """Whether its texts are aligned left: words, not figures."""
+    optional: bool = False
+    """Whether a table does without it where no row has it, such as a GPU's."""
 
 
 def _latency(row: Row) -> str:
@@ -31,14 +34,18 @@ def _speedup(row: Row) -> str:
     return units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]])
 
 
-def _known(column: str, text: Callable[[float], str]) -> Cell:
-    """Writes a figure where there is one."""
-    return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column)
+def where_known(column: str, text: Callable[[float], str], optional: bool = False) -> Cell:
+    """A cell that writes a figure where there is one."""
+    return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column, optional=optional)
 
 
 def network_name(row: Row) -> str:
     """A network's kind, and its width where it has several: `separable, α 0.5`."""
     return f"{row['kind']}, α {row['alpha']:g}" if pd.notna(row["alpha"]) else str(row["kind"])
+
+
+def _network(row: Row) -> str:
+    return f"{network_name(row)}, {row['resolution']:g} px" if pd.notna(row["resolution"]) else network_name(row)
 
 
 def _note(row: Row) -> str:
@@ -49,70 +56,16 @@ def _note(row: Row) -> str:
     return ", ".join(notes)
 
 
-def _phase(name: str) -> Cell:
-    """The time of a training step's phase with its interval, and its share."""
-
-    def text(row: Row) -> str:
-        half_width = (row[f"{name}_high"] - row[f"{name}_low"]) / 2 / row[f"{name}_time"]
-        time = f"{units.seconds(row[f'{name}_time'])} ±{units.percent(half_width)}"
-        return f"{time}, {100 * row[f'share_{name}']:.0f} %"
-
-    return Cell(text, f"{name}_time")
-
-
-def _of_inference(row: Row) -> str:
-    names = [f"inference_speedup{end}" for end in ("", "_low", "_high")]
-    return units.ratio_interval(*row[names]) if pd.notna(row.get(names[0])) else ""
-
-
-def _share(operator: str) -> Cell:
-    """An operator's share of the time with its interval, and of the MACs where it has any."""
-
-    def text(row: Row) -> str:
-        if f"time_{operator}" not in row or pd.isna(row[f"time_{operator}"]):
-            return ""
-        time, low, high = (float(row[f"time_{operator}{end}"]) for end in ("", "_low", "_high"))
-        macs = float(row.get(f"macs_{operator}", 0.0))
-        counted = f", MACs {units.percent(macs)}" if macs > 0 else ""
-        return f"{100 * time:.1f} % [{100 * low:.1f}, {100 * high:.1f}]{counted}"
-
-    return Cell(text, f"time_{operator}")
-
-
-OPERATORS = {
-    "pointwise": "1×1",
-    "depthwise": "depthwise",
-    "standard": "3×3",
-    "linear": "FC",
-    "batch_norm": "BN",
-    "activation": "activation",
-    "cast": "cast",
-    "other": "other",
-    "between": "between",
-}
-"""Types of operators in the order of tables and plots, with their headings."""
-
-EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
-    name: label for name, label in OPERATORS.items() if name not in ("pointwise", "standard")
-}
-"""The same where dense convolutions are one type."""
-
 CELLS: dict[str, Cell] = {
-    "block": Cell(lambda row: row["shape"]),
-    "kind": Cell(lambda row: row["kind"]),
-    "network": Cell(lambda row: f"{network_name(row)}, {row['resolution']:g} px"),
-    "α": Cell(lambda row: f"{row['alpha']:g}", "alpha"),
-    "px": Cell(lambda row: f"{row['resolution']:g}", "resolution"),
+    "block": Cell(lambda row: row["shape"], left=True),
+    "kind": Cell(lambda row: row["kind"], left=True),
+    "network": Cell(_network, left=True),
+    "α": where_known("alpha", "{:g}".format),
+    "px": where_known("resolution", "{:g}".format),
     "batch": Cell(lambda row: f"{row['batch_size']:g}", "batch_size"),
-    "precision": Cell(lambda row: row["precision"]),
-    "mode": Cell(lambda row: row["mode"]),
-    "output error": _known("output_error", "{:.1e}".format),
-    "made ready": _known("compile_time", units.seconds),
-    "graph breaks": _known("graph_breaks", "{:g}".format),
-    "size": _known("file_size", units.bytes_),
-    "threads": Cell(lambda row: f"{row['threads']:g}", "threads"),
+    "precision": Cell(lambda row: row["precision"], left=True),
+    "mode": Cell(lambda row: row["mode"], left=True),
     "MACs": Cell(lambda row: units.macs(row["macs"]), "macs"),
-    "parameters": Cell(lambda row: units.count(row["params"]), "params"),
     "latency": Cell(_latency, "latency_p50"),
     "p50": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
     "p90": Cell(lambda row: units.seconds(row["latency_p90"]) if row["rounds"] >= 10 else "", "latency_p90"),
@@ -124,136 +77,54 @@ CELLS: dict[str, Cell] = {
     "separable": Cell(lambda row: units.seconds(row["latency_p50"]), "latency_p50"),
     "measured speedup [95 %]": Cell(_speedup, "speedup"),
     "speedup [95 %]": Cell(_speedup, "speedup"),
-    "forward pass [95 %]": Cell(_of_inference, "inference_speedup"),
-    **{name: _phase(name) for name in PHASES},
-    "steps by phase": Cell(lambda row: f"{row['phase_steps']:g}", "phase_steps"),
-    "in a forward pass": _known("inference_peak_memory", units.bytes_),
     "MAC ratio": Cell(lambda row: units.ratio(row["macs_ratio"]), "macs_ratio"),
-    "ideal, BN folded": _known("ideal_folded", units.ratio),
-    "ideal, eager": _known("ideal_eager", units.ratio),
-    "measured / eager ideal": Cell(lambda row: units.percent(row["speedup"] / row["ideal_eager"])),
-    "limited by": Cell(lambda row: row["limited_by"] if isinstance(row.get("limited_by"), str) else ""),
-    "time beyond theory": _known("excess", units.seconds),
-    **{
-        name: _known(f"cause_{name}", units.percent)
-        for name in ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
-    },
-    **{f"in {label}": _known(f"operator_{name}", units.percent) for name, label in EXCESS_OPERATORS.items()},
-    **{f"{label} time": _share(name) for name, label in OPERATORS.items()},
-    "MACs/byte": Cell(lambda row: units.significant(row["intensity"]), "intensity"),
-    "share of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
-    "share of time": _known("share", units.percent),
-    "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above"),
-    "top-1": Cell(lambda row: f"{row['top1']:.1f} %", "top1"),
-    "top-1, paper": Cell(lambda row: f"{row['paper']:.1f} %" if pd.notna(row["paper"]) else "", "paper"),
-    "rank by MACs": Cell(lambda row: f"{row['macs_rank']:g}", "macs_rank"),
-    "rank by latency": Cell(lambda row: f"{row['latency_rank']:g}", "latency_rank"),
-    "on the front": Cell(lambda row: "yes" if row["on_front"] else "", "on_front"),
-    "predictor": Cell(lambda row: row["predictor"]),
-    "cases": Cell(lambda row: f"{row['cases']:g}", "cases"),
-    "typical error": Cell(lambda row: f"{row['typical']:.2f}×", "typical"),
-    "largest error": Cell(lambda row: f"{row['largest']:.1f}×", "largest"),
-    "Spearman's ρ": _known("spearman", "{:.3f}".format),
-    "against fp32": Cell(lambda row: row["against_fp32"]),
-    "run": Cell(lambda row: row["run"]),
-    "date": Cell(lambda row: f"{row['time']:%Y-%m-%d %H:%M}"),
-    "revision": Cell(lambda row: row["commit"]),
+    "ideal, BN folded": where_known("ideal_folded", units.ratio, optional=True),
+    "limited by": Cell(
+        lambda row: row["limited_by"] if isinstance(row.get("limited_by"), str) else "", left=True, optional=True
+    ),
     "rounds": Cell(lambda row: f"{row['rounds']:g}", "rounds"),
-    "calls": Cell(lambda row: f"{row['calls']:g}", "calls"),
-    "visits": _known("visits", "{:g}".format),
-    "process": _known("process_peak", units.bytes_),
-    "reserved": _known("peak_reserved", units.bytes_),
-    "floor": _known("memory_floor", units.bytes_),
-    "note": Cell(_note),
-    "stopped": Cell(lambda row: row["stopped"]),
+    "visits": where_known("visits", "{:g}".format, optional=True),
+    "process": where_known("process_peak", units.bytes_, optional=True),
+    "reserved": where_known("peak_reserved", units.bytes_, optional=True),
+    "floor": where_known("memory_floor", units.bytes_, optional=True),
+    "note": Cell(_note, left=True, optional=True),
+    "stopped": Cell(lambda row: row["stopped"], left=True),
 }
 """Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
 
-OPTIONAL = {
-    "output error",
-    "made ready",
-    "graph breaks",
-    "size",
-    "visits",
-    "process",
-    "reserved",
-    "floor",
-    "note",
-    "forward pass [95 %]",
-    "in a forward pass",
-    "ideal, BN folded",
-    "ideal, eager",
-    "limited by",
-    "time beyond theory",
-    "top-1, paper",
-    "above the memory roof",
-    "launch",
-    "dispatch",
-    "allocator",
-    *(f"in {label}" for label in EXCESS_OPERATORS.values()),
-    *(f"{label} time" for label in OPERATORS.values()),
-}
-"""Columns that a table does without where no row has them, such as a GPU's."""
 
-_LEFT = {
-    "block",
-    "kind",
-    "network",
-    "precision",
-    "mode",
-    "stopped",
-    "note",
-    "limited by",
-    "predictor",
-    "against fp32",
-    "run",
-}
-
-
-def cells_of(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The headers that are shown, and what each row writes below them."""
-    written = {column: [CELLS[column].text(row) for _, row in rows.iterrows()] for column in columns}
-    shown = tuple(column for column in columns if column not in OPTIONAL or any(written[column]))
+def cells_of(
+    rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headers that are shown, and what each row writes below them; optional columns without a text are left out."""
+    written = {column: [cells[column].text(row) for _, row in rows.iterrows()] for column in columns}
+    shown = tuple(column for column in columns if not cells[column].optional or any(written[column]))
     return shown, list(zip(*(written[column] for column in shown), strict=True))
 
 
-def table_of(rows: pd.DataFrame, cells: dict[str, Cell], optional: set[str], left: set[str]) -> str:
-    """Rows in Markdown by other cells than `CELLS`; optional columns in which nothing is written are left out."""
-    written = {name: [cell.text(row) for _, row in rows.iterrows()] for name, cell in cells.items()}
-    shown = [name for name in cells if name not in optional or any(written[name])]
-    align = ["left" if name in left else "right" for name in shown]
-    lines = list(zip(*(written[name] for name in shown), strict=True))
-    return tabulate(lines, shown, tablefmt="pipe", colalign=align, disable_numparse=True)
+def text_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
+    """Rows as a table in Markdown."""
+    shown, lines = cells_of(rows, columns, cells)
+    return tables.markdown(shown, lines, _left(shown, cells))
 
 
-def text_table(rows: pd.DataFrame, columns: tuple[str, ...], style: str = "pipe") -> str:
-    """Rows as a table of strings, in one of tabulate's styles (`pipe` is Markdown); without empty optional columns."""
-    shown, cells = cells_of(rows, columns)
-    align = ["left" if column in _LEFT else "right" for column in shown]
-    return tabulate(cells, shown, tablefmt=style, colalign=align, disable_numparse=True)
+def terminal_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
+    """Rows as a table for a terminal, without padding."""
+    shown, lines = cells_of(rows, columns, cells)
+    return tables.terminal(shown, lines, _left(shown, cells), padded=False)
 
 
-def terminal_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
-    """Rows as a table for a terminal, without padding; without empty optional columns."""
-    shown, cells = cells_of(rows, columns)
-    widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
-    lines = [shown, tuple("-" * width for width in widths), *cells]
-    aligned = [
-        "  ".join(
-            f"{text:<{width}}" if column in _LEFT else f"{text:>{width}}"
-            for column, text, width in zip(shown, line, widths, strict=True)
-        )
-        for line in lines
-    ]
-    return "\n".join(map(str.rstrip, aligned))
+def _left(columns: Iterable[str], cells: Mapping[str, Cell]) -> list[str]:
+    return [column for column in columns if cells[column].left]
 
 
 _LATEX = {"×": r"$\times$", "±": r"$\pm$", "α": r"$\alpha$", "µ": r"$\mu$", "→": r"$\to$", "ρ": r"$\rho$"}
 
 
-def latex_table(rows: pd.DataFrame, columns: tuple[str, ...]) -> str:
+def latex_table(rows: pd.DataFrame, columns: tuple[str, ...], cells: Mapping[str, Cell] = CELLS) -> str:
     """Rows as a LaTeX tabular with the rules of the package booktabs; plain ASCII."""
-    table = text_table(rows, columns, "latex_booktabs")
+    shown, lines = cells_of(rows, columns, cells)
+    table = tables.latex(shown, lines, _left(shown, cells))
     for character, command in _LATEX.items():
         table = table.replace(character, command)
     return table

@@ -9,7 +9,7 @@ from textwrap import TextWrapper
 import pandas as pd
 
 from mnv1.report import units
-from mnv1.report.findings import LIMITS, several
+from mnv1.report.sentences import LIMITS, several
 from mnv1.report.views import BY_NAME
 from mnv1.store.runs import Results
 

@@ -78,7 +78,7 @@ def page(
         note=disturbed_note(results),
         headlines=headlines(results),
         nothing=NO_PAIR,
-        sections=[(section, *html_rows(section.table, section.view.columns)) for section in sections],
+        sections=[(section, *html_rows(section.table, section.view)) for section in sections],
         image=lambda section: _data_uri(images[section.stem]),
         links=links,
         appendix=appendix,
@@ -106,7 +106,7 @@ def _speedups(here: Results, there: Results) -> list[tuple[str, tuple[str, ...],
             view = BY_NAME["verdict"]
             rows = view.select(results.of_device(device))
             if not rows.empty:
-                tables.append((f"{_name(results)}, {device}", *html_rows(rows, view.columns)))
+                tables.append((f"{_name(results)}, {device}", *html_rows(rows, view)))
     return tables
 
 

@@ -68,10 +68,14 @@ def render(
                     images[section.stem] = without_title(section.figure, image)
                 if ending in formats:
                     rendered.written.append(_write(out / f"{section.stem}.{ending}", image))
+            tex = latex_table(section.table, section.view.columns, section.view.every_cell)
             rendered.written += [
                 _write(out / f"{section.stem}.md", section.markdown + "\n"),
                 _write(out / f"{section.stem}.csv", csv_table(section.rows)),
-                _write(out / f"{section.stem}.tex", latex_table(section.table, section.view.columns) + "\n"),
+                _write(
+                    out / f"{section.stem}.tex",
+                    tex + "\n",
+                ),
             ]
         rendered.written.append(_write(out / "README.md", overview(results, drawn, formats[0])))
         if report:

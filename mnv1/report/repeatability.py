@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mnv1.base import tables
 from mnv1.report import units
-from mnv1.report.selections import Rows
+from mnv1.report.rows import Rows
 from mnv1.store.runs import ResultError
 
 
@@ -37,30 +38,31 @@ def _variation(pairs: Rows) -> Rows:
 
 def summary(table: Rows) -> str:
     """The median and the 90th percentile of the cases' coefficients of variation, in Markdown."""
-    lines = ["| runs that count | cases | median CV | 90th percentile |", "|:--|--:|--:|--:|"]
+    rows = []
     for name, column in (("all", "cv"), ("undisturbed", "undisturbed_cv")):
         values = table[column].dropna()
         if len(values):
             median, tail = (units.percent(float(values.quantile(share))) for share in (0.5, 0.9))
-            lines.append(f"| {name} | {len(values)} | {median} | {tail} |")
-    return "\n".join(lines)
+            rows.append((name, len(values), median, tail))
+    header = ("runs that count", "cases", "median CV", "90th percentile")
+    return tables.markdown(header, rows, left=header[:1], padded=False)
 
 
 def time_table(times: Rows) -> str:
     """How long each run took, and how much of that in calls that were timed, in Markdown."""
-    lines = ["| run | wall time | in timed calls |", "|:--|--:|--:|"]
+    rows = []
     for row in times.dropna().to_dict("records"):
         share = units.percent(row["call_time"] / row["wall_time"])
-        lines.append(f"| `{row['run']}` | {units.duration(row['wall_time'])} min | {share} |")
-    return "\n".join(lines)
+        rows.append((f"`{row['run']}`", f"{units.duration(row['wall_time'])} min", share))
+    return tables.markdown(("run", "wall time", "in timed calls"), rows, left=("run",), padded=False)
 
 
 def case_table(table: Rows) -> str:
     """Every case with its mean speedup and coefficients of variation, in Markdown."""
-    lines = ["| case | runs | mean | CV | undisturbed runs | CV of these |", "|:--|--:|--:|--:|--:|--:|"]
+    rows = []
     for row in table.to_dict("records"):
         few = "" if pd.isna(row["undisturbed_cv"]) else units.percent(row["undisturbed_cv"])
         figures = row["runs"], units.ratio(row["mean"]), units.percent(row["cv"])
-        cells = (row["id"], *figures, row["undisturbed_runs"], few)
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        rows.append((row["id"], *figures, row["undisturbed_runs"], few))
+    header = ("case", "runs", "mean", "CV", "undisturbed runs", "CV of these")
+    return tables.markdown(header, rows, left=("case",), padded=False)

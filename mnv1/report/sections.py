@@ -11,8 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mnv1.report import plots
-from mnv1.report.cells import CELLS, cells_of, text_table
-from mnv1.report.views import VIEWS, View
+from mnv1.report.cells import Cell, cells_of, text_table
+from mnv1.report.view import View
+from mnv1.report.views import VIEWS
 from mnv1.store.runs import Results
 
 
@@ -51,7 +52,7 @@ class Section:
     def markdown(self) -> str:
         """Heading, how to read it, what it says, and the table."""
         parts = [f"## {self.view.title} ({self.device})", self.view.reading, self.finding]
-        return "\n\n".join([*filter(None, parts), text_table(self.table, self.view.columns)])
+        return "\n\n".join([*filter(None, parts), text_table(self.table, self.view.columns, self.view.every_cell)])
 
 
 def sections(results: Results) -> Iterator[Section | str]:
@@ -63,7 +64,7 @@ def sections(results: Results) -> Iterator[Section | str]:
             if rows.empty:
                 yield f"{view.name}-{device}: this run has no rows for it (it needs {view.needs})"
             else:
-                yield Section(view, str(device), rows, plots.plot(view.name, rows, view.title))
+                yield Section(view, str(device), rows, plots.plot(view, rows))
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,18 @@ class HtmlCell:
     key: str
 
 
-def html_rows(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[tuple[str, ...], list[list[HtmlCell]]]:
-    """Headers and cells of a table that a page sorts."""
-    shown, written = cells_of(rows, columns)
+def html_rows(rows: pd.DataFrame, view: View) -> tuple[tuple[str, ...], list[list[HtmlCell]]]:
+    """Headers and cells of a view's table, which a page sorts."""
+    cells = view.every_cell
+    shown, written = cells_of(rows, view.columns, cells)
     table = []
     for (_, row), texts in zip(rows.iterrows(), written, strict=True):
-        table.append([HtmlCell(text, _key(row, column)) for column, text in zip(shown, texts, strict=True)])
+        table.append([HtmlCell(text, _key(row, cells[column])) for column, text in zip(shown, texts, strict=True)])
     return shown, table
 
 
-def _key(row: pd.Series, column: str) -> str:
-    key = CELLS[column].key
-    value = row.get(key) if key else None
+def _key(row: pd.Series, cell: Cell) -> str:
+    value = row.get(cell.key) if cell.key else None
     return "" if value is None or isinstance(value, str) or pd.isna(value) else repr(float(value))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from mnv1.report import findings
 from mnv1.report.cells import terminal_table, text_table
 from mnv1.report.headline import NO_PAIR, wrapped
-from mnv1.report.views import BY_NAME, View
+from mnv1.report.view import View
+from mnv1.report.views import BY_NAME
 from mnv1.store.runs import Results
 
 MAX_LINES = 60
@@ -40,7 +40,7 @@ def _section(view: View, rows: pd.DataFrame, device: str) -> str:
     first = rows.iloc[0]
     is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
     about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
-    table = terminal_table(rows, view.narrow)
+    table = terminal_table(rows, view.narrow, view.every_cell)
     said = [wrapped(part) for part in view.finding(rows).split("\n\n")]
     return "\n\n".join(filter(None, [wrapped(f"{view.title} ({about}{device})"), table, "\n".join(said)]))
 
@@ -60,14 +60,15 @@ def summary(results: Results, provenance: str) -> str:
 
 def _device_part(results: Results, device: str) -> list[str]:
     lines = [f"### {device}", ""]
-    verdict = BY_NAME["verdict"].select(results)
-    if verdict.empty:
+    verdict = BY_NAME["verdict"]
+    rows = verdict.select(results)
+    if rows.empty:
         lines += [NO_PAIR, ""]
     else:
         lines += [
-            *findings.verdict(verdict).splitlines(),
+            *verdict.finding(rows).splitlines(),
             "",
-            *text_table(verdict, BY_NAME["verdict"].columns).splitlines(),
+            *text_table(rows, verdict.columns, verdict.every_cell).splitlines(),
             "",
         ]
     for name in ("training_speedup", "heat_map", "operators", "predictors", "pareto", "precision", "batch_scaling"):

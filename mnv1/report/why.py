@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from mnv1.cases import PRECISIONS, Block, Network, device_named
-from mnv1.net.roofline import Ceilings, ideal_speedup, least_times
+from mnv1.net.roofline import Ceilings, LeastTime, least_times
+from mnv1.report import known
 from mnv1.store.runs import Results
 
 CAUSES = ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
@@ -20,13 +21,34 @@ NEAR_THEORY = 0.9
 """From this share of the MAC ratio on, nothing but the operations limits a speedup."""
 
 
-def workload_of(row: pd.Series, kind: str | None = None) -> Block | Network:
-    """The block or network that a row describes, or one of another kind in its place."""
-    kind = kind or row["kind"]
-    if row["subject"] == "model":
-        return Network(kind, float(row["alpha"]), int(row["resolution"]))
-    numbers = (int(row[name]) for name in ("in_channels", "out_channels", "stride", "side"))
-    return Block(kind, *numbers)
+OPERATORS = {
+    "pointwise": "1×1",
+    "depthwise": "depthwise",
+    "standard": "3×3",
+    "linear": "FC",
+    "batch_norm": "BN",
+    "activation": "activation",
+    "cast": "cast",
+    "other": "other",
+    "between": "between",
+}
+"""Types of operators in the order of tables and plots, with their headings."""
+
+EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
+    name: label for name, label in OPERATORS.items() if name not in ("pointwise", "standard")
+}
+"""The same where dense convolutions are one type."""
+
+
+def least_of(row: pd.Series, kind: str | None = None) -> list[LeastTime]:
+    """The least times of the layers that a row describes, or of another kind in its place.
+
+    None of them where this version does not know the kind's layers, or on how many bytes the precision computes.
+    """
+    layers, element_size = known.layers_of(row, kind), known.element_size(row["precision"])
+    if not layers or element_size is None:
+        return []
+    return least_times(layers, ceilings_of(row), int(row["batch_size"]), element_size)
 
 
 def ceilings_of(row: pd.Series) -> Ceilings:
@@ -46,15 +68,15 @@ def with_ideals(rows: pd.DataFrame) -> pd.DataFrame:
     `ideal_folded`: with BatchNorm folded into the convolution and ReLU fused, so that each layer reads its input and
     writes its output once. `ideal_eager`: with BatchNorm and ReLU as passes of their own, as PyTorch runs them.
     """
-    known = with_ceilings(rows)
-    folded, eager = ([_ideal(row, passes) for _, row in known.iterrows()] for passes in (False, True))
-    return known.assign(ideal_folded=folded, ideal_eager=eager)
+    rows = with_ceilings(rows)
+    folded, eager = ([_ideal(row, passes) for _, row in rows.iterrows()] for passes in (False, True))
+    return rows.assign(ideal_folded=folded, ideal_eager=eager).dropna(subset=["ideal_folded", "ideal_eager"])
 
 
 def _ideal(row: pd.Series, eager: bool) -> float:
-    standard, separable = (workload_of(row, kind).layers for kind in ("standard", "separable"))
-    batch_size, element_size = int(row["batch_size"]), PRECISIONS[row["precision"]].element_size
-    return ideal_speedup(standard, separable, ceilings_of(row), batch_size, element_size, eager)
+    """Not a number where the least times are not known."""
+    standard, separable = (sum(one.total(eager) for one in least_of(row, kind)) for kind in ("standard", None))
+    return standard / separable if separable else math.nan
 
 
 @dataclass(frozen=True)
@@ -75,17 +97,18 @@ class Excess:
 
 
 def excess_of(pair: pd.Series, results: Results) -> Excess | None:
-    """Where a pair's missing speedup goes. None where its run lacks ceilings, or a profile of either side."""
+    """Where a pair's missing speedup goes. None where its run lacks ceilings, or a profile or least times of a side."""
     sides = {}
-    for kind, time in (("standard", pair["standard_latency_p50"]), ("separable", pair["latency_p50"])):
+    times = (("standard", "standard", pair["standard_latency_p50"]), ("separable", pair["kind"], pair["latency_p50"]))
+    for side, kind, time in times:
         case = _latency_of(pair, kind, results.cases)
         if case is None or not case["peak_rate"] > 0 or not case["copy_rate"] > 0:
             return None
         profiled = results.operators[results.operators["id"] == case["id"]]
-        if profiled.empty:
+        if profiled.empty or not least_of(case):
             return None
         shares = profiled.set_index("operator")["seconds"] / profiled["seconds"].sum()
-        sides[kind] = (_budget(case, float(time), shares), _by_operator(float(time), shares))
+        sides[side] = (_budget(case, float(time), shares), _by_operator(float(time), shares))
     causes, operators = (
         {
             name: sides["separable"][part].get(name, 0.0) - sides["standard"][part].get(name, 0.0) / pair["macs_ratio"]
@@ -116,13 +139,12 @@ def _latency_of(pair: pd.Series, kind: str, cases: pd.DataFrame) -> pd.Series | 
 
 def _budget(case: pd.Series, time: float, shares: pd.Series) -> dict[str, float]:
     """Seconds of a call of `time` seconds by cause. What the ceilings do not explain may be negative."""
-    layers = workload_of(case).layers
-    least = least_times(layers, ceilings_of(case), int(case["batch_size"]), PRECISIONS[case["precision"]].element_size)
+    least = least_of(case)
     parts = {
         "compute": sum(one.compute for one in least if one.is_bound_by_compute),
         "memory bandwidth": sum(one.passes + (0 if one.is_bound_by_compute else one.traffic) for one in least),
     }
-    parts |= device_named(case["device"]).overheads(_named(case), _named(shares), time)
+    parts |= known.device_named(case["device"]).overheads(_named(case), _named(shares), time)
     return parts | {"kernels": time - sum(parts.values())}
 
 

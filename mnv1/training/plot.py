@@ -10,20 +10,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mnv1.report.plots.style import COLOURS, DARK, GREY, new_figure, style, with_legend
+from mnv1.report.known import colour
+from mnv1.report.plots.style import DARK, GREY, new_figure, style, with_legend
 
-WRONG = COLOURS["standard"]
+WRONG = colour("standard")
 
 
 def curves(rows: pd.DataFrame, title: str) -> Figure:
     """Loss and accuracy by epoch, of training and test; the band is the test accuracy's 95 % interval."""
     with style():
         figure, (loss, accuracy) = new_figure(2, 9, 3.2, columns=2)
-        for part, colour, line in (("train", GREY, "--"), ("test", COLOURS["separable"], "-")):
-            loss.plot(rows["epoch"], rows[f"{part}_loss"], line, color=colour, marker=".", label=part)
-            accuracy.plot(rows["epoch"], 100 * rows[f"{part}_accuracy"], line, color=colour, marker=".", label=part)
+        for part, shade, line in (("train", GREY, "--"), ("test", colour("separable"), "-")):
+            loss.plot(rows["epoch"], rows[f"{part}_loss"], line, color=shade, marker=".", label=part)
+            accuracy.plot(rows["epoch"], 100 * rows[f"{part}_accuracy"], line, color=shade, marker=".", label=part)
         low, high = (100 * rows[f"test_accuracy_{end}"] for end in ("low", "high"))
-        accuracy.fill_between(rows["epoch"], low, high, color=COLOURS["separable"], alpha=0.15, linewidth=0)
+        accuracy.fill_between(rows["epoch"], low, high, color=colour("separable"), alpha=0.15, linewidth=0)
         for axes, text in ((loss, "loss"), (accuracy, "accuracy (%)")):
             axes.set_xlabel("epoch")
             axes.set_ylabel(text)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mnv1.base import tables
 from mnv1.report import units
 from mnv1.report.plots.style import style
 from mnv1.store.runs import ResultError
@@ -139,11 +140,11 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
     for run in runs:
         if len(run["epochs"]) == run["recipe"]["epochs"]:
             groups.setdefault(_setting(run), []).append(run)
-    lines = [
-        "| data, training | network | α | px | teacher | epochs | seeds | test accuracy | epoch | images/s | memory of "
-        "a step | parameters | MACs an image |",
-        "|:--|:--|--:|--:|:--|--:|--:|:--|--:|--:|--:|--:|--:|",
-    ]
+    header = (
+        *("data, training", "network", "α", "px", "teacher", "epochs", "seeds", "test accuracy", "epoch", "images/s"),
+        *("memory of a step", "parameters", "MACs an image"),
+    )
+    lines = []
     for group in sorted(groups.values(), key=_order):
         recipe, one = group[0]["recipe"], group[0]
         seeds = [run["recipe"]["seed"] for run in group]
@@ -165,8 +166,8 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
             units.count(one["params"]),
             units.macs(one["macs"]),
         )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return tables.markdown(header, lines, left=("data, training", "network", "teacher", "test accuracy"), padded=False)
 
 
 def _training(recipe: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv1.base import console
+from mnv1.base import console, tables
 from mnv1.measure.lock import machine_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,10 @@ Edit = tuple[str, str, str]
 
 FORWARD = "return self.classifier(self.pool(self.features(images)).flatten(1))  # type: ignore[no-any-return]"
 READY = "        apply_semantics(self, semantics)\n"
+
+
+HEADER = ("change", "cases", "exit status", "SLOWER", "effects found", "more memory", "other exact facts")
+LEFT = ("change", "effects found", "more memory", "other exact facts")
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="write a table in Markdown to this file")
     parser.add_argument("--quick", action="store_true", help="compare with --quick")
     args = parser.parse_args(argv)
-    lines = [
-        "| change | cases | exit status | SLOWER | effects found | more memory | other exact facts |",
-        "|:--|--:|--:|--:|:--|:--|:--|",
-    ]
+    rows = []
     with machine_lock(), tempfile.TemporaryDirectory(prefix="mnv1-changes-") as folder:
         clone = Path(folder) / "clone"
         try:
@@ -122,10 +123,10 @@ def main(argv: list[str] | None = None) -> int:
             if not stored.exists():
                 print(f"error: {change.name}: no comparison was made, see above", file=sys.stderr)
                 return 2
-            lines.append(_row(change, status, json.loads(stored.read_text(encoding="utf8"))))
-            print(lines[-1], flush=True)
+            rows.append(_row(change, status, json.loads(stored.read_text(encoding="utf8"))))
+            print(tables.line(rows[-1]), flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n".join(lines) + "\n", encoding="utf8")
+    args.out.write_text(tables.markdown(HEADER, rows, left=LEFT, padded=False) + "\n", encoding="utf8")
     return 0
 
 
@@ -146,15 +147,14 @@ def _commit(clone: Path, edits: tuple[Edit, ...]) -> str:
     return made
 
 
-def _row(change: Change, status: int, found: dict[str, Any]) -> str:
+def _row(change: Change, status: int, found: dict[str, Any]) -> tuple[object, ...]:
     slower = [verdict["effect"]["value"] for verdict in found["verdicts"].values() if verdict["word"] == "SLOWER"]
     effects = f"{100 * min(slower):+.1f} % to {100 * max(slower):+.1f} %" if slower else "none"
     memory = [facts["peak_memory"] for facts in found["exact"].values() if "peak_memory" in facts]
     grown = [head / base - 1 for base, head in memory if head > base]
     more = f"{len(grown)} cases, {100 * min(grown):+.0f} % to {100 * max(grown):+.0f} %" if grown else "none"
     others = sorted({fact for facts in found["exact"].values() for fact in facts} - {"peak_memory"})
-    cells = change.name, len(found["verdicts"]), status, len(slower), effects, more, ", ".join(others) or "none"
-    return f"| {' | '.join(map(str, cells))} |"
+    return change.name, len(found["verdicts"]), status, len(slower), effects, more, ", ".join(others) or "none"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from tabulate import tabulate
 
+from mnv1.base import tables
 from mnv1.regression.history.changes import Change, Rules
 from mnv1.regression.history.nominations import Boundary, boundaries
 from mnv1.regression.history.series import EXACT, Series
 from mnv1.report import units
-from mnv1.report.plots.style import COLOURS, GREY, new_figure, style
+from mnv1.report.known import colour
+from mnv1.report.plots.style import GREY, new_figure, style
 
 PANELS = 12
 """Most series in one picture."""
@@ -72,9 +73,8 @@ def _nominated(found: Sequence[Boundary], markdown: bool) -> list[str]:
         parts.append(f"{'#### ' if markdown else ''}Between {before} and {after}")
         rows = [_cells(change) for change in one.changes]
         headers = ("case", "measure", "change", "before", "after", "runs", "disturbed", "p")
-        align = ("left", "left", *["right"] * 6)
-        look = "pipe" if markdown else "simple"
-        parts.append(tabulate(rows, headers, tablefmt=look, colalign=align, disable_numparse=True))
+        set_as = tables.markdown if markdown else tables.terminal
+        parts.append(set_as(headers, rows, left=headers[:2]))
         is_call = one.suggestion.startswith("python ")
         parts.append(
             f"To confirm:\n\n```sh\n{one.suggestion}\n```" if markdown and is_call else f"To confirm: {one.suggestion}"
@@ -111,10 +111,10 @@ def picture(title: str, series: Sequence[Series], changes: Sequence[Change]) -> 
         for axes, one in zip(all_axes, shown, strict=True):
             own = [change for change in changes if change.series is one]
             values = own[0].values if own else one.values
-            axes.plot(values / np.median(values), "o-", color=COLOURS["separable"], markersize=3, linewidth=1)
+            axes.plot(values / np.median(values), "o-", color=colour("separable"), markersize=3, linewidth=1)
             axes.axhline(1, color=GREY, linewidth=0.8)
             for change in own:
-                axes.axvline(change.step.index - 0.5, color=COLOURS["standard"], linewidth=1.2)
+                axes.axvline(change.step.index - 0.5, color=colour("standard"), linewidth=1.2)
             named = _NAMES.get(one.measure, one.measure) + (", normalised" if own and own[0].normalised else "")
             axes.set_title(f"{one.id}: {named}", loc="left", fontsize=9)
             since = ", ".join(change.first_after.commit for change in own)

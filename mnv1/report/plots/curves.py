@@ -1,41 +1,27 @@
-"""Plots of curves and points along one axis: MACs, batch size, threads, time."""
+"""Curves that several views draw, along one axis: MACs, batch size, threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from mnv1.net.published import speed
-from mnv1.report.plots.style import (
-    BLOCK_AXIS,
-    COLOURS,
-    DARK,
-    GREY,
-    LINES,
-    MARKERS,
-    Rows,
-    batch,
-    block_labels,
-    log_axes,
-    new_figure,
-    panels_of,
-    plain_log,
-    whiskers,
-    with_legend,
-)
+from mnv1.report.known import colour, line, marker
+from mnv1.report.plots.style import GREY, MARKERS, batch, log_axes, new_figure, panels_of, whiskers, with_legend
+from mnv1.report.rows import Rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def sweep(axis: str, label: Callable[[float], str]) -> Callable[[Rows], Figure]:
+def draw_sweep(axis: str, label: Callable[[float], str]) -> Callable[[Rows], Figure]:
     """Latency and throughput against MACs an image, log-log, one row of panels for each precision."""
 
     def draw(rows: Rows) -> Figure:
-        panels = panels_of(_with_throughput_interval(rows), ["precision"])
+        panels = panels_of(with_throughput_interval(rows), ["precision"])
         figure, all_axes = new_figure(2 * len(panels), 9, 3.2, columns=2)
         for number, ((precision,), group) in enumerate(panels):
             latency, throughput = all_axes[2 * number : 2 * number + 2]
@@ -55,7 +41,7 @@ def sweep(axis: str, label: Callable[[float], str]) -> Callable[[Rows], Figure]:
     return draw
 
 
-def _with_throughput_interval(rows: Rows) -> Rows:
+def with_throughput_interval(rows: Rows) -> Rows:
     """The throughput's 95 % interval, from that of the latency."""
     return rows.assign(
         throughput_low=rows["batch_size"] / rows["latency_high"],
@@ -74,7 +60,7 @@ def _curves(axes: Axes, rows: Rows, value: str, interval: tuple[str, str], scale
             curve[value] * scale,
             yerr=whiskers(curve, value, *interval, scale),
             label=f"{kind}, {batch(size)}",
-            color=COLOURS[str(kind)],
+            color=colour(kind),
             marker=MARKERS[place % len(MARKERS)],
             linestyle=("-", "--", "-.", ":")[place % 4],
             markersize=5,
@@ -142,34 +128,12 @@ def _name_points(axes: Axes, rows: Rows, axis: str, label: Callable[[float], str
         )
 
 
-def batch_scaling(rows: Rows) -> Figure:
-    """Throughput and time an image against batch size."""
-    figure, (throughput, per_image) = new_figure(2, 9, 3.4, columns=2)
-    rows = _with_throughput_interval(rows).assign(
-        image_time=rows["latency_p50"] / rows["batch_size"],
-        image_low=rows["latency_low"] / rows["batch_size"],
-        image_high=rows["latency_high"] / rows["batch_size"],
-    )
-    for (kind, precision), curve in panels_of(rows, ["kind", "precision"]):
-        curve = curve.sort_values("batch_size")
-        look = _look(str(kind), str(precision))
-        error = whiskers(curve, "throughput", "throughput_low", "throughput_high")
-        throughput.errorbar(curve["batch_size"], curve["throughput"], yerr=error, **look)
-        error = whiskers(curve, "image_time", "image_low", "image_high", 1e3)
-        per_image.errorbar(curve["batch_size"], curve["image_time"] * 1e3, yerr=error, **look)
-    for axes, label in ((throughput, "throughput (images/s)"), (per_image, "time per image (ms)")):
-        _powers_of_two(axes, rows["batch_size"], "batch size (images a call)")
-        axes.set_ylim(0)
-        axes.set_ylabel(label)
-    return with_legend(figure, throughput)
-
-
-def _look(kind: str, precision: str) -> dict[str, Any]:
+def curve_look(kind: str, precision: str) -> dict[str, Any]:
     """Colour is the kind, line and marker the precision."""
     return {
-        "color": COLOURS[kind],
-        "linestyle": LINES[precision],
-        "marker": MARKERS[list(LINES).index(precision)],
+        "color": colour(kind),
+        "linestyle": line(precision),
+        "marker": marker(precision),
         "markersize": 5,
         "linewidth": 1.2,
         "capsize": 2,
@@ -177,119 +141,12 @@ def _look(kind: str, precision: str) -> dict[str, Any]:
     }
 
 
-def _powers_of_two(axes: Axes, values: Any, label: str) -> None:
+def powers_of_two(axes: Axes, values: Any, label: str) -> None:
+    """An axis with a tick at each of the values, a logarithmic one."""
+    from matplotlib.ticker import NullLocator
+
     sizes = sorted(values.unique())
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)
-
-
-def thread_scaling(rows: Rows) -> Figure:
-    """Throughput by number of threads, a panel for each precision and batch size."""
-    rows = rows.assign(order=rows["precision"].map(list(LINES).index))
-    panels = panels_of(rows.sort_values(["order", "batch_size"], kind="stable"), ["precision", "batch_size"])
-    columns = min(3, rows["batch_size"].nunique())
-    figure, all_axes = new_figure(len(panels), max(5, 3.2 * columns), 2.8, columns)
-    for axes, ((precision, size), group) in zip(all_axes, panels, strict=True):
-        for (kind,), curve in panels_of(_with_throughput_interval(group), ["kind"]):
-            curve = curve.sort_values("threads")
-            error = whiskers(curve, "throughput", "throughput_low", "throughput_high")
-            look = _look(str(kind), str(precision)) | {"label": str(kind)}
-            axes.errorbar(curve["threads"], curve["throughput"], yerr=error, **look)
-            ideal = curve["throughput"].iloc[0] / curve["threads"].iloc[0] * curve["threads"]
-            label = "as many times as threads" if kind == panels[0][1]["kind"].iloc[0] else None
-            axes.plot(curve["threads"], ideal, color=GREY, linestyle=(0, (1, 1.5)), linewidth=1.2, label=label)
-        _powers_of_two(axes, group["threads"], "threads")
-        axes.set_title(f"{precision}, {batch(size)}", loc="left")
-        axes.set_ylabel("throughput (images/s)")
-        axes.set_ylim(0)
-    return with_legend(figure, all_axes[0])
-
-
-def history(rows: Rows) -> Figure:
-    """Speedups of runs over time, a panel for each precision."""
-    panels = panels_of(rows, ["precision"])
-    figure, all_axes = new_figure(len(panels), 8, 2.8)
-    for axes, ((precision,), group) in zip(all_axes, panels, strict=True):
-        sizes = sorted(group["batch_size"].unique())
-        for number, size in enumerate(sizes):
-            curve = group[group["batch_size"] == size].sort_values("time")
-            axes.errorbar(
-                curve["time"].dt.tz_localize(None).to_numpy(),
-                curve["speedup"],
-                yerr=whiskers(curve, "speedup", "speedup_low", "speedup_high"),
-                label=batch(size),
-                color=("#0072B2", "#D55E00", "#009E73", "#CC79A7")[number % 4],
-                marker=MARKERS[number % len(MARKERS)],
-                markersize=5,
-                linewidth=1.2,
-                capsize=3,
-            )
-        # Three ticks or more: from four on, no interval suits some spans, such as four hours.
-        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        axes.set_title(str(precision), loc="left")
-        axes.set_ylabel("speedup (×)")
-        axes.set_ylim(0)
-    all_axes[-1].set_xlabel("when the run was stored (UTC)")
-    return with_legend(figure, all_axes[0])
-
-
-def distribution(rows: Rows) -> Figure:
-    """The 90th and 99th percentile as multiples of the median, a panel for each precision."""
-    panels = panels_of(rows, ["precision"])
-    longest = max(len(group) for _, group in panels)
-    figure, all_axes = new_figure(len(panels), 5.2 * len(panels), 0.19 * longest + 1.0, columns=len(panels))
-    for axes, ((precision,), group) in zip(all_axes, panels, strict=True):
-        places = np.arange(len(group))
-        p90, p99 = (group[f"latency_{name}"] / group["latency_p50"] for name in ("p90", "p99"))
-        axes.hlines(places, 1, p90, color=GREY, linewidth=1)
-        axes.plot(p90, places, "o", color="#0072B2", markersize=4, label="90th percentile")
-        known = (group["rounds"] >= 100).to_numpy()
-        if known.any():
-            axes.hlines(places[known], p90[known], p99[known], color=GREY, linewidth=1)
-            axes.plot(p99[known], places[known], "D", color="#D55E00", markersize=4, label="99th percentile")
-        labels = [
-            f"{row.kind}, α {row.alpha:g}, {row.resolution:g} px, {batch(row.batch_size)}" for row in group.itertuples()
-        ]
-        axes.set_yticks(places, labels, fontsize=6.5)
-        axes.invert_yaxis()
-        axes.grid(True, axis="x")
-        axes.axvline(1, color=DARK, linewidth=1)
-        axes.set_xlabel("latency / median (×)")
-        axes.set_title(str(precision), loc="left")
-    all_axes[0].set_ylabel("network, batch size")
-    most = int(np.argmax([(group["rounds"] >= 100).any() for _, group in panels]))
-    return with_legend(figure, all_axes[most])
-
-
-def layer_times(rows: Rows) -> Figure:
-    """Latency of every block and of its parts, a panel for each precision and batch size."""
-    panels = panels_of(rows, ["precision", "batch_size"])
-    figure, all_axes = new_figure(len(panels), 9, 2.4)
-    kinds = list(dict.fromkeys(rows["kind"]))
-    for axes, ((precision, size), group) in zip(all_axes, panels, strict=True):
-        group = group.assign(place=block_labels(group))
-        places = list(group["place"].unique())
-        for (kind,), points in panels_of(group, ["kind"]):
-            number = kinds.index(str(kind))
-            axes.errorbar(
-                [places.index(place) + (number - 1.5) * 0.12 for place in points["place"]],
-                points["latency_p50"] * 1e3,
-                yerr=whiskers(points, "latency_p50", "latency_low", "latency_high", 1e3),
-                color=COLOURS[str(kind)],
-                marker=MARKERS[number],
-                linestyle="none",
-                markersize=6,
-                capsize=2,
-                label=str(kind),
-            )
-        axes.set_xticks(range(len(places)), places, fontsize=8)
-        axes.set_title(f"{precision}, {batch(size)}", loc="left")
-        axes.set_ylabel("latency (ms a call)")
-        axes.set_yscale("log")
-        plain_log(axes.yaxis)
-    all_axes[-1].set_xlabel(BLOCK_AXIS)
-    return with_legend(figure, all_axes[0])

@@ -1,25 +1,20 @@
-"""Bars of latencies by mode and precision: of a sweep's modes here, of a ladder's rungs in `mnv1.ladder.plot`."""
+"""Bars of latencies by mode and precision: of a sweep's modes in a view, of a ladder's rungs in `mnv1.ladder.plot`."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mnv1.report import units
-from mnv1.report.plots.style import COLOURS, DARK, GREY, Rows, batch, new_figure, panels_of, whiskers, with_legend
+from mnv1.report.known import colour
+from mnv1.report.plots.style import DARK, GREY, new_figure, whiskers
+from mnv1.report.rows import Rows
 
-
-def modes(rows: Rows) -> Figure:
-    """A panel for each network and batch size that were measured in several modes by a sweep."""
-    columns = {"latency_p50": "latency"}
-    rows = rows.rename(columns=columns).assign(state="controlled", speedup=float("nan"))
-    groups = panels_of(rows, ["kind", "batch_size"])
-    figure, panels = bar_panels([(f"{kind}, {batch(size)}", group) for (kind, size), group in groups])
-    for axes in panels:
-        axes.set_xlabel("latency (ms a call)")
-    return with_legend(figure, with_every_label(panels), 4)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def bar_panels(groups: list[tuple[str, Rows]]) -> tuple[Figure, list[Axes]]:
@@ -40,7 +35,7 @@ def _bars(axes: Axes, rows: Rows) -> None:
         places,
         1e3 * rows["latency"],
         0.72,
-        color=[COLOURS[str(precision)] for precision in rows["precision"]],
+        color=[colour(precision) for precision in rows["precision"]],
         xerr=whiskers(rows, "latency", "latency_low", "latency_high", 1e3),
         error_kw={"elinewidth": 1, "capsize": 2, "ecolor": DARK},
     )

@@ -1,41 +1,22 @@
-"""What all plots share: colours, panels, whiskers, legends and axes."""
+"""What all plots share: panels, whiskers, legends and axes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.container import BarContainer
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-Rows = pd.DataFrame
+from mnv1.report.rows import Rows
 
-# Okabe and Ito's palette (2008), which stays distinct for the common kinds of colour blindness.
-COLOURS = {
-    "standard": "#D55E00",
-    "separable": "#0072B2",
-    "depthwise": "#56B4E9",
-    "pointwise": "#009E73",
-    "shallow": "#CC79A7",
-    # Networks of other packages, never in one plot with a separable block's halves.
-    "timm": "#56B4E9",
-    "mobilenet_v2": "#009E73",
-    "resnet18": "#E69F00",
-    "vgg16": "#999999",
-    "fp32": "#0072B2",
-    "tf32": "#009E73",
-    "amp": "#E69F00",
-    "bf16": "#CC79A7",
-    "int8": "#D55E00",
-}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, as for kinds and precisions in `known.py`.
 PART_COLOURS = {
     # Operators; a convolution has the colour of its kind.
     "pointwise": "#009E73",
@@ -62,7 +43,6 @@ PART_COLOURS = {
 }
 MARKERS = ("o", "s", "^", "D", "v", "P")
 BLOCK_AXIS = "block: input channels → output channels, stride, input side in pixels"
-LINES: dict[str, Any] = {"fp32": "-", "tf32": "-.", "amp": "--", "bf16": ":", "int8": (0, (1, 3))}
 DARK, GREY = "#333333", "#999999"
 
 STYLE: dict[Any, Any] = {
@@ -84,12 +64,16 @@ STYLE: dict[Any, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """The look that all plots share."""
+    import matplotlib as mpl
+
     with mpl.rc_context(STYLE):
         yield
 
 
 def new_figure(panels: int, width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels; `width` of all of them and `height` of one in inches."""
+    from matplotlib.figure import Figure
+
     rows = -(-panels // columns)
     figure = Figure(figsize=(width, height * rows + 0.8), layout="constrained")
     axes = [figure.add_subplot(rows, columns, number + 1) for number in range(panels)]
@@ -113,10 +97,12 @@ def batch(size: object) -> str:
 
 
 def block_labels(rows: Rows) -> list[str]:
-    """Blocks in two lines each."""
+    """Blocks in two lines each; somebody's own, which may have no channels, by their shape."""
     return [
-        f"{row.in_channels:.0f}→{row.out_channels:.0f}\ns{row.stride:.0f}, {row.side:.0f} px"
-        for row in rows[["in_channels", "out_channels", "stride", "side"]].itertuples()
+        str(row["shape"])
+        if pd.isna(row["in_channels"])
+        else f"{row['in_channels']:.0f}→{row['out_channels']:.0f}\ns{row['stride']:.0f}, {row['side']:.0f} px"
+        for _, row in rows.iterrows()
     ]
 
 
@@ -133,6 +119,9 @@ def marks_of_disturbed(rows: Rows) -> list[str]:
 
 def with_legend(figure: Figure, axes: Axes, columns: int = 4) -> Figure:
     """The figure with one legend below all panels, from the labels of one of them."""
+    from matplotlib.container import BarContainer
+    from matplotlib.patches import Patch
+
     handles, labels = axes.get_legend_handles_labels()
     # A series' first bar may be marked as disturbed; its legend is not.
     handles = [Patch(facecolor=h[0].get_facecolor()) if isinstance(h, BarContainer) else h for h in handles]
@@ -157,6 +146,8 @@ def log_axes(axes: Axes, x: str, y: str) -> None:
 
 def plain_log(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     """Ticks of a logarithmic axis at 1, 2 and 5, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     axis.set_major_locator(LogLocator(base=10, subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
