@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +55,27 @@ KEPT_OPTIONS: dict[str, object] = {
 
 NO_STORAGE = "file://./.benchmarks"
 """pytest-benchmark's own default, which stands for `results/` here."""
+
+
+OWN_SAMPLING = "the suite decides itself how often it samples: use --half-width, or another --profile"
+OWN_CLOCK = "another process times the cases, with a clock for each device and without the garbage collector"
+OWN_PROFILER = "the cases run in another process; the report shows where the time of its networks goes"
+
+REFUSED = {
+    **dict.fromkeys(("min-rounds", "min-time", "max-time", "precision", "confidence"), OWN_SAMPLING),
+    **dict.fromkeys(("calibration-precision", "warmup", "warmup-iterations"), OWN_SAMPLING),
+    **dict.fromkeys(("timer", "disable-gc"), OWN_CLOCK),
+    **dict.fromkeys(("cprofile", "cprofile-loops", "cprofile-top", "cprofile-dump"), OWN_PROFILER),
+}
+"""Options of pytest-benchmark that mean nothing to replayed rounds (`--benchmark-…`), and what does the same here."""
+
+
+def why_refused(config: pytest.Config) -> str | None:
+    """What to say of the first option of pytest-benchmark that would have no effect, or None."""
+    given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    names = [str(one).partition("=")[0] for one in (*given, *config.invocation_params.args)]
+    found = [name for name in names if name.removeprefix("--benchmark-") in REFUSED and name.startswith("--")]
+    return f"{found[0]}: {REFUSED[found[0].removeprefix('--benchmark-')]}; leave this option out" if found else None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,11 +131,10 @@ def positive(option: str, text: str | None, number: Callable[[str], Number]) -> 
     return value
 
 
-def storage_folder(options: argparse.Namespace, usual: Path) -> Path:
-    """Where runs are kept: in the `usual` folder unless the options say otherwise."""
-    if options.benchmark_storage == NO_STORAGE:
-        return usual
-    return Path(options.benchmark_storage.removeprefix("file://"))
+def storage_folder(options: argparse.Namespace, results: Path, machine: str = "") -> Path:
+    """Where runs are kept: in a machine's folder below `results` unless the options say otherwise."""
+    named = options.benchmark_storage
+    return results / machine if named in (NO_STORAGE, f"file://{results}") else Path(named.removeprefix("file://"))
 
 
 def resume(options: argparse.Namespace, results: Path) -> Journal:
