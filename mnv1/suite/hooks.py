@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.session import PerformanceRegression
 from pytest_benchmark.utils import load_storage
 
 from mnv1.base.console import write_what_can_be_shown
@@ -298,7 +299,10 @@ class Suite:
         nothing = self._ours and self._alone and not (self._run and self._run.facts) and not self._benchmark.disabled
         if nothing and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-        return (yield)
+        try:
+            return (yield)
+        except PerformanceRegression as error:  # of --benchmark-compare-fail
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
 
     # What is said.
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,10 +73,15 @@ REFUSED = {
 
 def why_refused(config: pytest.Config) -> str | None:
     """What to say of the first option of pytest-benchmark that would have no effect, or None."""
+    if config.option.benchmark_histogram and not find_spec("pygal"):
+        return "--benchmark-histogram: pygal is not installed: pip install 'pytest-benchmark[histogram]'"
     given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
-    names = [str(one).partition("=")[0] for one in (*given, *config.invocation_params.args)]
-    found = [name for name in names if name.removeprefix("--benchmark-") in REFUSED and name.startswith("--")]
-    return f"{found[0]}: {REFUSED[found[0].removeprefix('--benchmark-')]}; leave this option out" if found else None
+    for argument in (*given, *config.invocation_params.args):
+        option = str(argument).partition("=")[0]
+        instead = REFUSED.get(option.removeprefix("--benchmark-"))
+        if instead and option.startswith("--"):
+            return f"{option}: {instead}; leave this option out"
+    return None
 
 
 def add_options(parser: pytest.Parser) -> None:
