@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import pytest
+from filelock import FileLock
 
 from mnv1.store.runs import ResultError, find_runs, load
 from mnv1.suite.journal import interrupted
@@ -157,6 +158,27 @@ def test_lines_reach_a_pipe_while_the_sweep_goes_on(tmp_path):
     assert told(process.stdout)[0] == STANDARD
     process.kill()
     process.communicate()
+
+
+def test_without_pytest_benchmark_it_says_what_is_missing():
+    process = forked_sweep("benchmarks", "-p", "no:benchmark", *MADE_UP, *TINY, cwd=ROOT, environment=of_sweeps())
+    _, err = process.communicate()
+    assert process.returncode == pytest.ExitCode.USAGE_ERROR
+    assert err.strip() == "ERROR: the suite stores with pytest-benchmark: leave -p no:benchmark out"
+
+
+def test_ctrl_c_leaves_the_wait_for_a_busy_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNV1_LOCK_FOLDER", str(tmp_path))
+    with FileLock(tmp_path / "measuring.lock"):
+        process = started(*in_storage(tmp_path), *CASES)
+        while process.poll() is None and "waiting: " not in process.stderr:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert err.endswith("left: nothing was measured\n")
+    assert "Traceback" not in out + err
+    assert "mnv1:" not in out
 
 
 OWN = """

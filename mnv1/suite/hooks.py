@@ -85,10 +85,12 @@ class Suite:
         cases = selected(options)
         chosen_shard(options)
         half_width = positive("--half-width", options.half_width, float)
+        timeout = positive("--case-timeout", options.case_timeout, float)
         assert half_width is not None
+        assert timeout is not None
+        self._timeout = timeout
         self._profile = replace(PROFILES[options.profile], half_width=half_width / 100)
         self._threads = positive("--threads", options.threads, int)
-        self._timeout = positive("--case-timeout", options.case_timeout, float)
         self._cases: dict[str, Sequence[Case | Pair]] = {
             "layer_case": cases.layers,
             "model_case": cases.models,
@@ -165,7 +167,7 @@ class Suite:
             self._ours = frozenset(item.nodeid for item in ours)
             self._alone = len(ours) == len(session.items)
             if not ours:
-                self._store_in(load_storage(self._storage, **self._of_storage, netrc=options.benchmark_netrc))
+                self._store_as_anywhere()
             elif not self._benchmark.skip:
                 try:
                     self._measure(session, ours)
@@ -197,7 +199,10 @@ class Suite:
             for line in run.header(folder):
                 self._say(line)
         cases = self._available(items, run)
-        if self._benchmark.disabled or not cases:
+        if self._benchmark.disabled:
+            return
+        if not cases:
+            self._store_as_anywhere()
             return
         try_to_write(folder, BYTES_A_CASE * len(cases))
         self._store_in(WholeFiles(folder, **self._of_storage))
@@ -362,6 +367,9 @@ class Suite:
         """Let pytest-benchmark store there, and compare with what is there when that was asked for."""
         self._benchmark.storage, self._benchmark.compare = storage, self._compare
         self._benchmark.handle_loading()
+
+    def _store_as_anywhere(self) -> None:
+        self._store_in(load_storage(self._storage, **self._of_storage, netrc=self._options.benchmark_netrc))
 
     @property
     def _is_stored(self) -> bool:
