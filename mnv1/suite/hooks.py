@@ -145,7 +145,8 @@ class Suite:
         yield
         chosen = chosen_shard(self._options)
         if chosen:
-            self._keep(items, shard(filter(None, map(self._case_of, items)), *chosen, self._profile))
+            cases = dict.fromkeys(filter(None, map(self._case_of, items)))  # each once, however often it is repeated
+            self._keep(items, shard(cases, *chosen, self._profile))
         if self._journal:
             self._keep(items, frozenset(self._journal.header["cases"]))
 
