@@ -42,7 +42,7 @@ def pytest_configure(config):
 SLOWEST = (
     *("test_survival", "test_train_script", "test_compress", "test_quantize", "test_compare_revisions"),
     *("test_plot_results", "test_execution", "test_sweep", "test_export", "test_find_fastest", "test_pretrained"),
-    *("test_processes", "test_report", "test_train", "test_page", "test_browser"),
+    *("test_plugins", "test_processes", "test_report", "test_train", "test_page", "test_browser"),
 )
 """First, so that two workers end at about the same time; the first two start the processes that others fork from."""
 
@@ -66,7 +66,7 @@ def hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-BENCHMARKS = (str(ROOT / "benchmarks"), "-p", "no:cacheprovider")
+BENCHMARKS = (str(ROOT / "benchmarks"), "-p", "no:cacheprovider", "-p", "no:randomly")
 
 MADE_UP = ("-p", "tests.made_up")
 """Options of a sweep whose figures are made up, in a process without torch: a second instead of ten."""

@@ -57,6 +57,11 @@ class Forked:
         return self._out.read_text()
 
     @property
+    def stderr(self) -> str:
+        """What it has told of errors so far."""
+        return self._err.read_text()
+
+    @property
     def returncode(self) -> int | None:
         """The exit status; minus a signal's number; None of a process that runs."""
         return self._process.exitcode

@@ -1,6 +1,7 @@
 """When a sweep visits what, and what it keeps: a made-up measuring process and clock."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -130,6 +131,63 @@ def test_the_share_that_is_done(begun):
     assert sweep.share(PAIR) == pytest.approx(0.1 / PROFILE.model_pair_time)
     supervisor.now = PROFILE.sweep_time / 2
     assert sweep.share(PAIR) == pytest.approx(0.5)
+
+
+PAIRS = [
+    Pair(*(Case(Network(kind, alpha, 224), CPU) for kind in ("standard", "separable"))) for alpha in (1.0, 0.75, 0.5)
+]
+LATENCIES = [
+    Case(Network(kind, alpha, 224), CPU)
+    for kind in ("standard", "separable", "shallow")
+    for alpha in (1.0, 0.75, 0.5, 0.25)
+]
+LETTERS = {case.id: letter for case, letter in zip(PAIRS + LATENCIES, "ABCabcdefghijkl", strict=True)}
+"""Capitals are speedups."""
+
+
+class Dearer(FakeSupervisor):
+    """A is dear, so that it is left out of passes; the latency d fails, and the first visit to f is disturbed."""
+
+    def visit(self, case, policy, earlier):
+        letter = LETTERS[case.id]
+        before, self.seconds = self.now, {"A": 0.9, "C": 0.05, "d": 0.01}.get(letter, 0.1)
+        self.disturbed = letter == "f" and not earlier
+        self.fails = {case.id} if letter == "d" else set()
+        visit = super().visit(case, policy, earlier)
+        assert self.now > before
+        return visit
+
+
+@pytest.mark.parametrize(
+    ("sweep_time", "visits", "over"),
+    [
+        (5.0, "ABCabBCcBCdABCefgBCfhBCiABCjklBA", "abcdegfhijklCBA"),
+        (20.0, "ABCaBCbBCcABCdBCeBCfABCgBCfBChABCiBCjBCkClCCCCCCCCCCC", "abcdegfhAijBklC"),
+    ],
+)
+def test_the_order_of_the_visits(begun, monkeypatch, sweep_time, visits, over):
+    monkeypatch.setattr("tests.test_sweep_plan.PROFILE", replace(PROFILES["smoke"], sweep_time=sweep_time))
+    supervisor = Dearer()
+    cases = LATENCIES[:6] + PAIRS + LATENCIES[6:]
+    again = []
+    finished = list(begun(supervisor).run(cases, lambda case: again.append(LETTERS[case.id])))
+    told = "".join(LETTERS[case_id] for case_id, _ in supervisor.asked)
+    assert told == visits
+    assert "".join(LETTERS[case.id] for case, _ in finished) == over  # each once
+    assert [case.id for case, figures in finished if isinstance(figures, Failed)] == [LATENCIES[3].id]
+    assert len(finished) + len(again) >= len(visits)  # a dear speedup's turn may pass without a visit
+
+
+def test_a_sweep_that_its_consumer_ends_goes_on_later(begun):
+    supervisor = FakeSupervisor(fails={CASE.id})
+    other = Case(Network("shallow", 1.0, 224), CPU)
+    cases = [CASE, other, PAIR]
+    ended = next(iter(begun(supervisor).run(cases)))
+    assert ended == (CASE, Failed("out of memory"))
+    assert len(supervisor.asked) == 2  # the speedup, and the case that failed
+    finished = list(begun(supervisor, again=True).run(cases))
+    assert [case for case, _ in finished] == [CASE, other, PAIR]
+    assert [case_id for case_id, _ in supervisor.asked].count(CASE.id) == 1
 
 
 def test_what_is_unlike_is_named():

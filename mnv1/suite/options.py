@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +56,32 @@ KEPT_OPTIONS: dict[str, object] = {
 
 NO_STORAGE = "file://./.benchmarks"
 """pytest-benchmark's own default, which stands for `results/` here."""
+
+
+OWN_SAMPLING = "the suite decides itself how often it samples: use --half-width, or another --profile"
+OWN_CLOCK = "another process times the cases, with a clock for each device and without the garbage collector"
+OWN_PROFILER = "the cases run in another process; the report shows where the time of its networks goes"
+
+REFUSED = {
+    **dict.fromkeys(("min-rounds", "min-time", "max-time", "precision", "confidence"), OWN_SAMPLING),
+    **dict.fromkeys(("calibration-precision", "warmup", "warmup-iterations"), OWN_SAMPLING),
+    **dict.fromkeys(("timer", "disable-gc"), OWN_CLOCK),
+    **dict.fromkeys(("cprofile", "cprofile-loops", "cprofile-top", "cprofile-dump"), OWN_PROFILER),
+}
+"""Options of pytest-benchmark that mean nothing to replayed rounds (`--benchmark-…`), and what does the same here."""
+
+
+def why_refused(config: pytest.Config) -> str | None:
+    """What to say of the first option of pytest-benchmark that would have no effect, or None."""
+    if config.option.benchmark_histogram and not find_spec("pygal"):
+        return "--benchmark-histogram: pygal is not installed: pip install 'pytest-benchmark[histogram]'"
+    given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    for argument in (*given, *config.invocation_params.args):
+        option = str(argument).partition("=")[0]
+        instead = REFUSED.get(option.removeprefix("--benchmark-"))
+        if instead and option.startswith("--"):
+            return f"{option}: {instead}; leave this option out"
+    return None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -108,11 +137,10 @@ def positive(option: str, text: str | None, number: Callable[[str], Number]) -> 
     return value
 
 
-def storage_folder(options: argparse.Namespace, usual: Path) -> Path:
-    """Where runs are kept: in the `usual` folder unless the options say otherwise."""
-    if options.benchmark_storage == NO_STORAGE:
-        return usual
-    return Path(options.benchmark_storage.removeprefix("file://"))
+def storage_folder(options: argparse.Namespace, results: Path, machine: str = "") -> Path:
+    """Where runs are kept: in a machine's folder below `results` unless the options say otherwise."""
+    named = options.benchmark_storage
+    return results / machine if named in (NO_STORAGE, f"file://{results}") else Path(named.removeprefix("file://"))
 
 
 def resume(options: argparse.Namespace, results: Path) -> Journal:

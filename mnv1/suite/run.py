@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
-
-import pytest
+from typing import Any
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
-from mnv1.measure.facts import better_of
+from mnv1.measure.facts import Record, better_of
 from mnv1.measure.messages import Failed
 from mnv1.measure.quota import Quotas, facts, verdict
 from mnv1.measure.supervisor import Supervisor, SupervisorError
@@ -21,65 +20,42 @@ from mnv1.report.summary import verdict_text
 from mnv1.report.units import duration, percent
 from mnv1.store import runs as results
 from mnv1.suite.journal import Journal, JournalError, interrupted, is_running
-from mnv1.suite.profiles import Cases, Profile
-from mnv1.suite.storage import Replay, WholeFiles
-from mnv1.suite.sweep import Sweep, latencies_a_pass, unlike
+from mnv1.suite.profiles import Profile
+from mnv1.suite.sweep import Sweep, unlike
 
 CEILING_TIME = 0.6
 """Seconds of a ceiling, or a hundredth of the sweep where that is less."""
 
-
-class CaseFailedError(Exception):
-    """A case could not be measured."""
+Say = Callable[..., None]
+"""Writes a line: `say(text)`, or `say(text, red=True)`."""
 
 
 class Run:
-    """What pytest's hooks share.
+    """What is measured in a session, and what is known of it.
 
     `journal` is that of an interrupted sweep, if one is continued; `about` is recorded with the environment. Raises
     `SupervisorError` when nothing can be measured here, `JournalError` when the rest would not belong to the journal.
     """
 
     def __init__(
-        self,
-        profile: Profile,
-        cases: Cases,
-        supervisor: Supervisor,
-        journal: Journal | None,
-        about: dict[str, object],
+        self, profile: Profile, supervisor: Supervisor, journal: Journal | None, about: dict[str, object]
     ) -> None:
         self.profile = profile
-        self.cases: dict[str, tuple[Case, ...] | tuple[Pair, ...]] = {
-            "layer_case": cases.layers,
-            "model_case": cases.models,
-            "pair": cases.pairs,
-            "training_case": cases.trainings,
-            "training_pair": cases.training_pairs,
-        }
-        self.by_id: dict[str, Case | Pair] = {case.id: case for group in self.cases.values() for case in group}
         self.supervisor = supervisor
         self.journal = journal
         described = supervisor.describe()
-        self.warnings = described.warnings
+        self._warnings = described.warnings
         self.environment: dict[str, Any] = {"schema": results.SCHEMA, **about, **described.environment}
         if journal:
             self._check_that_nothing_changed(journal)
         self._quotas = Quotas()
         self._counted = self._quotas.counts()
-        self.replay = Replay()
-        self.facts: dict[str, Facts] = {}
-        self.folder = Path()
-        """Where the results go, and the journal."""
-        self.storage: WholeFiles | None = None
+        self._throttled = ""
+        self.figures: dict[str, Record | Failed] = {}
+        """What the sweep found, by the case's id."""
         self.sweep: Sweep | None = None
         """What visits the cases; None as long as nothing is measured, or nothing at all is."""
-        self.progress: Progress | None = None
-        self.position = 0
-        """Place of the running test among the session's."""
-        self.again = False
-        """Whether the running test's case is to be visited again."""
-        self._finished_before: frozenset[str] = frozenset()
-        self._told: set[str] = set()
+        self._wall_time = 0.0
 
     def _check_that_nothing_changed(self, journal: Journal) -> None:
         names = ("machine", "packages", "threads", "thread_binding", "allocator", "kernel", "revision")
@@ -91,8 +67,8 @@ class Run:
                 "restore that, or delete the journal and measure anew"
             )
 
-    def begin(self, cases: Sequence[Case | Pair], options: dict[str, object], storage: WholeFiles) -> None:
-        """Measure what the machine can do at best, open the journal, and be ready for visits.
+    def begin(self, cases: Sequence[Case | Pair], options: dict[str, object], folder: Path) -> None:
+        """Measure what the machine can do at best, open the journal in `folder`, and be ready for visits.
 
         Raises `JournalError` or `SupervisorError`.
         """
@@ -104,11 +80,8 @@ class Run:
         else:
             self.environment["ceilings"] = self._ceilings(cases)
             header = {"options": options, "environment": self.environment, "cases": [case.id for case in cases]}
-            self.journal = Journal.begin(self.folder, header)
-        self.storage = storage
+            self.journal = Journal.begin(folder, header)
         self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic)
-        self.progress = Progress(self.profile.expected_shares(cases), time.monotonic)
-        self._finished_before = frozenset(self.journal.entries.finished)
 
     def _ceilings(self, cases: Sequence[Case | Pair]) -> list[Facts]:
         found = []
@@ -125,44 +98,57 @@ class Run:
             found += measured
         return found
 
-    def look_at_ceilings_again(self) -> None:
+    def measure(self, cases: Sequence[Case | Pair], say: Say, most_failures: int) -> None:
+        """Sweep over the cases, and say what becomes of each. Ends early after so many failures, unless that is 0.
+
+        However it ends, what it found is kept in `figures`. Raises `JournalError` when a visit cannot be kept.
+        """
+        sweep, journal = self.sweep, self.journal
+        assert sweep is not None
+        assert journal is not None
+        progress = Progress(self.profile.expected_shares(cases), time.monotonic)
+        finished_before, failed_before = frozenset(journal.entries.finished), frozenset(journal.entries.failed)
+        told = set()
+
+        def visited(case: Case | Pair) -> None:
+            progress.advance(case.id, sweep.share(case))
+            if sweep.visits(case) == 1 and case.id not in told:
+                told.add(case.id)
+                say(visit_line(progress.counter, case.id, progress.remaining))
+
+        failures = 0
+        try:
+            for case, figures in sweep.run(cases, visited):
+                self.figures[case.id] = figures
+                counter, remaining = progress.finish(case.id)
+                if isinstance(figures, Failed):
+                    say(f"{counter} {case.id}  FAILED: {figures.reason}", red=True)
+                    failures += case.id not in failed_before
+                    if failures == most_failures > 0:
+                        break
+                elif case.id not in finished_before:  # else it had its line then
+                    say(progress_line(counter, figures.facts, remaining))
+            if self.complete:
+                self._look_at_ceilings_again([case for case in cases if isinstance(self.figures[case.id], Record)])
+        finally:
+            self._record_throttling()
+            self._wall_time = sweep.elapsed
+
+    def _look_at_ceilings_again(self, cases: Sequence[Case | Pair]) -> None:
         """Measure the ceilings once more after the last case, and keep the higher ones.
 
         A machine that was busy for the seconds before the first case would otherwise seem slower than its own layers.
         """
-        if self.complete and self.sweep:
-            names = self.facts.keys() & set(self.by_id)
-            again = self._ceilings([self.by_id[name] for name in names])
+        with suppress(SupervisorError):  # the first ones stay
+            again = self._ceilings(cases)
             self.environment["ceilings"] = better_of(self.environment.get("ceilings", []), again)
 
-    def record_throttling(self) -> None:
+    def _record_throttling(self) -> None:
         """Keep how often the kernel stopped this process for its quota since the first case."""
         found = self._quotas.since(self._counted)
         self.environment |= facts(found)
-        said = verdict(found, self.environment["threads"])
-        self.environment |= {"throttling": said} if said else {}
-
-    def case_of(self, item: pytest.Item) -> Case | Pair | None:
-        """The case that a test measures; None for pytest's placeholder of an empty list of cases."""
-        params = cast(pytest.Function, item).callspec.params
-        return next((self.by_id.get(str(params[name])) for name in self.cases if name in params), None)
-
-    def is_pair(self, item: pytest.Item) -> bool:
-        """Whether a test measures a speedup."""
-        return isinstance(self.case_of(item), Pair)
-
-    @property
-    def latencies_a_pass(self) -> int:
-        """How many latencies follow this pass over the speedups."""
-        assert self.journal is not None
-        assert self.sweep is not None
-        over = {*self.journal.entries.finished, *self.journal.entries.failed}
-        latencies = [name for name in self.journal.header["cases"] if not isinstance(self.by_id[name], Pair)]
-        waiting, finished = (
-            [self.profile.expected_seconds(self.by_id[name]) for name in latencies if (name in over) is done]
-            for done in (False, True)
-        )
-        return latencies_a_pass(waiting, finished, self.sweep.elapsed / self.profile.sweep_time)
+        self._throttled = verdict(found, self.environment["threads"]) or ""
+        self.environment |= {"throttling": self._throttled} if self._throttled else {}
 
     @property
     def complete(self) -> bool:
@@ -172,60 +158,20 @@ class Run:
         entries = self.journal.entries
         return set(self.journal.header["cases"]) <= {*entries.finished, *entries.failed}
 
-    def measure(self, case: Case | Pair, benchmark: Any) -> None:
-        """Visit a case, and after the last visit hand its rounds to pytest-benchmark for its statistics and its file.
+    @property
+    def facts(self) -> dict[str, Facts]:
+        """Facts of the cases that could be measured, by their ids."""
+        return {name: one.facts for name, one in self.figures.items() if isinstance(one, Record)}
 
-        pytest-benchmark decides its rounds from the first, cold call and never synchronises a GPU, so the rounds are
-        timed by this suite. It learns of them through its own interface: a clock that replays them. Raises
-        `CaseFailedError` when the case cannot be measured.
-        """
-        if self.sweep is None:
-            failed = self.supervisor.check(case)
-            if failed:
-                raise CaseFailedError(failed.reason)
-            benchmark.pedantic(lambda: None)
-            return
-        try:
-            record = self.sweep.advance(case)
-        except JournalError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-        if isinstance(record, Failed):
-            raise CaseFailedError(record.reason)
-        if record is None:
-            self.again = True
-            pytest.skip("to be visited again")  # not reported: the test is put into the queue again
-        self.replay.load([sample * record.calls_per_round for sample in record.samples])
-        benchmark.pedantic(lambda: None, rounds=len(record.samples), iterations=record.calls_per_round)
-        benchmark.extra_info.update(record.facts)
-        self.facts[case.id] = record.facts
-
-    def tell_visit(self, case: Case | Pair, reporter: Any) -> None:
-        """Count a visit to a case that is not over, and write a line after the first."""
-        if self.progress and self.sweep:
-            self.progress.advance(case.id, self.sweep.share(case))
-            if self.sweep.visits(case) == 1 and case.id not in self._told:
-                self._told.add(case.id)
-                reporter.write_line(visit_line(self.progress.counter, case.id, self.progress.remaining))
-
-    def tell(self, case: Case | Pair, failure: str | None, reporter: Any) -> None:
-        """Write the line of a case that is over now; one that was over before an interruption had its line."""
-        if not self.progress:
-            return
-        counter, remaining = self.progress.finish(case.id)
-        if failure:
-            reporter.write_line(f"{counter} {case.id}  FAILED: {failure}", red=True)
-        elif case.id in self.facts and case.id not in self._finished_before:
-            reporter.write_line(progress_line(counter, self.facts[case.id], remaining))
-
-    def header(self) -> list[str]:
-        """What is said before the first case."""
+    def header(self, folder: Path) -> list[str]:
+        """What is said before the first case; `folder` is where the results go."""
         machine, threads = self.environment["machine"], self.environment["threads"]
         about = f"mnv1: profile {self.environment['profile']} on {machine}, {threads} threads"
-        lines = [about, *(f"warning: {warning}" for warning in self.warnings)]
+        lines = [about, *(f"warning: {warning}" for warning in self._warnings)]
         if self.journal:
             lines.append(f"resuming {self.journal.path.name}: {self._how_many_are_over(self.journal)}")
         else:
-            waiting = [path for path in interrupted(self.folder) if not is_running(path)]
+            waiting = [path for path in interrupted(folder) if not is_running(path)]
             lines += [
                 f"note: {path} is an interrupted sweep: continue it with --resume, or delete it" for path in waiting
             ]
@@ -235,15 +181,14 @@ class Run:
         """What is said after the last case: the verdict, failed cases, and whether anything is left to do."""
         if not (self.journal and self.sweep):
             return []
-        lines = []
-        if self.facts:
-            share = percent(self.sweep.call_time / self.sweep.elapsed)
+        lines, found = [], self.facts
+        if found:
+            share = percent(self.sweep.call_time / self._wall_time)
             lines = [
-                verdict_text(results.from_facts(self.facts.values(), self.environment)),
-                f"{duration(self.sweep.elapsed)} min, {share} of it in calls that were timed",
+                verdict_text(results.from_facts(found.values(), self.environment)),
+                f"{duration(self._wall_time)} min, {share} of it in calls that were timed",
             ]
-        throttled = verdict(self._quotas.since(self._counted), self.environment["threads"])
-        lines += [f"warning: {throttled}"] if throttled else []
+        lines += [f"warning: {self._throttled}"] if self._throttled else []
         lines += [f"failed: {case_id}: {reason}" for case_id, reason in self.journal.entries.failed.items()]
         if not self.complete:
             lines.append(
@@ -262,16 +207,7 @@ class Run:
         assert self.sweep is not None
         assert self.journal is not None
         return {
-            "wall_time": self.sweep.elapsed,
+            "wall_time": self._wall_time,
             "call_time": self.sweep.call_time,
             "failed": dict(self.journal.entries.failed),
         }
-
-    def close(self) -> None:
-        """End the measuring process; the journal stays when the sweep is not over or its results are not kept."""
-        self.supervisor.close()
-        if self.journal:
-            options = self.journal.header["options"]
-            to_be_stored = options["benchmark_autosave"] or options["benchmark_save"]
-            stored = self.storage is not None and self.storage.saved
-            self.journal.close(complete=self.complete and (stored or not to_be_stored))

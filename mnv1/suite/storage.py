@@ -37,9 +37,12 @@ class Replay:
 class WholeFiles(FileStorage):
     """pytest-benchmark's storage, but a run appears there as a whole or not at all."""
 
-    def __init__(self, storage: FileStorage) -> None:
-        super().__init__(storage.path, storage.logger, storage.default_machine_id)
-        self.saved = False
+    saved = False
+
+    @property
+    def location(self) -> str:
+        """The folder, wherever that is; pytest-benchmark's own is below the working directory alone."""
+        return str(self.path)
 
     def save(self, output_json: Any, save: str) -> None:
         """Write a run beside its place, and move it there when it is complete."""

@@ -1,10 +1,10 @@
-"""A sweep under way: which case is visited when, and what is known of each so far. Needs neither torch nor pytest."""
+"""A sweep: which case is visited when, and when it is over. Needs neither torch nor pytest."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from mnv1.cases import Case, Pair
@@ -55,6 +55,32 @@ class Sweep:
     def elapsed(self) -> float:
         """Seconds since the sweep began; what was measured before an interruption counts as its calls took."""
         return self._now() - self._start
+
+    def run(
+        self, cases: Sequence[Case | Pair], visited: Callable[[Case | Pair], None] = lambda _: None
+    ) -> Iterator[tuple[Case | Pair, Record | Failed]]:
+        """Visit the cases until all are over. Yields each once, when it is over: its figures, or why it has none.
+
+        Passes over the speedups, which come first, with latencies among them. `visited` is called after each visit to a
+        case that is not over yet. Raises `mnv1.suite.journal.JournalError` when a visit cannot be kept.
+        """
+        queue = sorted(cases, key=lambda case: not isinstance(case, Pair))
+        for position, case in enumerate(queue):  # which grows
+            figures = self.advance(case)
+            if figures is None:
+                visited(case)
+                place_again(queue, position, lambda one: isinstance(one, Pair), self._latencies_a_pass(cases))
+            else:
+                yield case, figures
+
+    def _latencies_a_pass(self, cases: Sequence[Case | Pair]) -> int:
+        over = {*self._journal.entries.finished, *self._journal.entries.failed}
+        latencies = [case for case in cases if not isinstance(case, Pair)]
+        waiting, finished = (
+            [self._profile.expected_seconds(case) for case in latencies if (case.id in over) is done]
+            for done in (False, True)
+        )
+        return latencies_a_pass(waiting, finished, self.elapsed / self._profile.sweep_time)
 
     def advance(self, case: Case | Pair) -> Record | Failed | None:
         """Visit a case, once, if it is its turn. Returns its figures, or why it has none; None when it is not over yet.
