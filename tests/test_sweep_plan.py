@@ -69,7 +69,7 @@ def test_a_speedup_is_visited_until_its_time_is_spent(begun):
     record = None
     while record is None:
         record = sweep.advance(PAIR)
-    assert sweep.call_time == pytest.approx(PROFILE.model_pair_time, abs=0.2)
+    assert sweep.call_time == pytest.approx(PROFILE.budgets["model"].pair, abs=0.2)
     first = supervisor.asked[0][1], supervisor.asked[1][1]
     assert first[0] is None
     assert first[1].calls == (1, 1)  # later visits know the first
@@ -93,7 +93,7 @@ def test_a_speedup_of_long_calls_is_left_out_of_some_passes_but_never_for_long(b
         for _ in range(40):
             if sweep.advance(PAIR) is not None:
                 break
-        assert len(supervisor.asked) == pytest.approx(min(visits, PROFILE.model_pair_time / seconds + 5), abs=1)
+        assert len(supervisor.asked) == pytest.approx(min(visits, PROFILE.budgets["model"].pair / seconds + 5), abs=1)
 
 
 def test_a_disturbed_latency_is_not_taken_anew_where_the_machine_is_hardly_ever_quiet(begun):
@@ -128,7 +128,7 @@ def test_the_share_that_is_done(begun):
     sweep = begun(supervisor)
     assert sweep.share(PAIR) == 0
     sweep.advance(PAIR)
-    assert sweep.share(PAIR) == pytest.approx(0.1 / PROFILE.model_pair_time)
+    assert sweep.share(PAIR) == pytest.approx(0.1 / PROFILE.budgets["model"].pair)
     supervisor.now = PROFILE.sweep_time / 2
     assert sweep.share(PAIR) == pytest.approx(0.5)
 
