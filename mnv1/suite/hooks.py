@@ -208,14 +208,18 @@ class Suite:
         try_to_write(folder, BYTES_A_CASE * len(cases))
         self._store_in(WholeFiles(folder, **self._of_storage))
         self._benchmark.save_data = True  # raw rounds
-        run.begin(cases, {name: getattr(options, name) for name in KEPT_OPTIONS}, folder)
-        self._journal = run.journal
         try:
+            try:
+                run.begin(cases, {name: getattr(options, name) for name in KEPT_OPTIONS}, folder)
+            finally:
+                self._journal = run.journal
             run.measure(cases, self._say, options.maxfail)
-        except KeyboardInterrupt as interruption:  # raised again when what is finished has been replayed
-            self._interruption = interruption
-        except JournalError as error:
-            self._interruption = pytest.exit.Exception(str(error), pytest.ExitCode.INTERNAL_ERROR)
+        except (KeyboardInterrupt, JournalError) as error:
+            if run.sweep is None:  # nothing is there to be replayed
+                raise
+            # Raised again when what is finished has been replayed.
+            full_disk = pytest.exit.Exception(str(error), pytest.ExitCode.INTERNAL_ERROR)
+            self._interruption = full_disk if isinstance(error, JournalError) else error
         supervisor.close()
         if not any("benchmark" in _fixtures(item) for item in session.items if item.nodeid not in self._ours):
             self._held.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
+from mnv1.measure.child import unheard_signals
 from mnv1.measure.facts import Record, better_of
 from mnv1.measure.messages import Failed
 from mnv1.measure.quota import Quotas, facts, verdict
@@ -75,13 +76,15 @@ class Run:
         if options["machine_state"] == "controlled":
             self.supervisor.watch()
         self._counted = self._quotas.counts()
+        header: dict[str, object] = {}
         if self.journal:
             self.environment = dict(self.journal.header["environment"])
         else:
             self.environment["ceilings"] = self._ceilings(cases)
             header = {"options": options, "environment": self.environment, "cases": [case.id for case in cases]}
-            self.journal = Journal.begin(folder, header)
-        self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic)
+        with unheard_signals():  # a journal that nobody knows would be left behind without a word
+            self.journal = self.journal or Journal.begin(folder, header)
+            self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic)
 
     def _ceilings(self, cases: Sequence[Case | Pair]) -> list[Facts]:
         found = []
