@@ -66,15 +66,16 @@ def hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-BENCHMARKS = (str(ROOT / "benchmarks"), "-p", "no:cacheprovider", "-p", "no:randomly")
+BENCHMARKS = (str(ROOT / "benchmarks"), "-p", "no:cacheprovider", "-p", "benchmark")
 
 MADE_UP = ("-p", "tests.made_up")
 """Options of a sweep whose figures are made up, in a process without torch: a second instead of ten."""
 
 
 def of_sweeps(**more):
-    """The environment of a sweep in any folder."""
-    return outside_of_this_run(PYTHONPATH=str(ROOT)) | more
+    """The environment of a sweep in any folder. It loads the plugins that it names: to find all others takes longer
+    than a sweep whose figures are made up."""
+    return outside_of_this_run(PYTHONPATH=str(ROOT), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1") | more
 
 
 def sweep(*arguments, cwd=ROOT, environment=None):
@@ -95,9 +96,14 @@ def sweep(*arguments, cwd=ROOT, environment=None):
 
 def forked_sweep(*arguments, cwd=ROOT, environment):
     """`pytest arguments`, under way."""
-    from tests.forked import Forked
-
     code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    return forked(code, *arguments, cwd=cwd, environment=environment)
+
+
+def forked(code, *arguments, cwd=ROOT, environment):
+    """`python -c code arguments`, under way, from a process that has pytest and this project's modules."""
+    from tests.forked import Forked  # not in every process of the tests
+
     return Forked(code, *arguments, cwd=cwd, environment=environment)
 
 
@@ -106,7 +112,7 @@ import contextlib, io, json, sys
 import pytest
 
 done = []
-for arguments in json.load(sys.stdin):
+for arguments in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         status = pytest.main(arguments)
     done.append((arguments, int(status), out.getvalue(), err.getvalue()))
@@ -119,9 +125,9 @@ def sweeps(*several, environment=None):
     with tempfile.TemporaryDirectory() as folder:
         common = [*BENCHMARKS, *MADE_UP, f"--benchmark-storage=file://{folder}"]
         asked = json.dumps([[*common, *arguments] for arguments in several])
-        command, variables = [sys.executable, "-c", _SWEEPS], of_sweeps(**(environment or {}))
-        done = subprocess.run(command, cwd=ROOT, env=variables, input=asked, capture_output=True, text=True, check=True)
-    return [subprocess.CompletedProcess(*one) for one in json.loads(done.stdout)]
+        out, err = forked(_SWEEPS, asked, environment=of_sweeps(**(environment or {}))).communicate()
+    assert out, err
+    return [subprocess.CompletedProcess(*one) for one in json.loads(out)]
 
 
 def latency_facts(

@@ -23,18 +23,18 @@ from mnv1.suite.journal import interrupted
 from mnv1.suite.options import REFUSED
 from tests.conftest import MADE_UP, ROOT, document, forked_sweep, latency_facts, of_sweeps, sweeps
 
+NO_OTHERS = ("-p", "no:cacheprovider", "-p", "benchmark")
 TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "2", "--devices", "cpu")
 CASES = (*TINY, "--precisions", "fp32", "-k", "model", "--benchmark-autosave")
 STANDARD, SEPARABLE, SPEEDUP = (
     f"{name}-a0.25-r32-b2-cpu-fp32" for name in ("model-standard", "model-separable", "speedup-model")
 )
-ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def started(*arguments, plugins=(), folder=ROOT, **fails):
     """`pytest benchmarks` below a folder; `fails` says how cases end."""
     loaded = [part for name in ("benchmark", *plugins) for part in ("-p", name)]
-    environment = of_sweeps(**ALONE, MADE_UP=json.dumps({"fails": fails}))
+    environment = of_sweeps(MADE_UP=json.dumps({"fails": fails}))
     told = ("-p", "no:cacheprovider", *loaded, *MADE_UP, *arguments)
     return forked_sweep(*told, cwd=folder, environment=environment)
 
@@ -162,7 +162,7 @@ def test_what_was_measured_but_not_replayed_is_not_lost(tmp_path):
 
 
 def test_lines_reach_a_pipe_while_the_sweep_goes_on(tmp_path):
-    command = [sys.executable, "-m", "pytest", *in_storage(tmp_path), "-p", "no:cacheprovider", *MADE_UP, *CASES]
+    command = [sys.executable, "-m", "pytest", *in_storage(tmp_path), *NO_OTHERS, *MADE_UP, *CASES]
     environment = of_sweeps(MADE_UP=json.dumps({"fails": {"separable": "hangs"}}))
     environment.pop("PYTHONUNBUFFERED", None)
     arguments = (*command, "--case-timeout=10000")
