@@ -47,7 +47,68 @@ SLOWEST = (
 """First, so that two workers end at about the same time; the first two start the processes that others fork from."""
 
 
+SLOW = {
+    "test_browser": ("test_tables_sort_by_value[phone]",),
+    "test_cases": ("test_shards_are_disjoint_complete_balanced_and_always_the_same[1-full]",),
+    "test_check_claims": ("test_judging_never_imports_torch",),
+    "test_compare_revisions": ("test_what_head_changes_is_seen_by_real_processes",),
+    "test_comparison": ("test_power_of_whole_simulated_runs[20]",),
+    "test_compress": (
+        "test_training_with_rounding_ends_with_an_int8_network[graph]",
+        "test_quantized_after_training_it_comes_back_from_its_file",
+    ),
+    "test_execution": (
+        "test_a_mode_gives_the_outputs_of_eager_code[onnxruntime-fp32]",
+        "test_a_mode_gives_the_outputs_of_eager_code[openvino-fp32]",
+        "test_a_mode_gives_the_outputs_of_eager_code[openvino-bf16]",
+    ),
+    "test_export": (
+        "test_a_file_gives_the_same_outputs_for_any_batch[torch-export]",
+        "test_a_fixed_batch_is_part_of_the_file[onnx]",
+    ),
+    "test_facts": ("test_coverage_of_a_speedups_interval_with_the_stopping_rule[0.15-200]",),
+    "test_find_fastest": ("test_stored_ladders_are_rendered_without_torch",),
+    "test_measure": ("test_environment_command_prints",),
+    "test_plugins": (
+        "test_a_plugin_meets_ordinary_tests[pytest_instafail-plugins3-arguments3-said3]",
+        "test_a_plugin_meets_ordinary_tests[pytest_rerunfailures-plugins2-arguments2-said2]",
+        "test_a_plugin_meets_ordinary_tests[xdist-plugins4-arguments4-said4]",
+        "test_a_time_limit_of_a_test_is_none_of_the_sweep",
+        "test_repeated_tests_fall_into_the_shard_of_their_case",
+        "test_maxfail_ends_the_sweep_at_the_nth_case_that_fails",
+    ),
+    "test_portability": ("test_what_plans_stores_and_renders_is_imported_where_posix_is_missing",),
+    "test_processes": ("test_no_thread_of_the_group_is_left_when_the_processes_part",),
+    "test_quantize": ("test_every_layer_becomes_an_int8_kernel_depthwise_ones_too",),
+    "test_references": ("test_counts_are_the_published_ones[vgg16]",),
+    "test_survival": ("test_shards_together_are_the_whole_sweep",),
+    "test_sweep": ("test_cases_are_checked_without_timing_when_benchmarks_are_disabled",),
+    "test_train": (
+        "test_a_resumed_run_is_the_uninterrupted_run_to_the_last_digit[changes3]",
+        "test_compiled_training_is_training",
+    ),
+    "test_train_script": (
+        "test_killed_it_loses_at_most_the_epoch_and_ends_as_the_uninterrupted_run[mid-epoch]",
+        "test_killed_it_loses_at_most_the_epoch_and_ends_as_the_uninterrupted_run[before the facts]",
+        "test_a_run_that_goes_on_elsewhere_says_so",
+        "test_tensorboard_gets_the_epochs_too",
+    ),
+    "test_training_report": ("test_rendering_needs_no_torch",),
+    "test_weights_packages": (
+        "test_keras_archives_whole_models_and_networks_without_top",
+        "test_transformers_folders",
+    ),
+    "test_workflows": ("test_options_of_scripts_exist",),
+}
+"""Tests that take too long for every run, beside those that are marked where they stand.
+
+Another of their parameters, or a test of the same thing with fewer processes or layers, is in every run."""
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name in SLOW.get(item.path.stem, ()):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: SLOWEST.index(item.path.stem) if item.path.stem in SLOWEST else len(SLOWEST))
 
 

@@ -191,7 +191,7 @@ def workers_of(pid):
     found = []
     for one in psutil.Process(pid).children():
         with contextlib.suppress(psutil.Error):  # it ended in this moment
-            found += [one] if any("compare/worker.py" in part for part in one.cmdline()) else []
+            found += [one] if any("regression/worker.py" in part for part in one.cmdline()) else []
     return found
 
 

@@ -46,7 +46,8 @@ def everything_rendered(tmp_path_factory):
     stored_in(root, everything(), name="0002_older.json", time="2026-01-01T00:00:00+00:00")
     stored_in(root, everything(), name="0003_one_thread.json", time="2026-01-01T00:00:00+00:00", threads=1)
     (root / "README.md").write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Section, "image", placeholder)
         arguments = [
             "--results",
             str(root / "results"),

@@ -387,7 +387,7 @@ def test_a_damaged_note_is_named(tmp_path):
     save_file(
         to_state(random_network(), "mnv1"), tmp_path / "own.safetensors", {"mnv1.semantics": '{"eps": 1, "x": 2}'}
     )
-    with pytest.raises(PretrainedError, match=r"its note mnv1.net.semantics is damaged"):
+    with pytest.raises(PretrainedError, match=r"its note mnv1.semantics is damaged"):
         load(tmp_path / "own.safetensors")
 
 
