@@ -49,3 +49,10 @@ def test_every_name_is_the_one_of_its_module():
 def test_a_name_that_does_not_exist():
     with pytest.raises(AttributeError, match="module 'mnv1' has no attribute 'MobileNetV2'"):
         _ = mnv1.MobileNetV2
+
+
+def test_every_test_that_is_listed_as_slow_exists():
+    for stem, names in SLOW.items():
+        text = (ROOT / "tests" / f"{stem}.py").read_text(encoding="utf8")
+        for name in names:
+            assert f"def {name.partition('[')[0]}(" in text, name

@@ -176,7 +176,7 @@ def test_the_verdict_and_the_page_are_the_last_words(store, folder, capsys):
 
 def test_a_run_that_is_named_is_rendered_beside_itself(store, tmp_path, capsys):
     stored = store([speedup_facts()])
-    for name in ("mine/run.json", "test-cpu/0001_a.json", "storage/Linux-CPython-3.11-64bit/0001_a.json"):
+    for name in ("mine/run.json", "storage/Linux-CPython-3.11-64bit/0001_a.json"):
         run = tmp_path / "copies" / name
         run.parent.mkdir(parents=True)
         run.write_bytes(stored.read_bytes())
