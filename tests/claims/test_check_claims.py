@@ -14,8 +14,8 @@ from mnv1.claims.report import HEADER, html_groups, markdown, render, summary
 from mnv1.net.published import claims
 from mnv1.store.runs import find_runs
 from scripts.check_claims import main
+from tests.claims.test_claims import claim
 from tests.conftest import ROOT, latency_facts, profiled
-from tests.test_claims import claim
 
 FEW = [
     Judgement(claim("4.2"), "reproduced", "4.2", ""),

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,8 +21,9 @@ from mnv1.regression.pairs import (
     shuffled,
 )
 from mnv1.regression.sides import UNDER_TEST, Side
+from tests.conftest import ROOT
 
-WORKER = Path(__file__).parent / "faulty_side.py"
+WORKER = ROOT / "tests" / "faulty_side.py"
 
 
 @pytest.fixture

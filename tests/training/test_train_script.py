@@ -18,9 +18,10 @@ from PIL import Image
 
 from mnv1.training.files import load_checkpoint
 from scripts.train import main
+from tests.conftest import ROOT
 from tests.forked import Forked, start_server
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
+SCRIPT = ROOT / "scripts" / "train.py"
 OPTIONS = (
     *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "3", "--batch-size", "16"),
     *("--limit-train", "64", "--limit-test", "40", "--device", "cpu", "--workers", "0"),

@@ -18,9 +18,10 @@ from mnv1.training.files import load_checkpoint
 from mnv1.training.loop import Trainer
 from mnv1.training.processes import Processes, SharedBatchNorm2d, joined, local_device, share_batch_norm
 from mnv1.training.recipe import Recipe, TrainError
+from tests.conftest import ROOT
 from tests.forked import Forked, start_server
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "train.py"
+SCRIPT = ROOT / "scripts" / "train.py"
 OPTIONS = (
     *("--data", "synthetic", "--alpha", "0.25", "--resolution", "32", "--epochs", "2", "--batch-size", "15"),
     # One batch an epoch, in uneven shares. SGD, because Adam does not notice gradients that are too large.

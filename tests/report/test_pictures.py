@@ -1,18 +1,16 @@
 """Plots of fixed facts look as they did: compared with stored pictures, with room for another version's font rendering.
 
-When a plot is meant to look different: `python -m tests.test_pictures` stores new pictures; look at them.
+When a plot is meant to look different: `python -m tests.report.test_pictures` stores new pictures; look at them.
 """
-
-from pathlib import Path
 
 import pytest
 from matplotlib.testing.compare import compare_images
 
 from mnv1.report import plots
 from mnv1.report.views import BY_NAME
-from tests.conftest import every_view
+from tests.conftest import ROOT, every_view
 
-BASELINE = Path(__file__).parent / "baseline"
+BASELINE = ROOT / "tests" / "baseline"
 NAMES = ("verdict", "why", "excess", "heat_map", "operators", "peak_memory", "training_speedup", "training_steps")
 TOLERANCE = 4
 """Root mean square of the difference, of 255: another version of the font renderer makes 1 or 2."""

@@ -18,7 +18,6 @@ from scripts.method.fashion_mnist import TEACHER, is_finished, runs
 from scripts.method.training_table import main as training_table_script
 from scripts.train import parser
 
-ROOT = Path(__file__).parent.parent
 CLASSES = ["cat", "dog"]
 
 

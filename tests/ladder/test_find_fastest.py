@@ -23,7 +23,7 @@ from mnv1.ladder.rungs import findings_of
 from mnv1.ladder.stored import document, read, write
 from scripts.find_fastest import main
 from tests.conftest import ROOT
-from tests.test_ladder import HERE, SECONDS, climbed, ladder_of
+from tests.ladder.test_ladder import HERE, SECONDS, climbed, ladder_of
 
 
 def test_the_table_is_written_as_a_person_reads_it():

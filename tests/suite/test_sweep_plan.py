@@ -166,7 +166,7 @@ class Dearer(FakeSupervisor):
     ],
 )
 def test_the_order_of_the_visits(begun, monkeypatch, sweep_time, visits, over):
-    monkeypatch.setattr("tests.test_sweep_plan.PROFILE", replace(PROFILES["smoke"], sweep_time=sweep_time))
+    monkeypatch.setattr("tests.suite.test_sweep_plan.PROFILE", replace(PROFILES["smoke"], sweep_time=sweep_time))
     supervisor = Dearer()
     cases = LATENCIES[:6] + PAIRS + LATENCIES[6:]
     again = []

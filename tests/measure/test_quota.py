@@ -8,7 +8,7 @@ from mnv1.measure.facts import _weights, estimated
 from mnv1.measure.quiet import NoWatch
 from mnv1.measure.quota import Quotas, ThrottleMeter, Throttling, facts, most_threads, verdict, warnings
 from mnv1.measure.timing import Policy, Visit, visit_pair
-from tests.test_quiet import Machine
+from tests.measure.test_quiet import Machine
 
 V1, V2 = "cgroup cgroup rw,cpu,cpuacct", "cgroup2 cgroup2 rw,nsdelegate"
 
