@@ -40,9 +40,9 @@ def pytest_configure(config):
 
 
 SLOWEST = (
-    *("test_survival", "test_train_script", "test_compress", "test_quantize", "test_compare_revisions"),
+    *("test_survival", "test_train_script", "test_page", "test_compress", "test_quantize", "test_compare_revisions"),
     *("test_plot_results", "test_execution", "test_sweep", "test_export", "test_find_fastest", "test_pretrained"),
-    *("test_plugins", "test_processes", "test_report", "test_train", "test_page", "test_browser"),
+    *("test_plugins", "test_processes", "test_report", "test_train", "test_browser"),
 )
 """First, so that two workers end at about the same time; the first two start the processes that others fork from."""
 

@@ -10,6 +10,7 @@ from mnv1.report.render import BEGIN, END, readme_part, render
 from mnv1.report.sections import Section
 from mnv1.report.views import VIEWS
 from mnv1.store.runs import find_runs, load_results
+from scripts import plot_results
 from scripts.plot_results import main
 from tests.conftest import (
     ROOT,
@@ -36,6 +37,7 @@ def placeholder(_section, _ending):
 def undrawn(request, monkeypatch):
     if "drawn" not in request.keywords:
         monkeypatch.setattr(Section, "image", placeholder)
+        monkeypatch.setattr(plot_results, "appendix", lambda _: None)  # claims are judged in the tests of the page
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,7 @@ def everything_rendered(tmp_path_factory):
     (root / "README.md").write_text(f"before\n{BEGIN}\nout of date\n{END}\nafter\n")
     with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Section, "image", placeholder)
+        patch.setattr(plot_results, "appendix", lambda _: None)
         arguments = [
             "--results",
             str(root / "results"),
