@@ -17,7 +17,7 @@ from typing import Any
 
 from mnv1.base import console
 from mnv1.base.errors import UserError
-from mnv1.cases import DEVICES
+from mnv1.cases import DEVICES, device_named
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
 from mnv1.measure.state import CPUS
@@ -32,6 +32,8 @@ from mnv1.regression.verdicts import Rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PRECISIONS = ("fp32", "amp")
+KNOWN = tuple(name for name, device in DEVICES.items() if device.by_default)
+"""Devices that a process under test can wait for."""
 
 
 class UsageError(UserError):
@@ -57,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cases", default="*", metavar="PATTERN", help="only cases whose id matches, such as 'model-*'"
     )
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the cases run (default: cpu)")
+    parser.add_argument("--device", choices=KNOWN, default="cpu", help="where the cases run (default: cpu)")
     parser.add_argument("--precisions", help="comma-separated: fp32, amp (default: both where the CPU has bf16)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (default: 1, the steadiest)")
     parser.add_argument("--quick", action="store_true", help="fewer pairs of processes: finds larger changes only")
@@ -139,8 +141,9 @@ def _environment(args: argparse.Namespace) -> dict[str, Any]:
         _tell(f"warning: controlled leaves out {one}")
     for warning in warnings(len(CPUS), Quotas().cpus, args.threads):
         _tell(f"warning: {warning}")
-    if args.device == "cuda" and "gpu" not in environment:
-        raise UsageError("--device cuda: no CUDA device here (torch.cuda.is_available() is false); use --device cpu")
+    missing = device_named(args.device).why_not_here(environment)
+    if missing:
+        raise UsageError(f"--device {args.device}: {missing}; use --device cpu")
     return environment
 
 

@@ -105,8 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     args = parser.parse_args(argv)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device: there is no CUDA device here")
+    if not device_named(args.device).is_available():
+        parser.error(f"--device: there is no {args.device} device here")
     others = ["torch.utils.benchmark"] + (["triton.testing.do_bench"] if args.device == "cuda" else [])
     comparisons = []
     quotas = Quotas()
