@@ -83,7 +83,9 @@ def test_no_cuda_and_no_threads(monkeypatch, capsys):
 
     monkeypatch.setattr(compare_revisions, "Supervisor", NoGpu)
     assert compare_revisions.main(["HEAD", "--device", "cuda"]) == 2
-    assert capsys.readouterr().err.startswith("error: --device cuda: no CUDA device here")
+    assert capsys.readouterr().err.startswith(
+        "error: --device cuda: no CUDA device: torch.cuda.is_available() is false here; use"
+    )
     assert compare_revisions.main(["HEAD", "--threads", "0"]) == 2
     assert capsys.readouterr().err == "error: --threads: must be at least 1, got 0\n"
 
