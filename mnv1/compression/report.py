@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnv1.base import tables
+from mnv1.base.documents import checked, read_json
 from mnv1.compression.layout import COMPRESSED, METHODS, SCHEMA
 from mnv1.report import units
 from mnv1.store.runs import ResultError
@@ -26,12 +26,7 @@ def find_compressed(folder: Path) -> list[Path]:
 
 def read_compressed(path: Path) -> dict[str, Any]:
     """What is known of a compressed network. Raises `ResultError` for a file that is missing or damaged."""
-    try:
-        document = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: damaged or unreadable ({error}); restore or delete it") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ResultError(f"{path}: no compressed network of layout {SCHEMA}")
+    document = checked(read_json(path, ResultError), path, ResultError, "a compressed network", SCHEMA)
     try:
         sides = [document[name] for name in SIDES if name in document]
         whole = len(sides) >= 2 and all(name in side for side in sides for name in _FACTS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnv1.base.documents import checked, read_json
 from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
 from mnv1.cases import DEVICES, MODES, PRECISIONS
@@ -123,11 +124,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> Ladder:
     """A stored ladder. Raises `LadderError` for a file that is missing, damaged or something else."""
-    content = _json(path)
-    if not isinstance(content, dict) or not {"rungs", "schema", "environment"} <= set(content):
-        raise LadderError(f"{path}: not a stored ladder")
-    if content["schema"] != SCHEMA:
-        raise LadderError(f"{path}: layout {content['schema']!r}, this version reads {SCHEMA}; use a matching mnv1")
+    content = read_json(path, LadderError)
+    checked(content, path, LadderError, "a stored ladder", SCHEMA, {"rungs", "environment"})
     return from_document(content, path.stem, str(path))
 
 
@@ -185,7 +183,7 @@ def load_accuracies(paths: Iterable[Path]) -> dict[str, dict[str, float]]:
     """What is known of accuracy, by id: `accuracy`, `baseline` and `images`. Raises `LadderError`."""
     known: dict[str, dict[str, float]] = {}
     for path in paths:
-        content = _json(path)
+        content = read_json(path, LadderError)
         entries = content.items() if isinstance(content, dict) else [("it", None)]
         for name, entry in entries:
             numbers = [entry.get(key) for key in ("accuracy", "baseline")] if isinstance(entry, dict) else [None]
@@ -198,14 +196,3 @@ def load_accuracies(paths: Iterable[Path]) -> dict[str, dict[str, float]]:
 def accuracy_of(rung: StoredRung, known: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
     """The accuracy of a rung: by its own id, or by its network and precision."""
     return known.get(rung.id) or known.get(f"{rung.workload}-{rung.precision}")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except FileNotFoundError:
-        raise LadderError(f"{path}: no such file") from None
-    except OSError as error:
-        raise LadderError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise LadderError(f"{path}: damaged or truncated JSON ({error}); restore or delete the file") from None

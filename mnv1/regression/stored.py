@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mnv1.base.documents import checked, parsed, text_of
 from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
 from mnv1.regression.comparison import Comparison
@@ -69,12 +70,12 @@ def append_line(path: Path, content: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """One stored comparison. Raises `StoredError` for a file that is missing, damaged or something else."""
-    return _parsed(_text(path), str(path))
+    return _parsed(text_of(path, StoredError), str(path))
 
 
 def read_ledger(path: Path) -> list[dict[str, Any]]:
     """All comparisons of a ledger, the oldest first. Raises `StoredError`, naming the line."""
-    lines = _text(path).splitlines()
+    lines = text_of(path, StoredError).splitlines()
     entries = [_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not entries:
         raise StoredError(
@@ -101,20 +102,6 @@ def _under_test(side: Side) -> dict[str, str]:
     return {name: side.hashes[name] for name in UNDER_TEST if name in side.hashes}
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf8")
-    except UnicodeDecodeError:
-        raise StoredError(f"{path}: is not a text file, so no stored comparison") from None
-    except OSError as error:
-        raise StoredError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def _parsed(text: str, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        raise StoredError(f"{where}: is damaged, no JSON: restore it, or make it anew") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or "verdicts" not in content:
-        raise StoredError(f"{where}: is no comparison of schema {SCHEMA}: make it with compare_revisions.py")
-    return content
+    what = "a stored comparison: make one with compare_revisions.py"
+    return checked(parsed(text, where, StoredError), where, StoredError, what, SCHEMA, {"verdicts"})

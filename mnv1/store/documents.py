@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from pytest_benchmark.utils import SafeJSONEncoder
 
+from mnv1.base.documents import checked, read_json
 from mnv1.base.errors import UserError
 from mnv1.store.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TRAINING, TRAINING_SPEEDUP
 
@@ -51,26 +52,12 @@ def find_runs(folder: Path | str) -> list[Path]:
 
 def read(path: Path) -> dict[str, Any]:
     """The document of one stored run, with every part that the table needs. Raises `ResultError`."""
-    try:
-        text = path.read_text(encoding="utf8")
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultError(f"{path}: cannot be read ({error})") from None
-    if not text.strip():
-        raise ResultError(f"{path}: the file is empty; the run that wrote it was cut off, measure again")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: damaged or truncated JSON ({error}); restore or delete the file") from None
+    document = read_json(path, ResultError)
     if not (isinstance(document, dict) and isinstance(document.get("benchmarks"), list)):
         raise ResultError(f"{path}: not a file of pytest-benchmark")
     machine = document.get("machine_info")
     facts = machine.get("mnv1") if isinstance(machine, dict) else None
-    if not isinstance(facts, dict) or "schema" not in facts:
-        raise ResultError(f"{path}: a pytest-benchmark file, but of another suite than mnv1")
-    if facts["schema"] != SCHEMA:
-        raise ResultError(f"{path}: layout {facts['schema']!r}, this version reads {SCHEMA}; use a matching mnv1")
+    facts = checked(facts, path, ResultError, "a run of mnv1, but a pytest-benchmark file of another suite", SCHEMA)
     document["benchmarks"] = [one for one in document["benchmarks"] if not _is_of_others(one)]
     broken = _first_broken(document, facts)
     if broken:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mnv1.base import tables
+from mnv1.base.documents import checked, read_json
 from mnv1.report import units
 from mnv1.report.plots.style import style
 from mnv1.store.runs import ResultError
@@ -44,14 +44,7 @@ def find_training(folder: Path) -> list[Path]:
 def read_training(folder: Path) -> dict[str, Any]:
     """What is known of a training run. Raises `ResultError` for a folder without one, or a damaged one."""
     path = folder / FACTS
-    try:
-        document = json.loads(path.read_text(encoding="utf8"))
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: damaged or unreadable ({error}); restore or delete it") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ResultError(f"{path}: no training run of layout {SCHEMA}")
+    document = checked(read_json(path, ResultError), path, ResultError, "a training run", SCHEMA)
     wrong = _first_wrong(document)
     if wrong:
         raise ResultError(f"{path}: damaged: {wrong}")

@@ -139,7 +139,7 @@ def test_a_damaged_run_is_named_and_the_others_judge(run, store, capsys):
     assert main([str(run), str(bad), "--verdict", "measured"]) == 1
     captured = capsys.readouterr()
     assert "paper-time-1x1" in captured.out
-    assert captured.err == f"error: {bad}: the file is empty; the run that wrote it was cut off, measure again\n"
+    assert captured.err == f"error: {bad}: the file is empty; what wrote it was cut off, make it again\n"
 
 
 def test_a_damaged_file_of_claims(run, tmp_path, capsys):

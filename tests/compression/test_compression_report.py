@@ -103,9 +103,9 @@ def test_recipes_have_their_range_over_seeds():
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("{", "damaged or unreadable"),
-        ("[]", "no compressed network of layout 1"),
-        (json.dumps(result() | {"schema": 2}), "no compressed network of layout 1"),
+        ("{", "damaged or truncated JSON"),
+        ("[]", "not a compressed network"),
+        (json.dumps(result() | {"schema": 2}), "layout 2, this version reads 1"),
         (json.dumps(result() | {"method": "magic"}), "damaged: facts are missing"),
         (json.dumps(result() | {"after": {}}), "damaged: facts are missing"),
         (json.dumps(result() | {"latency": [3]}), "damaged: facts are missing"),

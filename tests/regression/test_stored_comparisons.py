@@ -30,9 +30,9 @@ def test_raw_samples_give_the_stored_ratios():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"is damaged, no JSON: restore it, or make it anew$"),
-        ("[]", r"is no comparison of schema 1: make it with compare_revisions.py$"),
-        ('{"schema": 99, "verdicts": {}}', r"is no comparison of schema 1"),
+        ("{", r"damaged or truncated JSON \(.*\); restore or delete the file$"),
+        ("[]", r"not a stored comparison: make one with compare_revisions.py$"),
+        ('{"schema": 99, "verdicts": {}}', r"layout 99, this version reads 1"),
     ],
 )
 def test_damaged_files(tmp_path, content, message):
@@ -47,18 +47,18 @@ def test_a_damaged_line_of_a_ledger_is_named(tmp_path):
     append_line(path, entry())
     with path.open("a") as file:
         file.write('{"schema": 1, "verd')
-    with pytest.raises(StoredError, match=r"ledger.jsonl, line 2: is damaged"):
+    with pytest.raises(StoredError, match=r"ledger.jsonl, line 2: damaged or truncated JSON"):
         read_ledger(path)
 
 
 def test_missing_empty_binary_and_unwritable(tmp_path):
-    with pytest.raises(StoredError, match="cannot be read: No such file"):
+    with pytest.raises(StoredError, match="no such file"):
         read(tmp_path / "none.json")
     (tmp_path / "empty").write_text("")
     with pytest.raises(StoredError, match="the ledger is empty: add runs with"):
         read_ledger(tmp_path / "empty")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StoredError, match="is not a text file"):
+    with pytest.raises(StoredError, match="it is not UTF-8 text"):
         read(tmp_path / "binary")
     for store in (write, append_line):
         with pytest.raises(StoredError, match=r"cannot be written: (Not a directory|File exists)"):

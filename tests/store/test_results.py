@@ -86,7 +86,10 @@ DAMAGED = {
     "deep": ("[" * 100_000, "damaged or truncated JSON"),
     "list": ("[]", "not a file of pytest-benchmark"),
     "no benchmarks": ('{"machine_info": {}}', "not a file of pytest-benchmark"),
-    "foreign": ('{"machine_info": {"node": "x"}, "benchmarks": []}', "of another suite than mnv1"),
+    "foreign": (
+        '{"machine_info": {"node": "x"}, "benchmarks": []}',
+        "but a pytest-benchmark file of another suite",
+    ),
     "newer": ('{"machine_info": {"mnv1": {"schema": 99}}, "benchmarks": []}', "layout 99, this version reads 1"),
     "no case": (json.dumps(document([])), "damaged: it holds no case"),
     "no date": (json.dumps(document([latency_facts()], time="yesterday")), "damaged: it has no valid date"),

@@ -162,9 +162,9 @@ def test_the_confusion_matrix_shows_shares_of_the_true_class():
     ("content", "message"),
     [
         (None, "no such file"),
-        ("{", "damaged or unreadable"),
-        ("[]", "no training run of layout 1"),
-        (json.dumps(run() | {"schema": 2}), "no training run of layout 1"),
+        ("{", "damaged or truncated JSON"),
+        ("[]", "not a training run"),
+        (json.dumps(run() | {"schema": 2}), "layout 2, this version reads 1"),
         (json.dumps(run() | {"epochs": 3}), "its epochs are no list"),
         (json.dumps(run() | {"epochs": [{"epoch": 1}]}), "an epoch lacks its numbers"),
         (json.dumps(run() | {"recipe": None}), "its recipe or its environment is missing"),
