@@ -137,7 +137,9 @@ SLOW = {
 }
 """Tests that take too long for every run, beside those that are marked where they stand.
 
-Another of their parameters, or a test of the same thing with fewer processes or layers, is in every run."""
+For most of them another parameter, or a test of the same thing with fewer processes or layers, is in every run. The
+nightly run alone proves commands and options of scripts as they are called, imports where POSIX is missing, and whole
+networks in ONNX Runtime, OpenVINO and torch.compile."""
 
 
 def pytest_collection_modifyitems(items):

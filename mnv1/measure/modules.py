@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import torch
@@ -111,8 +111,8 @@ def count_module(case: Case) -> Facts:
 
     Multiply-accumulates of convolutions, fully connected layers and other matrix products, and trainable parameters.
     """
-    module, images = module_and_images(case)
-    macs = case.conditions.batch_size * count_with_torch(module, images[:1])
+    module, image = module_and_images(replace(case, conditions=replace(case.conditions, batch_size=1)))
+    macs = case.conditions.batch_size * count_with_torch(module, image)
     return {"macs": macs, "params": sum(parameter.numel() for parameter in module.parameters())}
 
 

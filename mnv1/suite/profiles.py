@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from mnv1.cases import OWN_KINDS, Case, Pair
@@ -106,25 +107,9 @@ def _sizes(*sizes: int) -> Sizes:
     return lambda _: sizes
 
 
-def _small(device: Device) -> tuple[int, ...]:
-    return device.batches.small
-
-
-def _every(device: Device) -> tuple[int, ...]:
-    return device.batches.every
-
-
-def _throughput(device: Device) -> tuple[int, ...]:
-    return device.batches.throughput
-
-
-def _training(device: Device) -> tuple[int, ...]:
-    return device.batches.training
-
-
-def _narrow_training(device: Device) -> tuple[int, ...]:
-    return device.batches.narrow_training
-
+_small, _every, _throughput, _training, _narrow_training = (
+    attrgetter(f"batches.{name}") for name in ("small", "every", "throughput", "training", "narrow_training")
+)
 
 _PLAIN = ("fp32", "tf32")
 

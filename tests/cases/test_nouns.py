@@ -9,16 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+from mnv1.base.found import found_in
 from mnv1.cases import DEVICES, MODES, Block, Case, Conditions, Reference
 from mnv1.cases.devices import available, device_named
 from mnv1.cases.devices.cpu import Cpu
 from mnv1.cases.devices.device import Device
-from mnv1.cases.found import found_in
 from mnv1.cases.modes.mode import Made, Mode
 from mnv1.cases.workloads import BLOCK_TYPES, REFERENCES
 from mnv1.cases.workloads.blocks import BlockType
 from mnv1.cases.workloads.references import ReferenceType
 from mnv1.ladder.snippets import snippet
+from mnv1.measure import environment
 from mnv1.measure.facts import record
 from mnv1.measure.modules import forget_modules
 from mnv1.measure.runner import Runner
@@ -144,3 +145,9 @@ def test_describing_cases_loads_no_torch():
         [sys.executable, "-c", code], cwd=ROOT, env=of_sweeps(), capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_an_accelerator_that_is_measured_by_name_does_not_rename_the_machine(monkeypatch):
+    before = environment.machine_name()
+    monkeypatch.setattr(environment, "available", lambda: [DEVICES["cpu"], Device("mps")])
+    assert environment.machine_name() == before

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mnv1.base.found import found_in
 from mnv1.cases.devices.device import Batches, Device
-from mnv1.cases.found import found_in
 
 __all__ = ["DEVICES", "Batches", "Device", "available", "device_named"]
 

@@ -60,10 +60,6 @@ class Cpu(Device):
         """See `Device.describe`; the CPU is described with the machine (`mnv1.measure.environment`)."""
         return {}
 
-    def machine_name(self) -> str:
-        """See `Device.machine_name`; the CPU is in every name."""
-        return ""
-
     def wait(self) -> None:
         """See `Device.wait`."""
 

@@ -82,8 +82,8 @@ class Device:
         return []
 
     def machine_name(self) -> str:
-        """What it adds to the name of the machine."""
-        return self.name
+        """What it adds to the name of the machine: nothing, unless it is measured without being asked for."""
+        return ""
 
     def wait(self) -> None:
         """Return when everything that was called on it is done."""

@@ -7,8 +7,8 @@ its weight, and a single element that is nearly zero cannot make it infinite.
 
 from __future__ import annotations
 
+from mnv1.base.found import found_in
 from mnv1.cases.devices import device_named
-from mnv1.cases.found import found_in
 from mnv1.cases.modes.mode import Made, Mode
 from mnv1.cases.precisions import PRECISIONS
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from mnv1.base.facts import TRAINING, TRAINING_SPEEDUP
 from mnv1.cases.conditions import Conditions
 from mnv1.cases.workloads.blocks import closed_forms
-from mnv1.cases.workloads.workload import NUM_CLASSES, STEP, Effort, Workload, alpha_id
-from mnv1.net.architecture import IMAGE_CHANNELS, MIN_SIDE, Layer, network_layers
+from mnv1.cases.workloads.workload import NUM_CLASSES, STEP, Classifier, Effort, alpha_id
+from mnv1.net.architecture import MIN_SIDE, Layer, network_layers
 from mnv1.net.counts import count, training_macs
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ NETWORK_TYPES: dict[str, NetworkType] = {
 
 
 @dataclass(frozen=True)
-class Network(Workload):
+class Network(Classifier):
     """One whole network: `resolution` is the input side in pixels."""
 
     kind: str
@@ -80,16 +80,6 @@ class Network(Workload):
     def layers(self) -> tuple[Layer, ...]:
         """The layers that it is made of."""
         return NETWORK_TYPES[self.kind].layers(self.alpha, self.resolution, NUM_CLASSES)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """See `Workload.input_shape`."""
-        return (IMAGE_CHANNELS, self.resolution, self.resolution)
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """See `Workload.output_shape`."""
-        return (NUM_CLASSES,)
 
     def columns(self) -> dict[str, object]:
         """See `Workload.columns`."""

@@ -12,8 +12,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
-from mnv1.cases.workloads.workload import NUM_CLASSES, Workload, alpha_id
-from mnv1.net.architecture import IMAGE_CHANNELS, MIN_SIDE
+from mnv1.cases.workloads.workload import NUM_CLASSES, Classifier, alpha_id
+from mnv1.net.architecture import MIN_SIDE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,7 +72,7 @@ colours some share."""
 
 
 @dataclass(frozen=True)
-class Reference(Workload):
+class Reference(Classifier):
     """A network of another package: `resolution` is the input side in pixels, `alpha` None where it has one width.
 
     Its layers are not described here, so its counts are taken from the module when it is measured.
@@ -89,16 +89,6 @@ class Reference(Workload):
         """See `Workload.shape_id`: `r224`, or `a0.50-r160` where it has widths."""
         size = f"r{self.resolution}"
         return size if self.alpha is None else f"{alpha_id(self.alpha)}-{size}"
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """See `Workload.input_shape`."""
-        return (IMAGE_CHANNELS, self.resolution, self.resolution)
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """See `Workload.output_shape`."""
-        return (NUM_CLASSES,)
 
     def columns(self) -> dict[str, object]:
         """See `Workload.columns`."""

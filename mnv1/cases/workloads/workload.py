@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mnv1.base.facts import LATENCY, SPEEDUP
+from mnv1.net.architecture import IMAGE_CHANNELS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,6 +116,22 @@ class Workload(ABC):
     def exists_under(self, conditions: Conditions) -> bool:
         """Whether there is such a case on any machine."""
         return True
+
+
+class Classifier(Workload):
+    """A network that tells `NUM_CLASSES` kinds of square images apart: `resolution` is their side in pixels."""
+
+    resolution: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """See `Workload.input_shape`."""
+        return (IMAGE_CHANNELS, self.resolution, self.resolution)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """See `Workload.output_shape`."""
+        return (NUM_CLASSES,)
 
 
 def alpha_id(alpha: float) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
+from mnv1.base.found import found_in
 from mnv1.report.view import View
 
-_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
-
-VIEWS: tuple[View, ...] = tuple(sorted((module.VIEW for module in _MODULES), key=lambda view: (view.place, view.name)))
-BY_NAME = {view.name: view for view in VIEWS}
+BY_NAME: dict[str, View] = found_in(__name__, __path__, "VIEW")
+VIEWS: tuple[View, ...] = tuple(BY_NAME.values())
