@@ -19,9 +19,11 @@ from mnv1.base import console
 from mnv1.base.errors import UserError
 from mnv1.cases import DEVICES, device_named
 from mnv1.measure.lock import machine_lock
+from mnv1.measure.look import looking
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
 from mnv1.measure.state import CPUS
 from mnv1.measure.supervisor import Supervisor
+from mnv1.regression.blocks import Blocks
 from mnv1.regression.comparison import Comparison, compare
 from mnv1.regression.pairs import Pairs, WrongCodeError
 from mnv1.regression.plan import QUICK, Plan, described, regression_cases
@@ -102,7 +104,10 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     started = datetime.now(UTC)
     quotas = Quotas()
     counted = quotas.counts()
-    found = compare(cases, pairs, plan, Rules(), extra, earlier, _tell, throttled=ThrottleMeter(quotas).throttled)
+    with looking(args.threads, device_named(args.device).is_host) as (look, described_messages):
+        watched = Blocks(ThrottleMeter(quotas).throttled, look, described_messages.get("message_own_time") or 0.0)
+        found = compare(cases, pairs, plan, Rules(), extra, earlier, _tell, watched=watched)
+    environment |= described_messages
     throttling = quotas.since(counted)
     environment |= facts(throttling)
     machine = f"{environment['machine']}, {args.threads} thread{'s' if args.threads > 1 else ''} a side"

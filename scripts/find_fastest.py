@@ -23,13 +23,23 @@ from mnv1.cases.grids import CaseError
 from mnv1.cases.workloads import NETWORK_TYPES
 from mnv1.ladder.choice import Limits, choose
 from mnv1.ladder.climb import Climbed, climb
+from mnv1.ladder.counted import Around
 from mnv1.ladder.processes import RungProcess
-from mnv1.ladder.report import fastest_line, findings_markdown, not_measured, render, table, twin_lines
+from mnv1.ladder.report import (
+    fastest_line,
+    findings_markdown,
+    not_measured,
+    render,
+    state_line,
+    table,
+    twin_lines,
+)
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import FINDING_BATCHES, KINDS, Finding, Rung, Wanted, findings_of, rungs_of
 from mnv1.ladder.snippets import ENVIRONMENT, snippet
 from mnv1.ladder.stored import Ladder, document, find, from_document, load_accuracies, read, write
 from mnv1.measure.lock import machine_lock
+from mnv1.measure.look import looking
 from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict
 from mnv1.measure.state import KEPT
 from mnv1.net.architecture import MIN_SIDE
@@ -127,10 +137,10 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
         if compiled:
             with closing(_process(compiled[0], args, scratch)) as process:
                 process.compile_something()  # what fails here fails in a rung too, and is told there
-        climbed = _climb(rungs, args, scratch)
+        climbed, around = _climb(rungs, args, scratch, environment)
     throttling = quotas.since(counted)
     environment |= facts(throttling)
-    ladder = _keep(climbed, environment, args, left_out, ())
+    ladder = _keep(climbed, environment, args, left_out, (), around)
     limits = Limits(args.max_error, None if args.max_accuracy_drop is None else args.max_accuracy_drop / 100)
     choice = choose(ladder, kinds[0], limits, known)
     rows = rows_of(ladder, known)
@@ -138,6 +148,8 @@ def _ladder(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]) 
     for what, why in choice.refused:
         print(f"- not allowed: {what}: {why}")
     print(not_measured(ladder))
+    if state := state_line(ladder):
+        print(state)
     print("", fastest_line(choice, kinds[0]), sep="\n")
     if throttled := verdict(throttling, environment["threads"]):
         print(f"warning: {throttled}")
@@ -160,8 +172,8 @@ def _findings(args: argparse.Namespace, known: Mapping[str, Mapping[str, float]]
         keeps = environment["allocator"] == KEPT
         found = findings_of(args.alpha, args.resolution, batch_sizes, int(environment["threads"]), keeps)
         rungs = {rung.id: rung for one in found for rung in (one.over, one.under)}
-        climbed = _climb(list(rungs.values()), args, scratch)
-    ladder = _keep(climbed, environment, args, [], found)
+        climbed, around = _climb(list(rungs.values()), args, scratch, environment)
+    ladder = _keep(climbed, environment, args, [], found, around)
     print("", findings_markdown(ladder), sep="\n")
     return _render([ladder], args.out, known) if args.out else 0
 
@@ -176,12 +188,23 @@ def _describe(args: argparse.Namespace, scratch: str) -> dict[str, Any]:
     return described.environment
 
 
-def _climb(rungs: Sequence[Rung], args: argparse.Namespace, scratch: str) -> list[Climbed]:
+def _climb(
+    rungs: Sequence[Rung], args: argparse.Namespace, scratch: str, environment: dict[str, Any]
+) -> tuple[list[Climbed], Around]:
+    """The rungs as they were measured and what was read around their rounds, of which the environment is told too."""
+
     def tell(line: str) -> None:
         print(line, flush=True)
 
-    throttled = ThrottleMeter().throttled
-    return climb(rungs, lambda rung: _process(rung, args, scratch), time.monotonic, tell, args.time_budget, throttled)
+    def start(rung: Rung) -> RungProcess:
+        return _process(rung, args, scratch)
+
+    on_host = all(rung.case.conditions.on.is_host for rung in rungs)
+    with looking(int(environment["threads"]), on_host) as (look, described):
+        environment |= described
+        around = Around(look, described.get("message_own_time") or 0.0)
+        meter = ThrottleMeter()
+        return climb(rungs, start, time.monotonic, tell, args.time_budget, meter.throttled, around), around
 
 
 def _process(rung: Rung, args: argparse.Namespace, scratch: str) -> RungProcess:
@@ -195,11 +218,12 @@ def _keep(
     args: argparse.Namespace,
     left_out: Sequence[tuple[str, str]],
     findings: Sequence[Finding],
+    around: Around,
 ) -> Ladder:
     """What was measured, as it is stored; stored where that was asked for. Raises `LadderError`."""
     kept = ("batch_size", "alpha", "resolution", "device", "kinds", "precisions", "modes", "time_budget")
     options = {name: getattr(args, name) for name in kept}
-    content = document(climbed, environment, options, left_out, datetime.now(UTC).isoformat(), findings)
+    content = document(climbed, environment, options, left_out, datetime.now(UTC).isoformat(), findings, around)
     if args.json:
         write(args.json, content)
         print(f"wrote {args.json}")

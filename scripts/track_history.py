@@ -99,6 +99,9 @@ def _reports(table: pd.DataFrame, rules: Rules, plots: Path | None) -> tuple[boo
     enough, nominated, markdown, pictures = False, list[Change](), "", list[Path]()
     for (machine, environment), rows in table.groupby(["machine", "environment"], sort=True):
         series = series_of(rows)
+        if not series:
+            print(f"{environment}\n\nno figure of one state of the machine", end="\n\n")
+            continue
         changes = nominate(series, rules)
         enough |= any(len(one.runs) >= rules.min_runs for one in series if one.measure not in EXACT)
         print(text(environment, series, changes, False, rules), end="\n\n")

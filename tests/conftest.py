@@ -114,7 +114,6 @@ SLOW = {
         "test_shards_together_are_the_whole_sweep",
     ),
     "test_sweep": ("test_cases_are_checked_without_timing_when_benchmarks_are_disabled",),
-    "test_timing": ("test_coverage_of_the_interval_with_the_stopping_rule[0.2]",),
     "test_train": (
         "test_a_resumed_run_is_the_uninterrupted_run_to_the_last_digit[changes3]",
         "test_compiled_training_is_training",

@@ -11,17 +11,19 @@ from mnv1.measure.messages import Described
 from mnv1.measure.timing import Visit
 from mnv1.measure.worker import serve
 
-GOOD = Visit(((0.1,) * 6,), (False,) * 6, (1,), 0.6, "precise")
+GOOD = Visit(((0.1,) * 6,), (1,), 0.6)
 
 
 class Bench:
-    baseline = (1.0,)
-
     def describe(self):
         return Described({"machine": "test", "pid": os.getpid()}, ())
 
-    def learn(self, baseline):
-        self.learned = baseline
+    def watch(self):
+        self.watched = True
+        return {}
+
+    def look(self):
+        return None
 
     def visit(self, case, _policy, _earlier):
         match case:
@@ -43,8 +45,8 @@ class Bench:
                 os.kill(os.getpid(), signal.SIGABRT)
             case "exits":
                 os._exit(3)
-            case "learned":
-                return self.learned
+            case "watched":
+                return self.watched
             case "pid":
                 return os.getpid()
         return GOOD

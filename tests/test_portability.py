@@ -2,6 +2,7 @@
 
 import ast
 import multiprocessing
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,9 +168,48 @@ def test_the_environment_is_described_without_proc_and_sys(monkeypatch, tmp_path
 def test_what_controlled_cannot_control_is_named(monkeypatch, allocating, kept, flushed, binds, said):
     if not binds:
         monkeypatch.delattr(state.os, "sched_setaffinity", raising=False)
-    found = state._left_out(allocating, kept, flushed)
+    found = state._left_out(allocating, kept, True, flushed)
     assert len(found) == len(said)
     assert all(one.startswith(part) for one, part in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("always madvise [never]", "they are off: echo madvise > "),
+        ("always [madvise] never", "the allocator got none: glibc 2.35 or newer"),
+        (None, "this kernel has none"),
+    ],
+)
+def test_why_there_are_no_huge_pages_is_said(monkeypatch, tmp_path, told, said):
+    switch = tmp_path / "enabled"
+    if told:
+        switch.write_text(told)
+    monkeypatch.setattr(state, "HUGE_PAGES", switch)
+    (found,) = state._left_out(state.GLIBC, True, False, True)
+    assert found.startswith(f"huge pages ({said}")
+
+
+def test_huge_pages_are_asked_for_when_a_process_starts_and_handed_on_to_no_other(monkeypatch):
+    for before, after in (("", None), ("glibc.malloc.check=3", "glibc.malloc.check=3")):
+        monkeypatch.setenv(state.TUNABLES, before)
+        variables = state.variables_of("controlled")
+        assert variables[state.TUNABLES].endswith(state.WANT_HUGE_PAGES)
+        monkeypatch.setenv(state.TUNABLES, variables[state.TUNABLES])
+        assert state.take_huge_pages()
+        assert os.environ.get(state.TUNABLES) == after
+        assert not state.take_huge_pages()
+    assert state.variables_of("as-is") == {}
+    monkeypatch.setenv(state.TUNABLES, "glibc.malloc.hugetlb=2")  # whoever has chosen is left alone
+    assert state.variables_of("controlled") == {}
+
+
+def test_whether_a_process_has_huge_pages(tmp_path):
+    told = tmp_path / "smaps_rollup"
+    for text, has in (("AnonHugePages:    4096 kB\n", True), ("AnonHugePages:       0 kB\n", False), ("", False)):
+        told.write_text(f"Rss: 1 kB\n{text}")
+        assert state._has_huge_pages(told) is has
+    assert not state._has_huge_pages(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(("numbers", "text"), [((0, 1, 2, 3, 6), "0-3,6"), ((5,), "5"), ((), ""), ((0, 2), "0,2")])

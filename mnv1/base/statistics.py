@@ -62,30 +62,41 @@ def half_width(samples: Sequence[float]) -> float:
     return (high - low) / 2 / float(np.median(samples))
 
 
-def grouped_mean(
-    groups: Sequence[Sequence[float]],
-    weights: Sequence[Sequence[float]] | None = None,
-    confidence: float = CONFIDENCE,
-) -> tuple[float, float, float]:
+def grouped_mean(groups: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """The mean of all values, and its confidence interval where values of one group are not independent.
 
     The groups are: the standard error is that of a mean over clusters, from how far the groups' sums are from what the
     mean lets expect (for example Cochran 1977, section 9.2), and Student's t has one degree less than there are groups.
-    For groups of one value each this is the plain interval of a mean. With `weights`, one for each value, values count
-    by them, and groups by their share of all weights: Kish's effective number of groups takes the place of theirs
-    (1965, section 8.2), so that a mean that rests on few of many groups says so. Raises `ValueError` for fewer than two
-    groups.
+    For groups of one value each this is the plain interval of a mean. Raises `ValueError` for fewer than two groups.
     """
-    if len(groups) < 2:
-        raise ValueError(f"an interval of the mean needs at least 2 groups, got {len(groups)}")
-    shares = [np.ones(len(group)) for group in groups] if weights is None else [np.asarray(one) for one in weights]
-    sizes = np.array([math.fsum(share) for share in shares])
-    sums = np.array([math.fsum(share * np.asarray(group)) for group, share in zip(groups, shares, strict=True)])
-    mean = math.fsum(sums) / math.fsum(sizes)
-    squares = float(np.square(sums - sizes * mean).sum())
-    number = len(groups) if weights is None else max(2.0, math.fsum(sizes) ** 2 / float(np.square(sizes).sum()))
-    error = math.sqrt(number / (number - 1) * squares) / math.fsum(sizes)
-    reach = _students_t(number, confidence) * error
+    return _grouped(groups, 0.0, confidence)
+
+
+def grouped_midmean(groups: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """The mean of the middle half of all values, and its interval where values of one group are not independent.
+
+    For values with long tails, of which a mean tells little and a median throws much away. The interval is as in
+    `grouped_mean`, of the values' influence on a trimmed mean: those cut off count as the last ones that were not, all
+    deviations are divided by the share that is left, and Student's t has one degree less than there are groups, or
+    values left (Tukey and McLaughlin 1963, Sankhya A 25, 331-352). Raises `ValueError` for fewer than two groups.
+    """
+    return _grouped(groups, 0.25, confidence)
+
+
+def _grouped(groups: Sequence[Sequence[float]], cut: float, confidence: float) -> tuple[float, float, float]:
+    """With a share `cut` of all values cut off at either end."""
+    number = len(groups)
+    if number < 2:
+        raise ValueError(f"an interval of the mean needs at least 2 groups, got {number}")
+    values = np.sort(np.concatenate([np.asarray(group, dtype=float) for group in groups]))
+    off = int(cut * len(values))
+    kept = values[off : len(values) - off]
+    mean = math.fsum(kept) / len(kept)
+    limited = [np.clip(np.asarray(group, dtype=float), kept[0], kept[-1]) for group in groups]
+    centre = math.fsum(map(math.fsum, limited)) / len(values)
+    squares = math.fsum(math.fsum(one - centre) ** 2 for one in limited)
+    error = math.sqrt(number / (number - 1) * squares) / len(kept)
+    reach = _students_t(min(number, len(kept)), confidence) * error
     return mean, mean - reach, mean + reach
 
 
@@ -108,3 +119,14 @@ def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
     """The 50th, 90th and 99th percentile, linearly interpolated."""
     p50, p90, p99 = np.percentile(np.asarray(samples, dtype=float), [50, 90, 99])
     return float(p50), float(p90), float(p99)
+
+
+def holm(p_values: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
+    """Which of several hypotheses are rejected, at an error rate over all of them (Holm 1979, Scand. J. Stat. 6)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    rejected = [False] * len(p_values)
+    for rank, place in enumerate(order):
+        if p_values[place] > level / (len(p_values) - rank):
+            break
+        rejected[place] = True
+    return rejected

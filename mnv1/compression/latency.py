@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from mnv1.base.statistics import grouped_mean
+from mnv1.base.statistics import grouped_midmean
 from mnv1.cases.devices.clock import Call, WallClock
+from mnv1.measure.facts import SPEEDUP, every_state
 from mnv1.measure.lock import machine_lock
-from mnv1.measure.quiet import QuotaWatch
 from mnv1.measure.timing import Policy, Visit, visit_pair
+from mnv1.measure.watch import QuotaWatch
 from mnv1.net.quantize import Int8Network, frozen, int8_kernels
 
 VISITS = 8
@@ -27,9 +28,9 @@ def in_turns(before: nn.Module, after: nn.Module, images: torch.Tensor, visits: 
     """Latencies of two networks for a batch of images `(N, 3, D, D)`, and the speedup of `after` over `before`.
 
     Both are compiled with their weights as constants (an `Int8Network` to int8 kernels), and timed in alternating
-    blocks. `before` and `after`: median seconds a call; `speedup`: the geometric mean of the rounds' ratios, with `low`
-    and `high`, its 95 % interval over visits; `log_ratios`: of every round, one list a visit. Rounds in which the
-    kernel stopped this process for its quota are left out, unless that leaves a visit without any.
+    blocks. `before` and `after`: median seconds a call; `speedup`: the mean of the middle half of the rounds' ratios,
+    with `low` and `high`, its 95 % interval over visits; `log_ratios`: of every round, one list a visit. Rounds in
+    which the kernel stopped this process for its quota are left out, unless hardly any is left.
     """
     with machine_lock():
         calls = [_on(images, compiled(network, images)) for network in (before, after)]
@@ -38,11 +39,9 @@ def in_turns(before: nn.Module, after: nn.Module, images: torch.Tensor, visits: 
         for _ in range(visits):
             earlier = visited[-1] if visited else None
             visited.append(visit_pair(calls[0], calls[1], WallClock(), POLICY, watch, earlier))
-    rounds = [[times for times, bad in zip(one.rounds, one.disturbed, strict=True) if not bad] for one in visited]
-    if not all(rounds):
-        rounds = [list(one.rounds) for one in visited]
-    ratios = [[math.log(old / new) for old, new in one] for one in rounds]
-    speedup, low, high = (math.exp(one) for one in grouped_mean(ratios))
+    rounds = every_state(visited, ()).visits
+    ratios = [[SPEEDUP(times) for times in one] for one in rounds]
+    speedup, low, high = (math.exp(one) for one in grouped_midmean(ratios))
     times = [median(both[side] for one in rounds for both in one) for side in (0, 1)]
     return {
         "batch_size": len(images),

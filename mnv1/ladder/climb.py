@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mnv1.base.facts import Facts
+from mnv1.ladder.counted import FEWEST_ROUNDS, Around, counted
 from mnv1.ladder.ratios import half_width, ratio
 from mnv1.ladder.rungs import Rung
 from mnv1.measure.messages import Failed
 
-FEWEST_ROUNDS = 8
-"""Rounds that carry an interval, whatever the time budget is."""
-
 PRECISE_ROUNDS = 30
-"""Never stop as precise before so many rounds: neighbouring rounds are alike, a machine drifts."""
+"""Never stop as precise before so many rounds that count: neighbouring rounds are alike, a machine drifts."""
 
 AGAIN = 2
 """How often a block is taken again in which the kernel stopped the container for its quota."""
@@ -57,13 +55,16 @@ def climb(
     tell: Callable[[str], None],
     budget: float,
     throttled: Callable[[], bool] = lambda: False,
+    around: Around | None = None,
 ) -> list[Climbed]:
     """Make every rung ready, then visit all of them in rounds, in an order that turns and changes its direction.
 
     A rung that fails is left out of further rounds, with the reason. Rounds end when `budget` seconds are over, but not
     before `FEWEST_ROUNDS`, or when all ratios to the first rung that was measured are precise. `throttled` says whether
     the kernel stopped this process since it was asked last: such a block is taken again, `AGAIN` times at most.
+    `around` looks at the machine before and after every block, and tells afterwards which rounds count.
     """
+    around = around or Around()
     climbed = [Climbed(rung) for rung in rungs]
     processes: dict[str, Asked] = {}
     try:
@@ -79,7 +80,7 @@ def climb(
                 one.facts = answer
             about = f"FAILED: {one.failed}" if one.failed else _about(one.facts)
             tell(f"[{number:{len(str(len(rungs)))}d}/{len(rungs)}] {one.rung.label}  {about}  {now() - begun:.1f} s")
-        _rounds(climbed, processes, now, tell, budget, throttled)
+        _rounds(climbed, processes, now, tell, budget, throttled, around)
     finally:
         for process in processes.values():
             process.close()
@@ -93,24 +94,28 @@ def _rounds(
     tell: Callable[[str], None],
     budget: float,
     throttled: Callable[[], bool],
+    around: Around,
 ) -> None:
     begun = told = now()
     rounds = 0
     while standing := [one for one in climbed if one.failed is None]:
+        around.look()
         for one in turned(standing, rounds):
             answer = _block(processes[one.rung.id], throttled)
+            around.look()
             if isinstance(answer, Failed):
                 one.failed = answer.reason
                 processes[one.rung.id].close()
                 tell(f"{one.rung.label}  FAILED in round {rounds + 1}: {one.failed}")
             else:
                 one.seconds.append(round(answer, 10))
+        around.end_round()
         rounds += 1
         spent = now() - begun
         if now() - told > 10:
             told = now()
             tell(f"round {rounds}, {spent:.0f} of {budget:.0f} s")
-        if rounds >= FEWEST_ROUNDS and (spent >= budget or (rounds >= PRECISE_ROUNDS and is_precise(standing))):
+        if rounds >= FEWEST_ROUNDS and (spent >= budget or is_precise(standing, around)):
             tell(f"{rounds} rounds in {spent:.0f} s")
             return
 
@@ -134,10 +139,13 @@ def turned(rungs: Sequence[Climbed], number: int) -> Iterable[Climbed]:
     return order if number % 2 == 0 else order[::-1]
 
 
-def is_precise(standing: Sequence[Climbed]) -> bool:
-    """Whether every rung's ratio to the first one is known within plus or minus `PRECISE`."""
-    whole = [one for one in standing if one.failed is None]
-    return all(half_width(ratio(whole[0].seconds, one.seconds)) <= PRECISE for one in whole[1:])
+def is_precise(standing: Sequence[Climbed], around: Around) -> bool:
+    """Whether every rung's ratio to the first one is known within plus or minus `PRECISE`, by the rounds that count."""
+    count = counted(len(around.rounds), around.rounds, around.states)
+    whole = [count.among(one.seconds) for one in standing if one.failed is None]
+    return len(count.places) >= PRECISE_ROUNDS and all(
+        half_width(ratio(whole[0], seconds)) <= PRECISE for seconds in whole[1:]
+    )
 
 
 def _about(facts: Facts) -> str:

@@ -11,10 +11,12 @@ import pandas as pd
 from mnv1.base import tables
 from mnv1.ladder import plot as plots
 from mnv1.ladder.choice import Choice, Limits, choose
+from mnv1.ladder.counted import FEWEST_ROUNDS
 from mnv1.ladder.ratios import ratio, typical
 from mnv1.ladder.rows import rows_of
 from mnv1.ladder.rungs import BASELINE
 from mnv1.ladder.stored import Ladder, LadderError
+from mnv1.measure.states import MIXED
 from mnv1.report import units
 from mnv1.report.cells import Cell, text_table, where_known
 from mnv1.report.plots.style import style
@@ -135,6 +137,19 @@ def not_measured(ladder: Ladder) -> str:
     return "\n".join(f"- not measured: {'; '.join(some)}: {why}" for why, some in reasons.items())
 
 
+def state_line(ladder: Ladder) -> str:
+    """Which state of the machine the figures are of; empty where none was read."""
+    count = ladder.counted
+    if not count.state:
+        return ""
+    if count.state == MIXED:
+        few = f"none was met in {FEWEST_ROUNDS} of {count.of} rounds, so all count"
+        return f"State of the machine: {MIXED}; {few}."
+    of = f"{len(count.places)} of {count.of} rounds"
+    rest = "" if len(count.places) == count.of else "; the others met another state or a change, and do not count"
+    return f"State of the machine: {count.state}, in {of}{rest}."
+
+
 def markdown(ladder: Ladder, known: Known) -> str:
     """A ladder's section: what it says, the table, what is missing, and where it comes from."""
     rows = rows_of(ladder, known)
@@ -143,7 +158,15 @@ def markdown(ladder: Ladder, known: Known) -> str:
     for limit in LIMITS:
         said.setdefault(fastest_line(choose(ladder, kind, Limits(limit), known), kind), limit)
     within = [f"Outputs within {limit:g} of eager fp32. {line}" for line, limit in said.items()]
-    parts = [f"## {title(ladder)}", READING, *within, twin_lines(rows), table(rows), not_measured(ladder)]
+    parts = [
+        f"## {title(ladder)}",
+        READING,
+        state_line(ladder),
+        *within,
+        twin_lines(rows),
+        table(rows),
+        not_measured(ladder),
+    ]
     return "\n\n".join(filter(None, [*parts, provenance(ladder)]))
 
 
@@ -171,7 +194,7 @@ def findings_markdown(ladder: Ladder) -> str:
     header = ("setting", "batch", "without", "with", "without / with [95 %]")
     table = tables.markdown(header, rows, left=("setting",), padded=False)
     heading = "## What allocator, threads and memory format do"
-    parts = [heading, about, strongest, table, not_measured(ladder), provenance(ladder)]
+    parts = [heading, about, state_line(ladder), strongest, table, not_measured(ladder), provenance(ladder)]
     return "\n\n".join(filter(None, parts))
 
 
@@ -185,9 +208,9 @@ def provenance(ladder: Ladder) -> str:
         for name in ("torch", "timm", "onnxruntime", "openvino", "torchao")
         if packages.get(name, "not installed") != "not installed"
     ]
-    rounds = len(ladder.measured[0].seconds)
     revision = str(about.get("revision", "unknown"))[:12]
-    return f"Measured in {rounds} rounds on {ladder.time[:10]} (revision {revision}); {', '.join([*facts, *versions])}."
+    measured = f"Measured in {ladder.counted.of} rounds on {ladder.time[:10]} (revision {revision})"
+    return f"{measured}; {', '.join([*facts, *versions])}."
 
 
 def render(ladders: Sequence[Ladder], out: Path, known: Known) -> list[Path]:

@@ -8,8 +8,8 @@ least `accuracy` and `baseline` (the same weights in fp32), as shares of `images
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
 from mnv1.cases import DEVICES, MODES, PRECISIONS
 from mnv1.ladder.climb import Climbed
+from mnv1.ladder.counted import Around, Counted, Ends, counted
 from mnv1.ladder.rungs import KINDS, Finding, label
 from mnv1.measure.state import STATES
+from mnv1.measure.states import State
 
 SCHEMA = 1
 
@@ -30,7 +32,7 @@ class LadderError(UserError):
 
 @dataclass(frozen=True)
 class StoredRung:
-    """A rung as it was measured. `seconds`: a call, one a round; empty where it `failed`."""
+    """A rung as it was measured. `seconds`: a call, one for each round that counts; empty where it `failed`."""
 
     id: str
     kind: str
@@ -59,7 +61,10 @@ class StoredRung:
 
 @dataclass(frozen=True)
 class Ladder:
-    """A stored ladder, or the measured effects of some settings (`findings`: name, id over, id under)."""
+    """A stored ladder, or the measured effects of some settings (`findings`: name, id over, id under).
+
+    Its rungs have the rounds that count alone, all of one state of the machine: `counted`.
+    """
 
     name: str
     time: str
@@ -67,6 +72,7 @@ class Ladder:
     options: Mapping[str, Any]
     rungs: tuple[StoredRung, ...]
     left_out: tuple[tuple[str, str], ...]
+    counted: Counted
     findings: tuple[tuple[str, str, str], ...] = field(default=())
 
     @property
@@ -82,8 +88,9 @@ def document(
     left_out: Sequence[tuple[str, str]],
     time: str,
     findings: Sequence[Finding] = (),
+    around: Around | None = None,
 ) -> dict[str, Any]:
-    """What is stored; `time` in ISO 8601."""
+    """What is stored; `time` in ISO 8601. Nothing is said of messages where none was read."""
     return {
         "schema": SCHEMA,
         "datetime": time,
@@ -92,7 +99,13 @@ def document(
         "rungs": [_as_stored(one) for one in climbed],
         "left_out": [list(one) for one in left_out],
         "findings": [[one.name, one.over.id, one.under.id] for one in findings],
+        **(_messages(around) if around and any(around.rounds) else {}),
     }
+
+
+def _messages(around: Around) -> dict[str, Any]:
+    """Messages around each round, and the states that all readings told apart; seconds."""
+    return {"messages": {"rounds": around.rounds, "states": [asdict(state) for state in around.states]}}
 
 
 def _as_stored(one: Climbed) -> dict[str, Any]:
@@ -136,27 +149,52 @@ def from_document(content: Mapping[str, Any], name: str, where: str = "the ladde
             StoredRung(**{**one, "seconds": tuple(float(second) for second in one["seconds"])})
             for one in content["rungs"]
         )
+        rounds, states = _read_messages(content)
+        lengths = {len(rung.seconds) for rung in rungs if rung.failed is None}
+        broken = next(filter(None, map(_what_is_wrong, rungs)), None) or _what_is_wrong_with_rounds(lengths, rounds)
+        count = counted(max(lengths, default=0), rounds, states)
         ladder = Ladder(
             name,
             str(content["datetime"]),
             content["environment"],
             content["options"],
-            rungs,
+            rungs if broken else tuple(_with_counted(rung, count) for rung in rungs),
             tuple((str(what), str(why)) for what, why in content["left_out"]),
+            count,
             tuple((str(what), str(over), str(under)) for what, over, under in content["findings"]),
         )
-        broken = next(filter(None, map(_what_is_wrong, rungs)), None)
     except (KeyError, TypeError, ValueError) as error:
         raise LadderError(f"{where}: damaged: {error}") from None
-    if not ladder.measured:
-        broken = broken or "no rung was measured"
-    elif len({len(rung.seconds) for rung in ladder.measured}) > 1 or len(ladder.measured[0].seconds) < 2:
-        broken = broken or "its rungs have not the same number of rounds, at least two"
     if not isinstance(ladder.environment, dict) or not isinstance(ladder.environment.get("machine"), str):
         broken = broken or "its environment names no machine"
     if broken:
         raise LadderError(f"{where}: damaged: {broken}")
     return ladder
+
+
+def _read_messages(content: Mapping[str, Any]) -> tuple[list[Ends], list[State]]:
+    """Messages around each round, and the states that they told apart; earlier revisions read none."""
+    found = content.get("messages", {"rounds": [], "states": []})
+    rounds = [None if ends is None else _two(*ends) for ends in found["rounds"]]
+    return rounds, [State(**one) for one in found["states"]]
+
+
+def _two(low: float, high: float) -> tuple[float, float]:
+    return float(low), float(high)
+
+
+def _with_counted(rung: StoredRung, count: Counted) -> StoredRung:
+    return rung if rung.failed else replace(rung, seconds=tuple(count.among(rung.seconds)))
+
+
+def _what_is_wrong_with_rounds(lengths: Collection[int], rounds: Sequence[Ends]) -> str | None:
+    if not lengths:
+        return "no rung was measured"
+    if len(lengths) > 1 or min(lengths) < 2:
+        return "its rungs have not the same number of rounds, at least two"
+    if rounds and {len(rounds)} != lengths:
+        return "its messages are of another number of rounds"
+    return None
 
 
 def _what_is_wrong(rung: StoredRung) -> str | None:

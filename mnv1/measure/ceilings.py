@@ -13,11 +13,10 @@ from collections.abc import Iterable
 import torch
 
 from mnv1.base.facts import Facts
-from mnv1.base.statistics import MIN_SAMPLES, quantile
+from mnv1.base.statistics import quantile
 from mnv1.cases.devices import Device, device_named
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.precisions import operand_dtype, precision_context
-from mnv1.measure.quiet import Watch
 from mnv1.measure.timing import Policy, visit
 from mnv1.net.roofline import BEYOND_CACHE, WITHIN_CACHE
 
@@ -30,7 +29,7 @@ FASTEST = 0.1
 UNKNOWN_CACHE = 32 * 2**20
 
 
-def ceilings(name: str, precisions: Iterable[str], policy: Policy, watch: Watch | None) -> list[Facts]:
+def ceilings(name: str, precisions: Iterable[str], policy: Policy) -> list[Facts]:
     """The ceilings of a device by its name, as facts in SI units.
 
     `ceiling` is `gemm` or `convolution` (value in MACs per second), `copy beyond cache` or `copy within cache` (bytes
@@ -42,12 +41,12 @@ def ceilings(name: str, precisions: Iterable[str], policy: Policy, watch: Watch 
             call, macs, size = make(device, precision)
             with precision_context(name, precision if precision == "tf32" else "fp32"):
                 about = {"ceiling": ceiling, "device": name, "precision": precision, "size": size}
-                found.append(about | _rate(call, macs, device, policy, watch))
+                found.append(about | _rate(call, macs, device, policy))
     cache = device.last_level_cache() or UNKNOWN_CACHE
     for ceiling, share in (("copy beyond cache", BEYOND_CACHE), ("copy within cache", WITHIN_CACHE)):
         call, moved = _copy(device, int(cache * share))
         about = {"ceiling": ceiling, "device": name, "precision": "", "size": moved}
-        found.append(about | _rate(call, moved, device, policy, watch))
+        found.append(about | _rate(call, moved, device, policy))
     return found
 
 
@@ -79,18 +78,14 @@ def _copy(device: Device, moved: int) -> tuple[Call, int]:
     return lambda: target.copy_(source), 2 * source.numel()
 
 
-def _rate(call: Call, amount: int, device: Device, policy: Policy, watch: Watch | None) -> Facts:
+def _rate(call: Call, amount: int, device: Device, policy: Policy) -> Facts:
     with torch.inference_mode():
-        visited = visit(call, device.clock(), policy, watch if device.is_host else None)
-    rounds = list(zip(visited.sides[0], visited.disturbed, strict=True))
-    quiet = [seconds for seconds, disturbed in rounds if not disturbed]
-    samples = quiet if len(quiet) >= MIN_SAMPLES else [seconds for seconds, _ in rounds]
+        visited = visit(call, device.clock(), policy)
+    samples = visited.sides[0]
     fastest, low, high = quantile(samples, FASTEST)
     return {
         "value": amount / fastest,
         "low": amount / high,
         "high": amount / low,
         "rounds": len(samples),
-        "disturbed_rounds": sum(visited.disturbed),
-        "stopped": visited.stopped,
     }

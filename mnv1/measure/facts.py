@@ -6,22 +6,33 @@ Needs no torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 from typing import cast
 
 from mnv1.base.facts import Facts
-from mnv1.base.statistics import MIN_SAMPLES, grouped_mean, median_interval, percentiles
+from mnv1.base.statistics import grouped_midmean, percentiles
 from mnv1.cases import PRECISIONS, Case, Conditions, Pair, Workload
-from mnv1.measure.quiet import Reading, quietness
-from mnv1.measure.timing import Policy, Stopped, Visit, is_stalled
+from mnv1.measure.states import MIXED, State, state_of
+from mnv1.measure.timing import Policy, Stopped, Visit
 
 LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
 
-MAX_VISITS = 3
-"""A latency whose rounds were disturbed is visited again, but not for ever."""
+PRECISE_VISITS = 16
+"""Never stop as precise before so many visits in a state: a few may agree by chance."""
+
+Round = tuple[float, ...]
+"""Seconds a call of each side."""
+
+Value = Callable[[Round], float]
+"""What a round tells of a figure, on a logarithmic scale: times and their ratios are products of many causes."""
+
+SPEEDUP: Value = lambda times: math.log(times[0] / times[1])  # noqa: E731
+FIRST: Value = lambda times: math.log(times[0])  # noqa: E731
+LAST: Value = lambda times: math.log(times[-1])  # noqa: E731
 
 
 @dataclass(frozen=True)
@@ -33,72 +44,131 @@ class Record:
     facts: Facts
 
 
-def conclude(
-    case: Case | Pair, visits: Sequence[Visit], policy: Policy, hurry: bool = False, usual: Reading = ()
-) -> Stopped | None:
-    """Why sampling of a case is over after these visits, or None when it should be visited again.
+@dataclass(frozen=True)
+class InState:
+    """The rounds of a case that were taken in one state of the machine, grouped by visit.
 
-    In a `hurry` a case gets no more visits than it needs for a figure. `usual` is what controls take on the undisturbed
-    machine, as far as that is known.
+    A visit finds its tensors somewhere else in memory than the one before, so that visits are independent draws of
+    where things lie, and rounds of one visit are not.
     """
-    if isinstance(case, Pair):
-        return _conclude_pair(visits, policy, hurry, usual)
-    return _conclude_latency(visits, policy, hurry)
+
+    state: State | None
+    """None where states were mixed, or could not be read."""
+    name: str
+    visits: tuple[tuple[Round, ...], ...]
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """All of them."""
+        return tuple(one for visit in self.visits for one in visit)
+
+    def carries(self, policy: Policy) -> bool:
+        """Whether that is enough for a figure of this state."""
+        return policy.is_enough(len(self.visits), len(self.rounds))
+
+    def mean(self, value: Value) -> tuple[float, float, float]:
+        """A figure and its 95 % interval over visits: of the middle half of the rounds, on a logarithmic scale."""
+        return grouped_midmean([[value(times) for times in visit] for visit in self.visits])
+
+    def half_width(self, value: Value) -> float:
+        """Half the width of the interval, relative to the figure."""
+        _, low, high = self.mean(value)
+        return math.expm1((high - low) / 2)
 
 
-def record(case: Case | Pair, visits: Sequence[Visit], stopped: Stopped, usual: Reading = ()) -> Record:
-    """The facts of a case that was visited for the last time; `usual` is as in `conclude`."""
-    if isinstance(case, Pair):
-        return _record_pair(case, visits, stopped, usual)
-    return _record_latency(case, visits, stopped)
+def by_state(visits: Sequence[Visit], states: Sequence[State]) -> list[InState]:
+    """The rounds of a case by the state that they were taken in, in the order of the states.
 
-
-def estimated(visits: Sequence[Visit], usual: Reading) -> Facts:
-    """The speedup that visits to a pair give, and both sides' times, each with its 95 % interval over visits.
-
-    All are geometric means over all rounds, of which each counts as much as the machine was undisturbed in it
-    (`mnv1.measure.quiet.quietness`): leaving rounds out beyond a threshold would make the figure depend on how often
-    the machine is just above it. `effective_rounds` is how many undisturbed rounds would tell as much (Kish 1965).
+    Rounds on a change of state, and those in which the kernel stopped the process, are in none.
     """
-    weights = _weights(visits, usual)
-
-    def mean(values: Sequence[Sequence[float]]) -> list[float]:
-        return [math.exp(value) for value in grouped_mean(values, weights)]
-
-    speedup, standard, separable = (
-        mean(values)
-        for values in (
-            [_log_ratios(visit) for visit in visits],
-            *([_log_times(v, side) for v in visits] for side in (0, 1)),
-        )
-    )
-    every = [weight for one in weights for weight in one]
-    return {
-        "latency_p50": separable[0],
-        "latency_low": separable[1],
-        "latency_high": separable[2],
-        "standard_latency_p50": standard[0],
-        "speedup": speedup[0],
-        "speedup_low": speedup[1],
-        "speedup_high": speedup[2],
-        "effective_rounds": sum(every) ** 2 / sum(weight**2 for weight in every),
-    }
+    found = []
+    for state in states:
+        grouped = [
+            tuple(
+                times
+                for times, around, stopped in zip(one.rounds, one.messages, _throttled(one), strict=True)
+                if not stopped and state_of(states, around) is state
+            )
+            for one in visits
+            if one.messages
+        ]
+        if any(grouped):
+            found.append(InState(state, state.name, tuple(filter(None, grouped))))
+    return found
 
 
-def _weights(visits: Sequence[Visit], usual: Reading) -> list[list[float]]:
-    """How much each round of each visit to a pair counts.
-
-    A round in which the kernel stopped the process does not count at all: that is no matter of degree. Unless that
-    leaves fewer than two visits with a round, of which no interval can be made: then all rounds count as controls say.
-    """
-    weights = [quietness(visit.controls, len(visit.disturbed), usual) for visit in visits]
+def every_state(visits: Sequence[Visit], states: Sequence[State]) -> InState:
+    """All rounds of a case, but not those in which the kernel stopped the process unless hardly any is left."""
     free = [
-        [0.0 if stopped else weight for weight, stopped in zip(one, visit.throttled, strict=True)]
-        if visit.throttled
-        else one
-        for one, visit in zip(weights, visits, strict=True)
+        tuple(times for times, stopped in zip(one.rounds, _throttled(one), strict=True) if not stopped)
+        for one in visits
     ]
-    return free if sum(map(any, free)) >= 2 else weights
+    grouped = free if sum(map(bool, free)) >= 2 else [one.rounds for one in visits]
+    met = {state_of(states, around) for one in visits for around in one.messages}
+    alone = met.pop() if len(met) == 1 else None
+    return InState(alone, alone.name if alone else MIXED if states else "", tuple(filter(None, grouped)))
+
+
+def headline(visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> InState:
+    """The rounds that a case's figures are made of: those of the state with the nearest CPUs that carries a figure.
+
+    Where none does, all rounds.
+    """
+    enough = [one for one in by_state(visits, states) if one.carries(policy)]
+    return enough[0] if enough else every_state(visits, states)
+
+
+def is_precise(case: Case | Pair, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> bool:
+    """Whether the figures of all these states, which the machine was in, are as precise as wanted."""
+    value = SPEEDUP if isinstance(case, Pair) else FIRST
+    met = by_state(visits, states) if states else [every_state(visits, ())]
+    return len(met) == max(1, len(states)) and all(
+        len(one.visits) >= PRECISE_VISITS and one.carries(policy) and one.half_width(value) <= policy.precision
+        for one in met
+    )
+
+
+def record(
+    case: Case | Pair, visits: Sequence[Visit], stopped: Stopped, policy: Policy, states: Sequence[State] = ()
+) -> Record:
+    """The facts of a case that was visited for the last time, at least twice."""
+    chosen = headline(visits, policy, states)
+    if isinstance(case, Pair):
+        return _record_pair(case, visits, stopped, policy, states, chosen)
+    return _record_latency(case, visits, stopped, policy, states, chosen)
+
+
+def figures_of(pair: bool, found: InState) -> Facts:
+    """The figures that rounds give, with their 95 % intervals."""
+    facts = _interval("latency_p50", "latency", found.mean(LAST))
+    if pair:
+        facts |= {"standard_latency_p50": math.exp(found.mean(FIRST)[0])}
+        facts |= _interval("speedup", "speedup", found.mean(SPEEDUP))
+    return facts
+
+
+def _interval(name: str, ends: str, logs: tuple[float, float, float]) -> Facts:
+    value, low, high = map(math.exp, logs)
+    return {name: value, f"{ends}_low": low, f"{ends}_high": high}
+
+
+def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> list[Facts]:
+    """Of each state that carries a figure its rounds and figures."""
+    return [
+        {
+            "state": one.name,
+            "message": round(one.state.message, 9) if one.state else None,
+            "visits": len(one.visits),
+            "rounds": len(one.rounds),
+            **figures_of(pair, one),
+        }
+        for one in by_state(visits, states)
+        if one.carries(policy)
+    ]
+
+
+def _throttled(visit: Visit) -> Sequence[bool]:
+    return visit.throttled or (False,) * len(visit.sides[0])
 
 
 def better_of(some: Sequence[Facts], others: Sequence[Facts]) -> list[Facts]:
@@ -110,52 +180,31 @@ def better_of(some: Sequence[Facts], others: Sequence[Facts]) -> list[Facts]:
     return list(best.values())
 
 
-def _conclude_latency(visits: Sequence[Visit], policy: Policy, hurry: bool) -> Stopped | None:
-    last = visits[-1].stopped
-    if last != "disturbed":
-        return last
-    if sum(not one for visit in visits for one in visit.disturbed) >= MIN_SAMPLES:
-        return "time budget"
-    over = hurry or len(visits) >= MAX_VISITS or _spent(visits) >= policy.max_time
-    return "disturbed" if over else None
-
-
-def _conclude_pair(visits: Sequence[Visit], policy: Policy, hurry: bool, usual: Reading) -> Stopped | None:
-    if len(visits) < policy.min_visits:
-        return None
-    disturbed = [bad for visit in visits for bad in visit.disturbed]
-    undisturbed = 2 * sum(disturbed) <= len(disturbed)
-
-    def width(some: Sequence[Visit]) -> float:
-        return _log_half_width(some, usual)
-
-    if undisturbed and width(visits) <= math.log1p(policy.precision):
-        return "precise"
-    if undisturbed and is_stalled(visits, width, 5):
-        return "no longer improving"
-    if hurry or _spent(visits) >= policy.max_time:
-        return "time budget" if undisturbed else "disturbed"
-    return None
-
-
-def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Record:
-    rounds = [(value, bad) for visit in visits for value, bad in zip(visit.sides[0], visit.disturbed, strict=True)]
-    samples = tuple(value for value, bad in rounds if stopped == "disturbed" or not bad)
-    p50, p90, p99 = percentiles(samples)
-    low, high = median_interval(samples)
+def _record_latency(
+    case: Case,
+    visits: Sequence[Visit],
+    stopped: Stopped,
+    policy: Policy,
+    states: Sequence[State],
+    chosen: InState,
+) -> Record:
+    samples = tuple(times[0] for times in chosen.rounds)
+    _, p90, p99 = percentiles(samples)
     counted = _counted(case, visits[0].extras)
+    figures = figures_of(False, chosen)
+    p50 = cast(float, figures["latency_p50"])
     facts = {
         **_identity(case.id, case.workload.measures, case.workload, case.conditions),
         **counted,
-        "latency_p50": p50,
+        **figures,
         "latency_p90": p90,
         "latency_p99": p99,
-        "latency_low": low,
-        "latency_high": high,
         "throughput": case.conditions.batch_size / p50,
         "macs_per_second": counted["macs"] / p50,
-        **_sampling(visits, len(samples), sum(bad for _, bad in rounds), stopped),
+        **_sampling(visits, chosen, stopped),
+        "states": _states(False, visits, policy, states),
         "calls_per_round": visits[0].calls[0],
+        "visit_rounds": [_as_stored(visit) for visit in visits],
     }
     device = [seconds for visit in visits for seconds in visit.device]
     if device:
@@ -166,76 +215,79 @@ def _record_latency(case: Case, visits: Sequence[Visit], stopped: Stopped) -> Re
     return Record(_stored(samples), visits[0].calls[0], facts)
 
 
-def _record_pair(pair: Pair, visits: Sequence[Visit], stopped: Stopped, usual: Reading) -> Record:
-    standard_samples, separable_samples = (
-        tuple(seconds for visit in visits for seconds in visit.sides[side]) for side in (0, 1)
-    )
-    _, p90, p99 = percentiles(separable_samples)
+def _record_pair(
+    pair: Pair,
+    visits: Sequence[Visit],
+    stopped: Stopped,
+    policy: Policy,
+    states: Sequence[State],
+    chosen: InState,
+) -> Record:
+    samples = tuple(times[1] for times in chosen.rounds)
+    _, p90, p99 = percentiles(samples)
     counted = _counted(pair.separable)
     counted.pop("memory_floor", None)  # of the latency
     standard_macs = _counted(pair.standard)["macs"]
     facts = {
         **_identity(pair.id, pair.workload.pair_measures, pair.workload, pair.conditions),
         **counted,
-        **estimated(visits, usual),
+        **figures_of(True, chosen),
         "latency_p90": p90,
         "latency_p99": p99,
         "standard_macs": standard_macs,
         "macs_ratio": standard_macs / counted["macs"],
-        **_sampling(visits, len(separable_samples), sum(bad for visit in visits for bad in visit.disturbed), stopped),
+        **_sampling(visits, chosen, stopped),
+        "states": _states(True, visits, policy, states),
         "calls_per_round": visits[0].calls[1],
         "standard_calls_per_round": visits[0].calls[0],
-        "standard_samples": _stored(standard_samples),
         "visit_rounds": [_as_stored(visit) for visit in visits],
     }
-    return Record(_stored(separable_samples), visits[0].calls[1], facts)
+    return Record(_stored(samples), visits[0].calls[1], facts)
 
 
 def _as_stored(visit: Visit) -> Facts:
-    """Every round of a visit to a speedup, those that do not count included, and seconds of controls meanwhile."""
-    return {
-        "standard": _stored(visit.sides[0]),
-        "separable": _stored(visit.sides[1]),
-        "disturbed": visit.disturbed,
-        **({"throttled": visit.throttled} if visit.throttled else {}),
-        "controls": [_stored(reading) for reading in visit.controls],
-    }
+    """Every round of a visit, those that do not count included, and what was read around each, in nanoseconds.
+
+    Five digits of a time tell more than its scatter; rounds of one group have the same readings.
+    """
+    stored: Facts = {"at": visit.at, "sides": [[float(f"{seconds:.5g}") for seconds in side] for side in visit.sides]}
+    if visit.messages:
+        grouped = [(around, len(list(alike))) for around, alike in groupby(visit.messages)]
+        stored["messages"] = [[round(low * 1e9), round(high * 1e9), number] for (low, high), number in grouped]
+    if visit.throttled:
+        stored["throttled"] = visit.throttled
+    return stored
 
 
-def _sampling(visits: Sequence[Visit], rounds: int, disturbed: int, stopped: Stopped) -> Facts:
+def visit_of(stored: dict[str, object]) -> Visit:
+    """The rounds of a stored visit."""
+    return Visit(
+        sides=tuple(map(tuple, cast(Sequence[Sequence[float]], stored["sides"]))),
+        calls=(),
+        call_time=0.0,
+        messages=tuple(
+            (low * 1e-9, high * 1e-9)
+            for low, high, number in cast(Sequence[tuple[int, int, int]], stored.get("messages", ()))
+            for _ in range(number)
+        ),
+        throttled=tuple(cast(Sequence[bool], stored.get("throttled", ()))),
+        at=cast(float, stored.get("at", 0.0)),
+    )
+
+
+def _sampling(visits: Sequence[Visit], chosen: InState, stopped: Stopped) -> Facts:
     """How the case was sampled, and what was found beside: of several visits the first one's, but any throttling."""
     extras: Facts = {}
     for visit in reversed(visits):
         extras |= {name: value for name, value in visit.extras.items() if value or name not in extras}
     return extras | {
-        "visits": len(visits),
-        "rounds": rounds,
-        "disturbed_rounds": disturbed,
-        "call_time": _spent(visits),
+        "state": chosen.name,
+        "visits": len(chosen.visits),
+        "rounds": len(chosen.rounds),
+        "other_rounds": sum(len(visit.sides[0]) for visit in visits) - len(chosen.rounds),
+        "call_time": sum(visit.call_time for visit in visits),
         "stopped": stopped,
     }
-
-
-def _spent(visits: Sequence[Visit]) -> float:
-    return sum(visit.call_time for visit in visits)
-
-
-def _log_ratios(visit: Visit) -> list[float]:
-    """ln(standard time / separable time), one a round.
-
-    Their noise is close to normal, so that their mean tells most: a median would throw a third of it away.
-    """
-    return [math.log(standard / separable) for standard, separable in visit.rounds]
-
-
-def _log_times(visit: Visit, side: int) -> list[float]:
-    return [math.log(seconds) for seconds in visit.sides[side]]
-
-
-def _log_half_width(visits: Sequence[Visit], usual: Reading) -> float:
-    """Of the speedup that visits to a pair give."""
-    _, low, high = grouped_mean(list(map(_log_ratios, visits)), _weights(visits, usual))
-    return (high - low) / 2
 
 
 def _counted(case: Case, found: Facts | None = None) -> dict[str, int]:

@@ -46,7 +46,7 @@ def kernel_work(call: Call, seconds: float) -> Facts:
     """
     if resource is None:
         return {}
-    calls = max(2, round(KERNEL_WORK_TIME / seconds))
+    calls = max(1, round(KERNEL_WORK_TIME / seconds))
     call()  # what passes before this one left to the system is mapped anew once, and is not the call's
     before = resource.getrusage(resource.RUSAGE_SELF)
     for _ in range(calls):

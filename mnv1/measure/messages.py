@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnv1.measure.quiet import Baseline
-
 
 @dataclass(frozen=True)
 class Failed:
@@ -24,9 +22,8 @@ class Described:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, and what the next process must know if this one has to be ended."""
+    """An answer."""
 
     number: int
     """Of the request that it answers."""
     answer: object
-    baseline: Baseline

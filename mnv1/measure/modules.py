@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from mnv1.base.facts import Facts
-from mnv1.cases import NUM_CLASSES, Case, Workload
+from mnv1.cases import NUM_CLASSES, Case, Conditions, Workload
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.precisions import amp_dtype, precision_context
 from mnv1.measure.execution import WrongOutputError, execute
@@ -34,6 +36,9 @@ class Prepared:
     """What was found of the mode, where it is not plain eager code: see `mnv1.measure.execution`."""
     step: Step | None = None
     """What `call` calls, where it is a training step."""
+    again: Callable[[], Call] | None = None
+    """Makes the same call anew, its weights and inputs copied to elsewhere in memory; None where these belong to
+    another runtime or compiled code."""
 
 
 def build(workload: Workload) -> nn.Module:
@@ -57,19 +62,23 @@ def prepare(case: Case) -> Prepared:
         executable = execute(conditions, module, images)
         return Prepared(executable.call, executable.first_call, facts=executable.facts)
     outputs: list[torch.Tensor] = []
-
-    def call() -> torch.Tensor:
-        with torch.inference_mode(), precision_context(conditions.device, conditions.precision):
-            output: torch.Tensor = module(images)
-        return output
-
+    call = _eager(module, images, conditions)
     first_call = conditions.on.clock().time(lambda: outputs.append(call()), 1).wall
     output = outputs.pop()
     if tuple(output.shape) != case.output_shape:
         raise WrongOutputError(f"{case.id}: output has shape {tuple(output.shape)}, expected {case.output_shape}")
     if not bool(torch.isfinite(output).all()):
         raise WrongOutputError(f"{case.id}: output is not finite")
-    return Prepared(call, first_call)
+    return Prepared(call, first_call, again=lambda: _eager(deepcopy(module), images.clone(), conditions))
+
+
+def _eager(module: nn.Module, images: torch.Tensor, conditions: Conditions) -> Callable[[], torch.Tensor]:
+    def call() -> torch.Tensor:
+        with torch.inference_mode(), precision_context(conditions.device, conditions.precision):
+            output: torch.Tensor = module(images)
+        return output
+
+    return call
 
 
 def module_and_images(case: Case) -> tuple[nn.Module, torch.Tensor]:
@@ -103,7 +112,7 @@ def _prepare_step(case: Case) -> Prepared:
     # Whether each layer's weights have changed cannot be asked: where a gradient is tiny, so is what Adam makes of it.
     if not all(weight.grad is not None and bool(weight.grad.any()) for weight in weights):
         raise WrongOutputError(f"{case.id}: the weights of a layer get no gradient")
-    return Prepared(step, first_call, step=step)
+    return Prepared(step, first_call, step=step, again=lambda: deepcopy(step))
 
 
 def count_module(case: Case) -> Facts:

@@ -14,7 +14,7 @@ from mnv1.cases.devices.clock import Call
 
 PROFILED_TIME = 0.3
 """Seconds of profiled calls, as far as the numbers below allow. Reading a profile takes longer than making it."""
-MIN_CALLS, MAX_CALLS = 3, 6
+MIN_CALLS, MAX_CALLS = 3, 4
 LONG_CALL = 0.1
 """Seconds of a call in which it does not matter that the profiler is cold in its first one."""
 

@@ -19,8 +19,7 @@ from mnv1.cases import Case
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent
 from mnv1.measure.messages import Described
-from mnv1.measure.quiet import Baseline
-from mnv1.measure.state import State, hand_back_freed_memory, prepare
+from mnv1.measure.state import State, hand_back_freed_memory, prepare, take_huge_pages
 from mnv1.measure.timing import Policy, block, calls_of_block
 from mnv1.measure.worker import serve
 
@@ -30,8 +29,6 @@ POLICY = Policy(visit_time=0.0, max_time=0.0, block_time=30e-3, warmup_time=0.2)
 
 class RungBench:
     """What a rung's process can be asked to do: every public method."""
-
-    baseline: Baseline = ()
 
     def __init__(self, settings: dict[str, object]) -> None:
         self._settings = settings
@@ -78,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
     die_with_parent(int(parent))
     with contextlib.suppress(OSError):  # when memory runs out, the kernel should end this process
         Path("/proc/self/oom_score_adj").write_text("1000")
-    serve(connection_of(descriptor), RungBench(prepare(cast(State, state), int(threads) if threads else None)))
+    settings = prepare(cast(State, state), int(threads) if threads else None, take_huge_pages())
+    serve(connection_of(descriptor), RungBench(settings))
     return 0
 
 

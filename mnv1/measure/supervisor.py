@@ -18,8 +18,7 @@ from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
 from mnv1.measure.child import Child
 from mnv1.measure.messages import Described, Failed, Reply
-from mnv1.measure.quiet import Baseline
-from mnv1.measure.state import State
+from mnv1.measure.state import State, variables_of
 from mnv1.measure.timing import Policy, Visit
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +49,7 @@ class Supervisor:
         worker: str = "mnv1.measure.worker",
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self._variables = dict(variables or {})
+        self._variables = {**variables_of(machine_state), **(variables or {})}
         self._command = (sys.executable, "-m", worker)
         self._arguments = (machine_state, "" if threads is None else str(threads))
         self._case_timeout = case_timeout
@@ -59,7 +58,6 @@ class Supervisor:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         """What the measuring process may write to: it is ended by force, and cannot tidy up."""
         self._watching = False
-        self._baseline: Baseline = ()
         self._number = 0
         """Of the last request."""
 
@@ -70,12 +68,21 @@ class Supervisor:
             raise SupervisorError(f"the measuring process cannot start: {answer.reason}")
         return cast(Described, answer)
 
-    def watch(self) -> None:
-        """Watch for disturbances from now on. Raises `SupervisorError` when the measuring process cannot."""
+    def watch(self) -> Facts:
+        """Watch from now on how near the CPUs are that compute; what is known of them before the first case.
+
+        Raises `SupervisorError` when the measuring process cannot.
+        """
         self._watching = True
-        answer = self._ask("learn", self._baseline, timeout=START_TIMEOUT)
+        answer = self._ask("watch", timeout=START_TIMEOUT)
         if isinstance(answer, Failed):
             raise SupervisorError(f"the machine cannot be watched: {answer.reason}")
+        return cast(Facts, answer)
+
+    def look(self) -> float | None:
+        """Seconds of a message between the CPUs that compute, right now; None where it cannot be read."""
+        answer = self._ask("look")
+        return None if isinstance(answer, Failed) else cast("float | None", answer)
 
     def ceilings(self, device: str, precisions: Sequence[str], policy: Policy) -> list[Facts] | Failed:
         """The ceilings of a device."""
@@ -114,10 +121,10 @@ class Supervisor:
     def _asked(self, request: str, arguments: Sequence[object], timeout: float) -> object:
         if self._process is None:
             self._start()
-            if self._watching and request != "learn":
-                learned = self._ask("learn", self._baseline, timeout=START_TIMEOUT)
-                if isinstance(learned, Failed):
-                    return learned
+            if self._watching and request != "watch":
+                watched = self._ask("watch", timeout=START_TIMEOUT)
+                if isinstance(watched, Failed):
+                    return watched
         connection = self._connection
         assert connection is not None
         self._number += 1
@@ -129,7 +136,6 @@ class Supervisor:
         if reply.number != self._number:
             self.close()
             return Failed(f"its process answered question {reply.number} when it was asked {self._number}")
-        self._baseline = reply.baseline or self._baseline
         if isinstance(reply.answer, Failed):
             self.close()
         return reply.answer

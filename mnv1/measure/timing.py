@@ -1,34 +1,32 @@
-"""Sampling: warm-up, rounds until the figure is precise enough, and alternating blocks for a ratio.
+"""Sampling: warm-up, rounds, and alternating blocks for a ratio.
 
-A case is sampled in visits. A latency needs one; a speedup is visited several times over the whole sweep, because what
-disturbs a shared machine lasts for seconds to minutes: rounds of one visit are alike, rounds of two visits are not.
-Needs no torch.
+A case is sampled in many short visits, spread over the whole sweep: what disturbs a shared machine lasts for seconds to
+minutes, so that rounds of one visit are alike and rounds of two visits are not. Needs no torch.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Literal, TypeVar
+from typing import Literal
 
-from mnv1.base.statistics import MIN_SAMPLES, half_width
 from mnv1.cases.devices.clock import Call, Clock, Meter
-from mnv1.measure.quiet import NoWatch, Reading, Watch
+from mnv1.measure.watch import NoWatch, Watch
 
-Sample = TypeVar("Sample")
+Stopped = Literal["precise", "time budget", "interrupted"]
+"""Why sampling of a case ended: its intervals were narrow enough, its time or that of the sweep was spent, or the sweep
+was ended before."""
 
-Stopped = Literal["precise", "no longer improving", "time budget", "round limit", "disturbed"]
-"""Why sampling ended: the interval was narrow enough; more rounds no longer narrowed it; the time was spent; enough
-rounds were kept; or the machine was disturbed for so long that the disturbed rounds have to count as well."""
-
-STALLED = 0.9
-"""Four times as many independent rounds halve an interval; when they leave more than this share of it, what varies is
-the machine, and more rounds of the same visit will not help."""
+AGAIN_WARM = 0.03
+"""Seconds of calls of each side that a later visit begins with. Caches hold what others have left, and a CPU that had
+nothing to do meanwhile wakes up slowly: without these calls the first round of a visit scattered three times as much as
+the others."""
+LONG_CALL = 0.15
+"""Seconds of a call to which that does not matter."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,17 @@ class Policy:
     """When sampling of one case stops, and how long a round is; times in seconds."""
 
     visit_time: float
-    """Rounds of one visit take about this long; at least `MIN_SAMPLES` rounds of a latency, one of a speedup."""
+    """Rounds of one visit take about this long, at least one."""
     max_time: float
     """Time budget of all visits together."""
-    min_visits: int = 1
-    """Speedups: the fewest visits that carry a figure."""
+    min_visits: int = 2
+    """The fewest visits that carry a figure."""
+    min_rounds: int = 10
+    """The fewest rounds that carry a figure of one state of the machine, unless they are of `enough_visits`."""
+    enough_visits: int = 6
+    """Visits that carry a figure whatever the number of their rounds: to calls so long that a visit is one round."""
     precision: float = 0.02
     """Stop when the 95 % interval is within plus or minus this share of the figure."""
-    min_time: float = 0.1
-    """Never stop as precise before this much time was sampled: neighbouring calls are alike, a machine drifts."""
-    max_rounds: int = 400
-    """Most rounds of a latency."""
     round_time: float = 1e-3
     """A round is at least this long: shorter calls are averaged within a round."""
     block_time: float = 10e-3
@@ -54,7 +52,11 @@ class Policy:
     group_time: float = 30e-3
     """The machine is looked at again after this much time of rounds."""
     warmup_time: float = 0.1
-    """Before the first round of a case, and once: later visits begin with one call where a round has several."""
+    """Before the first round of a case, and once: later visits begin with fewer calls."""
+
+    def is_enough(self, visits: int, rounds: int) -> bool:
+        """Whether so many visits with so many rounds in all, in one state of the machine, carry a figure of it."""
+        return visits >= self.enough_visits or (visits >= self.min_visits and rounds >= self.min_rounds)
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,22 @@ class Visit:
 
     sides: tuple[tuple[float, ...], ...]
     """The rounds of the one side of a latency, or of the standard and the separable side of a speedup, where a round
-    is the geometric mean of the side's two blocks."""
-    disturbed: tuple[bool, ...]
-    """Whether the machine was disturbed, for each round; it was when it throttled this process."""
+    is the geometric mean of the side's blocks."""
     calls: tuple[int, ...]
     """Calls in a round (or block) of each side."""
     call_time: float
     """Seconds that all calls took, warm-up included."""
-    stopped: Stopped
     device: tuple[float, ...] = ()
     """Latencies on CUDA: the same rounds timed by events."""
     extras: dict[str, object] = field(default_factory=dict)
     """Facts that were found beside the timing, such as peak memory."""
-    controls: tuple[Reading, ...] = ()
-    """Of a speedup: what controls of the machine took before the first round and after each, seconds."""
+    messages: tuple[tuple[float, float], ...] = ()
+    """The shortest and the longest message between CPUs that was read around each round, seconds; empty where messages
+    cannot be read."""
     throttled: tuple[bool, ...] = ()
     """Whether the kernel stopped this process for its quota, for each round; empty where it never did."""
+    at: float = 0.0
+    """Seconds after the beginning of the sweep."""
 
     @property
     def rounds(self) -> tuple[tuple[float, ...], ...]:
@@ -92,26 +94,31 @@ class _Round:
     wall: float
     """Seconds that the round took."""
     device: tuple[float, ...] = ()
-    disturbed: bool = False
+    looks: tuple[float | None, ...] = ()
+    """What was read within it, and then around it."""
     throttled: bool = False
 
 
 def visit(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None, earlier: Visit | None = None) -> Visit:
-    """Time one callable: warm-up, then rounds until the policy says stop.
+    """Time one callable for one visit's time: warm-up, then rounds.
 
-    `watch` tells which rounds are disturbed; without one none is. A round has as many calls as in an `earlier` visit.
+    `watch` looks at the machine around each group of rounds. A round has as many calls as in an `earlier` visit.
     """
     meter = Meter(clock)
     with _without_garbage_collection():
-        (count,) = earlier.calls if earlier else (_calls_for(policy.round_time, _warm_up(call, meter, policy)),)
+        if earlier:
+            (count,) = earlier.calls
+            _warm_again(call, meter, earlier.sides[0])
+        else:
+            count = _calls_for(policy.round_time, _warm_up(call, meter, policy))
 
         def take() -> _Round:
             elapsed = meter.time(call, count)
             device = () if elapsed.device is None else (elapsed.device / count,)
             return _Round((elapsed.wall / count,), elapsed.wall, device)
 
-        rounds, stopped = _sample(take, policy, watch or NoWatch(), _stop)
-    return _as_visit(rounds, (count,), meter.total, stopped)
+        rounds = _sample(take, policy, watch or NoWatch())
+    return _as_visit(rounds, (count,), meter.total)
 
 
 def visit_pair(
@@ -121,38 +128,39 @@ def visit_pair(
     policy: Policy,
     watch: Watch | None = None,
     earlier: Visit | None = None,
+    number: int = 0,
 ) -> Visit:
     """Time two callables against each other, in one process, in alternating blocks, for one visit's time.
 
-    A round is four blocks, A B B A and then B A A B in turn: what drifts linearly over a round cancels in its ratio,
-    and neither side is always first. `watch` and `earlier` are as in `visit`.
+    A round is four blocks, A B A B, so that each follows one of the other side and finds what that has left in the
+    caches: in A B B A the second B was up to 4 % faster, in B A A B the second A. The side that begins changes from
+    visit to visit, of which this is the one of that `number`, so that what drifts favours neither. Of calls so long
+    that one of each side takes a visit's time, a round is A B. `watch` and `earlier` are as in `visit`.
     """
     meter, sides, watch = Meter(clock), (standard, separable), watch or NoWatch()
     with _without_garbage_collection():
         if earlier:
-            counts = earlier.calls
-            for side, count in zip(sides, counts, strict=True):
-                if count > 1:  # a block of one long call does not notice that caches were cold
-                    meter.time(side, 1)
+            counts, long = earlier.calls, _are_long(earlier, policy)
+            for side, times in zip(sides, earlier.sides, strict=True):
+                _warm_again(side, meter, times)
         else:
-            counts = tuple(_calls_for(policy.block_time, _warm_up(side, meter, policy)) for side in sides)
-        orders = itertools.cycle([(0, 1, 1, 0), (1, 0, 0, 1)])
+            warm = [_warm_up(side, meter, policy) for side in sides]
+            counts = tuple(_calls_for(policy.block_time, seconds) for seconds in warm)
+            long = sum(warm) >= policy.visit_time
+        order = ((0, 1), (1, 0))[number % 2] * (1 if long else 2)
 
         def take() -> _Round:
             blocks: tuple[list[float], list[float]] = ([], [])
-            disturbed = False
-            for side in next(orders):
+            looks: list[float | None] = []
+            for side in order:
                 blocks[side].append(meter.time(sides[side], counts[side]).wall)
                 if blocks[side][-1] >= policy.group_time:  # a long block is looked after by itself
-                    disturbed = not watch.quiet() or disturbed
-            times = tuple(math.sqrt(one * two) / n for (one, two), n in zip(blocks, counts, strict=True))
-            return _Round(times, sum(map(sum, blocks)), disturbed=disturbed)
+                    looks.append(watch.look())
+            times = tuple(math.prod(one) ** (1 / len(one)) / n for one, n in zip(blocks, counts, strict=True))
+            return _Round(times, sum(map(sum, blocks)), looks=tuple(looks))
 
-        def stop(rounds: Sequence[_Round], policy: Policy) -> Stopped | None:
-            return "time budget" if sum(one.wall for one in rounds) >= policy.visit_time else None
-
-        rounds, stopped = _sample(take, policy, watch, stop)
-    return _as_visit(rounds, counts, meter.total, stopped)
+        rounds = _sample(take, policy, watch)
+    return _as_visit(rounds, counts, meter.total)
 
 
 def calls_of_block(call: Call, clock: Clock, policy: Policy) -> int:
@@ -172,68 +180,43 @@ def block(call: Call, clock: Clock, calls: int) -> float:
         return clock.time(call, calls).wall / calls
 
 
-def is_stalled(
-    samples: Sequence[Sample], width: Callable[[Sequence[Sample]], float], fewest: int = 2 * MIN_SAMPLES
-) -> bool:
-    """Whether the interval hardly narrowed while the number of samples grew fourfold, from `fewest` or more."""
-    quarter = len(samples) // 4
-    return quarter >= fewest and width(samples) > STALLED * width(samples[:quarter])
+def _are_long(visited: Visit, policy: Policy) -> bool:
+    """Whether a block of each side takes longer than a visit."""
+    return sum(n * median(times) for n, times in zip(visited.calls, visited.sides, strict=True)) >= policy.visit_time
 
 
-def _as_visit(rounds: list[_Round], calls: tuple[int, ...], call_time: float, stopped: Stopped) -> Visit:
+def _warm_again(call: Call, meter: Meter, times: Sequence[float]) -> None:
+    """Before rounds of a case since whose last visit others were called; not where a call is long."""
+    if median(times) < LONG_CALL:
+        meter.time(call, _calls_for(AGAIN_WARM, median(times)))
+
+
+def _as_visit(rounds: list[_Round], calls: tuple[int, ...], call_time: float) -> Visit:
+    looks = [[seconds for seconds in one.looks if seconds is not None] for one in rounds]
     return Visit(
         sides=tuple(zip(*(one.times for one in rounds), strict=True)),
-        disturbed=tuple(one.disturbed for one in rounds),
         calls=calls,
         call_time=call_time,
-        stopped=stopped,
         device=tuple(seconds for one in rounds for seconds in one.device),
+        messages=tuple((min(one), max(one)) for one in looks) if all(looks) else (),
         throttled=tuple(one.throttled for one in rounds) if any(one.throttled for one in rounds) else (),
     )
 
 
-def _sample(
-    take: Callable[[], _Round],
-    policy: Policy,
-    watch: Watch,
-    stop: Callable[[Sequence[_Round], Policy], Stopped | None],
-) -> tuple[list[_Round], Stopped]:
-    """Take rounds until `stop` gives a reason. Returns them and the reason.
-
-    The machine is looked at before and after each group of rounds; a group is undisturbed when it was both times, and
-    the process was not throttled in between.
-    """
+def _sample(take: Callable[[], _Round], policy: Policy, watch: Watch) -> list[_Round]:
+    """Take rounds for a visit's time, and look at the machine before and after each group of them."""
     rounds: list[_Round] = []
-    quiet = watch.quiet()
+    before = watch.look()
     watch.throttled()  # what was before the first round does not matter
-    while True:
+    while not rounds or sum(one.wall for one in rounds) < policy.visit_time:
         group = [take()]
-        while sum(one.wall for one in group) < policy.group_time:
+        while sum(one.wall for one in group) < min(policy.group_time, policy.visit_time):
             group.append(take())
-        still_quiet = watch.quiet()
-        throttled = watch.throttled()  # after the controls: the kernel counts a period when it is over
-        if throttled or not (quiet and still_quiet):
-            group = [replace(one, disturbed=True, throttled=throttled) for one in group]
-        rounds += group
-        quiet = still_quiet
-        stopped = stop(rounds, policy)
-        if stopped:
-            return rounds, stopped
-
-
-def _stop(rounds: Sequence[_Round], policy: Policy) -> Stopped | None:
-    kept = [one for one in rounds if not one.disturbed]
-    samples = [one.times[0] for one in kept]
-    if len(samples) >= MIN_SAMPLES:
-        if sum(one.wall for one in kept) >= policy.min_time and half_width(samples) <= policy.precision:
-            return "precise"
-        if len(samples) >= policy.max_rounds:
-            return "round limit"
-        if half_width(samples) > policy.precision and is_stalled(samples, half_width):
-            return "no longer improving"
-    if len(rounds) >= MIN_SAMPLES and sum(one.wall for one in rounds) >= policy.visit_time:
-        return "time budget" if len(samples) >= MIN_SAMPLES else "disturbed"
-    return None
+        after = watch.look()
+        throttled = watch.throttled()  # after the look: the kernel counts a period when it is over
+        rounds += [replace(one, looks=(before, *one.looks, after), throttled=throttled) for one in group]
+        before = after
+    return rounds
 
 
 def _warm_up(call: Call, clock: Clock, policy: Policy) -> float:

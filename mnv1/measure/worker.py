@@ -12,16 +12,17 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
+from mnv1.measure.cores import CoreWatch, Messages, cpus_in_use
 from mnv1.measure.messages import Described, Failed, Reply
-from mnv1.measure.quiet import Baseline, ControlWatch, cpu_controls, shared_cache_control
-from mnv1.measure.state import State, prepare
+from mnv1.measure.state import State, prepare, take_huge_pages
 from mnv1.measure.timing import Policy, Visit
+from mnv1.measure.watch import QuotaWatch
 
 
 class Bench:
@@ -32,12 +33,7 @@ class Bench:
 
         self._settings = settings
         self._runner = Runner()
-        self._watch: ControlWatch | None = None
-
-    @property
-    def baseline(self) -> Baseline:
-        """What the watch has learned so far."""
-        return self._watch.baseline if self._watch else ()
+        self._runner.watch = QuotaWatch()
 
     def describe(self) -> Described:
         """The environment, with the settings of the machine's state, and its warnings."""
@@ -45,16 +41,34 @@ class Bench:
 
         return environment.described(self._settings)
 
-    def learn(self, baseline: Baseline) -> None:
-        """Start to watch for disturbances; `baseline` is what an earlier process had learned, if any."""
-        self._watch = self._runner.watch = ControlWatch(cpu_controls(), baseline, (shared_cache_control(),))
-        self._watch.learn()
+    def watch(self) -> Facts:
+        """Read from now on how long messages take between the CPUs that compute; what was found of these.
+
+        `no_messages` says why they cannot be read.
+        """
+        import torch
+
+        torch.ones(2**20).add(1)  # threads exist, and are bound, from the first work that they share
+        cpus = cpus_in_use()
+        if len(cpus) < 2:
+            threads = torch.get_num_threads()
+            return {"no_messages": "threads are not bound to CPUs" if threads > 1 else "one thread sends no messages"}
+        try:
+            watch = CoreWatch(Messages(), cpus)
+        except OSError as error:
+            return {"no_messages": str(error)}
+        self._runner.watch = watch
+        return watch.describe
+
+    def look(self) -> float | None:
+        """Seconds of a message between the CPUs that compute, right now; None where it cannot be read."""
+        return self._runner.watch.look()
 
     def ceilings(self, device: str, precisions: Sequence[str], policy: Policy) -> list[Facts]:
         """The ceilings of a device."""
         from mnv1.measure.ceilings import ceilings
 
-        return ceilings(device, precisions, policy, self._watch)
+        return ceilings(device, precisions, policy)
 
     def check(self, case: Case | Pair) -> None:
         """Build a case and check its output."""
@@ -67,15 +81,7 @@ class Bench:
         return self._runner.visit(case, policy, earlier)
 
 
-class Served(Protocol):
-    """Whose public methods can be asked for."""
-
-    @property
-    def baseline(self) -> Baseline:
-        """What its watch has learned so far."""
-
-
-def serve(connection: Connection, bench: Served) -> None:
+def serve(connection: Connection, bench: object) -> None:
     """Answer requests, each a number, a method's name and its arguments, until the other side hangs up."""
     while True:
         try:
@@ -87,7 +93,7 @@ def serve(connection: Connection, bench: Served) -> None:
         except Exception as error:  # whatever a case raises is its result, told to the user in a line
             answer = Failed(reason(error))
         with contextlib.suppress(ConnectionError):  # the other side is gone: the next recv ends this
-            connection.send(Reply(number, answer, bench.baseline))
+            connection.send(Reply(number, answer))
 
 
 def reason(error: Exception) -> str:
@@ -110,8 +116,9 @@ def main(arguments: Sequence[str]) -> int:
     die_with_parent(int(parent))
     _be_first_to_be_killed()
     # Before the machine's state is set: processes that measure their own peak memory start as they come, with all CPUs.
+    huge_pages = take_huge_pages()
     start_server()
-    bench = Bench(prepare(cast(State, state), int(threads) if threads else None))
+    bench = Bench(prepare(cast(State, state), int(threads) if threads else None, huge_pages))
     wait_for_server()
     gc.collect()
     gc.freeze()  # torch's own objects: looking through them takes a tenth of a second before each visit

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from mnv1.regression.blocks import Blocks
 from mnv1.regression.pairs import Pair, WorkerDiedError, log_ratio, shuffled
 from mnv1.regression.plan import CONTROLS, Plan
 from mnv1.regression.verdicts import (
@@ -30,9 +32,6 @@ TOLERANCE = {"fp32": 1e-4, "tf32": 2e-2, "amp": 2e-2}
 
 UNDECIDED_SHARE = 0.5
 """A run that leaves more of its cases undecided than this is inconclusive."""
-
-AGAIN = 2
-"""How often a block is taken again in which the kernel stopped the container for its quota."""
 
 Opener = Callable[[int], AbstractContextManager[Pair]]
 """Opens the pair of processes of a number."""
@@ -63,6 +62,10 @@ class Comparison:
     suite: Effect | None = None
     suite_slower: bool = False
     unusable: list[str] = field(default_factory=list)
+    taken_again: int = 0
+    """Blocks that were taken again because the machine changed its state."""
+    states: dict[str, float] = field(default_factory=dict)
+    """The share of the blocks in each state of the machine; empty where none was read."""
     wall_time: float = 0.0
     """Seconds from the first process to the last."""
 
@@ -104,17 +107,18 @@ def compare(
     earlier: Mapping[str, Sequence[float]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.monotonic,
-    throttled: Callable[[], bool] = lambda: False,
+    watched: Blocks | None = None,
 ) -> Comparison:
     """Measure both stages and judge.
 
     `cases` are described for the workers, by id; `extra` is the share of work that is injected into head's side of a
     case; `earlier` is the first stage of another run, on another machine, of which this one is the second. `tell` gets
-    a line of progress after each pair; `throttled` says whether the kernel stopped this process since it was asked
-    last, and a block in which it did is taken again, `AGAIN` times at most. Raises what `open_pair` and its pair raise.
+    a line of progress after each pair; `watched` takes a block again in which the machine changed. Raises what
+    `open_pair` and its pair raise.
     """
     found = Comparison(rules)
-    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now, throttled)
+    watched = watched or Blocks()
+    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now, watched)
     start = now()
     if earlier is None:
         found.first = measure.stage(1, list(cases), plan.first_pairs)
@@ -136,6 +140,7 @@ def compare(
         found.suite_slower = is_uniform_slowdown(found.suite, rules) and is_uniform_slowdown(suite, rules)
         found.suite = suite
     found.unusable = unusable(found.controls, rules)
+    found.taken_again, found.states = watched.again, watched.shares()
     found.wall_time = now() - start
     return found
 
@@ -150,10 +155,10 @@ class _Measure:
         extra: Mapping[str, float],
         tell: Callable[[str], None],
         now: Callable[[], float],
-        throttled: Callable[[], bool],
+        watched: Blocks,
     ) -> None:
         self.found, self.cases, self.open_pair, self.plan = found, cases, open_pair, plan
-        self.extra, self.tell, self.now, self.throttled = extra, tell, now, throttled
+        self.extra, self.tell, self.now, self.watched = extra, tell, now, watched
         self.start = now()
 
     def stage(self, stage: int, names: Sequence[str], pairs: int) -> Stage:
@@ -234,18 +239,14 @@ class _Measure:
         A block is A B B A, the next one B A A B: a drift that is linear cancels within a block, and neither side is
         always first.
         """
-        return [self._block(pair, name, number) for number in range(self.plan.blocks)]
+        return [self.watched.taken(partial(self._block, pair, name, number)) for number in range(self.plan.blocks)]
 
     def _block(self, pair: Pair, name: str, number: int) -> dict[str, list[float]]:
-        self.throttled()  # what was before does not matter
-        for _ in range(1 + AGAIN):
-            times: dict[str, list[float]] = {"base": [], "head": []}
-            for side in ("base", "head", "head", "base") if number % 2 == 0 else ("head", "base", "base", "head"):
-                extra = self.extra.get(name, 0.0) if side == "head" else 0.0
-                answer = pair.ask(side, do="sample", case=name, calls=self.found.calls[name], extra=extra)
-                times[side].append(round(answer["seconds"], 8))
-            if not self.throttled():
-                break
+        times: dict[str, list[float]] = {"base": [], "head": []}
+        for side in ("base", "head", "head", "base") if number % 2 == 0 else ("head", "base", "base", "head"):
+            extra = self.extra.get(name, 0.0) if side == "head" else 0.0
+            answer = pair.ask(side, do="sample", case=name, calls=self.found.calls[name], extra=extra)
+            times[side].append(round(answer["seconds"], 8))
         return times
 
 

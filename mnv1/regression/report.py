@@ -9,7 +9,7 @@ from mnv1.base import tables
 from mnv1.regression.comparison import Comparison
 from mnv1.regression.sides import Side
 from mnv1.regression.verdicts import effect_of
-from mnv1.report.units import bytes_, duration
+from mnv1.report.units import bytes_, duration, percent
 
 ORDER = ("SLOWER", "FASTER", "UNDECIDED", "SAME")
 HEADER = ("case", "verdict", "effect [95 %]", "detectable", "pairs", "why")
@@ -54,6 +54,9 @@ def notes(found: Comparison) -> list[str]:
     for name, ratios in found.controls.items():
         effect = effect_of(ratios, found.rules.control_p)
         lines.append(f"control {name}: {_percent(effect.value)} [{_percent(effect.low)}, {_percent(effect.high)}]")
+    if found.states:
+        shares = ", ".join(f"{percent(share)} {state}" for state, share in found.states.items())
+        lines.append(f"blocks by state of the machine: {shares}; {found.taken_again} were taken again on a change")
     return lines
 
 

@@ -46,6 +46,8 @@ def document(
         "suite_slower": found.suite_slower,
         "more_memory": found.more_memory(),
         "unusable": found.unusable,
+        "taken_again": found.taken_again,
+        "states": found.states,
         "raw": found.raw,
     }
 

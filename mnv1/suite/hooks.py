@@ -28,6 +28,7 @@ from mnv1.suite.journal import JournalError
 from mnv1.suite.options import (
     KEPT_OPTIONS,
     NO_STORAGE,
+    changed_options,
     chosen_shard,
     positive,
     resume,
@@ -193,6 +194,7 @@ class Suite:
         self._held.callback(supervisor.close)
         about = {"profile": options.profile, "half_width": self._profile.half_width}
         about |= {"shard": options.shard} if options.shard else {}
+        about["options"] = changed_options(options)
         run = self._run = Run(self._profile, supervisor, self._journal, about)
         folder = storage_folder(options, self._results, run.environment["machine"])
         reporter = self._reporter

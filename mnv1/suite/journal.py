@@ -1,4 +1,4 @@
-"""What a running sweep has found so far, on disk: a line for each visit and each finished case, written at once.
+"""What a running sweep has found so far, on disk: a line for each visit, written at once.
 
 The journal is what an interrupted sweep continues from. A file belongs to the process that holds its lock; a line that
 a killed process left unfinished is cut off when the journal is opened again. Needs no torch.
@@ -24,7 +24,7 @@ ENDING = ".journal"
 LOCK_ENDING = ".lock"
 """Of the file beside a journal that is locked as long as a sweep runs; the system frees it when the process dies."""
 
-FORMAT = 1
+FORMAT = 2
 
 
 class JournalError(UserError):
@@ -36,8 +36,6 @@ class Entries:
     """What a journal holds of its cases, by their ids."""
 
     visits: dict[str, list[Visit]] = field(default_factory=dict)
-    finished: dict[str, str] = field(default_factory=dict)
-    """Why sampling stopped."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why the case could not be measured."""
 
@@ -97,10 +95,6 @@ class Journal:
     def visited(self, case_id: str, visit: Visit) -> None:
         """Keep a visit. Raises `JournalError` when it cannot be written."""
         self._append({"id": case_id, "visit": asdict(visit)})
-
-    def finished(self, case_id: str, stopped: str) -> None:
-        """Keep that a case was visited for the last time, and why. Raises `JournalError`."""
-        self._append({"id": case_id, "finished": stopped})
 
     def failed(self, case_id: str, reason: str) -> None:
         """Keep that a case could not be measured. Raises `JournalError`."""
@@ -186,8 +180,6 @@ def _read(path: Path, file: IO[bytes]) -> tuple[Mapping[str, Any], Entries] | No
         for line in lines:
             if "visit" in line:
                 entries.visits.setdefault(line["id"], []).append(_visit(line["visit"]))
-            elif "finished" in line:
-                entries.finished[line["id"]] = line["finished"]
             else:
                 entries.failed[line["id"]] = line["failed"]
         return first["header"], entries
@@ -200,10 +192,9 @@ def _visit(stored: Mapping[str, Any]) -> Visit:
         **{
             **stored,
             "sides": tuple(map(tuple, stored["sides"])),
-            "disturbed": tuple(stored["disturbed"]),
             "calls": tuple(stored["calls"]),
             "device": tuple(stored["device"]),
-            "controls": tuple(map(tuple, stored["controls"])),
-            "throttled": tuple(stored.get("throttled", ())),
+            "messages": tuple(map(tuple, stored["messages"])),
+            "throttled": tuple(stored["throttled"]),
         }
     )

@@ -94,8 +94,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--machine-state",
         default="controlled",
         choices=STATES,
-        help="controlled keeps freed memory, flushes denormals, binds threads and leaves out rounds on a disturbed "
-        "machine; as-is keeps every default (default: controlled)",
+        help="controlled keeps freed memory in huge pages, flushes denormals and binds threads; as-is keeps every "
+        "default (default: controlled)",
     )
     group.addoption("--threads", metavar="N", help="number of threads (default: torch's own choice)")
     group.addoption(
@@ -141,6 +141,12 @@ def storage_folder(options: argparse.Namespace, results: Path, machine: str = ""
     """Where runs are kept: in a machine's folder below `results` unless the options say otherwise."""
     named = options.benchmark_storage
     return results / machine if named in (NO_STORAGE, f"file://{results}") else Path(named.removeprefix("file://"))
+
+
+def changed_options(options: argparse.Namespace) -> dict[str, object]:
+    """What decides what is measured, and how, where it is not the default: by the option's name."""
+    given = {name: getattr(options, name) for name in KEPT_OPTIONS if not name.startswith("benchmark_")}
+    return {name: value for name, value in given.items() if value != KEPT_OPTIONS[name]}
 
 
 def resume(options: argparse.Namespace, results: Path) -> Journal:

@@ -16,9 +16,10 @@ from mnv1.cases import OWN_KINDS, Case, Pair
 from mnv1.cases.devices import Device
 from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, pairs_of
 from mnv1.cases.workloads import BLOCK_TYPES
+from mnv1.cases.workloads.workload import LAYER
 from mnv1.measure.timing import Policy
 
-PAIR_VISIT_TIME = 0.08
+PAIR_VISIT_TIME = 0.16
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
 short visits tell more than few long ones: of 50 visits over 7 minutes the means varied by 1.2 to 1.6 %, of 8 visits of
 five times that length by 3 to 5 %."""
@@ -26,8 +27,9 @@ five times that length by 3 to 5 %."""
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds that a workload may be sampled: for a latency, and for a speedup over its twin."""
+    """Seconds of rounds in a visit to a latency of some effort, and seconds that it, or a speedup, may take in all."""
 
+    visit: float
     latency: float
     pair: float
 
@@ -36,9 +38,8 @@ class Budget:
 class Profile:
     """Which cases run, and how long they may be sampled, in seconds.
 
-    `budgets` says how long a workload of each effort is sampled: for a latency, and for a speedup, which is sampled in
-    many short visits spread over the sweep: at least `min_visits`. Once the sweep took `sweep_time`, speedups get no
-    more visits than that.
+    `budgets` says how long a workload of each effort is sampled, in many short visits spread over the sweep: each case
+    at least `min_visits` times. Once the sweep took `sweep_time`, there are no more visits than that.
     """
 
     layers: tuple[Grid, ...]
@@ -46,37 +47,59 @@ class Profile:
     layer_pairs: tuple[Grid, ...]
     model_pairs: tuple[Grid, ...]
     budgets: Mapping[str, Budget]
-    min_visits: int
     sweep_time: float
+    min_visits: int = 4
     half_width: float = 0.02
-    """Sampling stops when the 95 % interval is within plus or minus this share of the figure."""
+    """Sampling stops when the 95 % intervals are within plus or minus this share of the figure."""
     trainings: tuple[Grid, ...] = ()
     training_pairs: tuple[Grid, ...] = ()
+    pair_weight: float = 3.0
+    """Visits to a speedup for one to a latency of the same cost."""
 
     def policy_for(self, case: Case | Pair) -> Policy:
         """How a case is sampled."""
         budget = self.budgets[case.workload.effort.name]
-        if isinstance(case, Pair):
-            return Policy(PAIR_VISIT_TIME, budget.pair, min_visits=self.min_visits, precision=self.half_width)
-        return Policy(budget.latency, max_time=3 * budget.latency, precision=self.half_width)
+        is_pair = isinstance(case, Pair)
+        return Policy(
+            visit_time=PAIR_VISIT_TIME if is_pair else budget.visit,
+            max_time=budget.pair if is_pair else budget.latency,
+            min_visits=self.min_visits,
+            precision=self.half_width,
+        )
+
+    def weight_of(self, case: Case | Pair) -> float:
+        """How often a case is visited, in comparison with others of the same cost."""
+        return self.pair_weight if isinstance(case, Pair) else 1.0
+
+    def first(self, cases: Sequence[Case | Pair]) -> frozenset[str]:
+        """Ids of the speedups that answer the suite's question: of the largest networks, or else of the largest blocks.
+
+        Of training steps too.
+        """
+        pairs = [case for case in cases if isinstance(case, Pair)]
+        found: set[str] = set()
+        for effort in {case.workload.effort.name for case in pairs}:
+            if effort == LAYER.name and len({case.workload.effort.name for case in pairs}) > 1:
+                continue
+            some = [case for case in pairs if case.workload.effort.name == effort]
+            most = max(case.workload.expected_macs(1) for case in some)
+            found |= {case.id for case in some if case.workload.expected_macs(1) == most}
+        return frozenset(found)
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
         policy = self.policy_for(case)
+        # Two rounds of each visit, at some 100 G MACs/s; a round of long calls is one of each side.
+        fewest = policy.min_rounds * sum(map(_macs, case.sides)) / 1e11
+        spent = 0.1 + max(SPENT * self.weight_of(case) * policy.visit_time, fewest)
         if isinstance(case, Pair):
-            # Two calls a side in each visit, at some 100 G MACs/s.
-            fewest = 2 * self.min_visits * sum(map(_macs, case.sides)) / 1e11
-            return 0.1 + max(policy.max_time, fewest)
+            return spent
         effort = case.workload.effort
-        return effort.beside_time + max(0.6 * policy.visit_time, effort.beside_calls * _macs(case) / 1e11)
+        return spent + effort.beside_time + effort.beside_calls * _macs(case) / 1e11
 
-    def expected_shares(self, cases: Sequence[Case | Pair]) -> dict[str, float]:
-        """Expected seconds of each case by its id, where all of them together keep to the sweep's time."""
-        expected = {case.id: self.expected_seconds(case) for case in cases}
-        pairs = [case.id for case in cases if isinstance(case, Pair)]
-        of_pairs = sum(expected[name] for name in pairs)
-        left = max(self.sweep_time - (sum(expected.values()) - of_pairs), 0.1 * of_pairs)
-        return expected | {name: expected[name] * min(1.0, left / of_pairs) for name in pairs}
+
+SPENT = 16
+"""Visits to a latency in a sweep, about."""
 
 
 @cache
@@ -154,7 +177,7 @@ _TRAINING = (
 # Enough to see that a step trains and that its figures are there, in two seconds.
 _SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), _sizes(2), ("fp32",))
 
-_USUAL = {"layer": Budget(0.2, 8.0), "model": Budget(0.4, 40.0), "training": Budget(0.4, 40.0)}
+_USUAL = {"layer": Budget(0.03, 8.0, 30.0), "model": Budget(0.06, 40.0, 90.0), "training": Budget(0.1, 40.0, 90.0)}
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
@@ -162,9 +185,8 @@ PROFILES: dict[str, Profile] = {
         models=(_SMOKE_MODELS,),
         layer_pairs=(replace(_SMOKE_SHAPES, kinds=STANDARD_AND_SEPARABLE),),
         model_pairs=(_SMOKE_MODELS,),
-        budgets={"layer": Budget(0.2, 0.8), "model": Budget(0.3, 1.2), "training": Budget(0.2, 1.2)},
-        min_visits=4,
-        sweep_time=25.0,
+        budgets=_USUAL,
+        sweep_time=45.0,
         trainings=(_SMOKE_TRAINING,),
         training_pairs=(replace(_SMOKE_TRAINING, kinds=STANDARD_AND_SEPARABLE),),
     ),
@@ -174,16 +196,19 @@ PROFILES: dict[str, Profile] = {
         layer_pairs=(_ALL_SHAPES, _amp_on_accelerators(_ALL_SHAPES)),
         model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_SWEEPS),
         budgets=_USUAL,
-        min_visits=6,
-        sweep_time=555.0,
+        sweep_time=580.0,
     ),
     "full": Profile(
         layers=(_EVERYTHING,),
         models=(_EVERYTHING,),
         layer_pairs=(_EVERYTHING,),
         model_pairs=(_EVERYTHING,),
-        budgets={"layer": Budget(1.0, 8.0), "model": Budget(3.0, 40.0), "training": Budget(3.0, 40.0)},
-        min_visits=10,
+        budgets={
+            "layer": Budget(0.05, 8.0, 30.0),
+            "model": Budget(0.1, 40.0, 90.0),
+            "training": Budget(0.1, 60.0, 120.0),
+        },
+        min_visits=6,
         sweep_time=math.inf,
         trainings=(_EVERYTHING,),
         training_pairs=(_EVERYTHING,),
@@ -193,8 +218,7 @@ PROFILES: dict[str, Profile] = {
         models=(),
         layer_pairs=(),
         model_pairs=(),
-        budgets=_USUAL | {"training": Budget(1.0, 60.0)},
-        min_visits=6,
+        budgets=_USUAL,
         sweep_time=620.0,
         trainings=_TRAINING,
         training_pairs=_TRAINING,

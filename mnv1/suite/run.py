@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,8 +25,12 @@ from mnv1.suite.journal import Journal, JournalError, interrupted, is_running
 from mnv1.suite.profiles import Profile
 from mnv1.suite.sweep import Sweep, unlike
 
+EARLY = 110.0
+"""Seconds after which the verdict is said as far as it is known."""
+
 CEILING_TIME = 0.6
 """Seconds of a ceiling, or a hundredth of the sweep where that is less."""
+
 
 Say = Callable[..., None]
 """Writes a line: `say(text)`, or `say(text, red=True)`."""
@@ -57,6 +62,8 @@ class Run:
         self.sweep: Sweep | None = None
         """What visits the cases; None as long as nothing is measured, or nothing at all is."""
         self._wall_time = 0.0
+        self.complete = False
+        """Whether every case of the sweep has its figures, or a reason why not."""
 
     def _check_that_nothing_changed(self, journal: Journal) -> None:
         names = ("machine", "packages", "threads", "thread_binding", "allocator", "kernel", "revision")
@@ -73,23 +80,24 @@ class Run:
 
         Raises `JournalError` or `SupervisorError`.
         """
-        if options["machine_state"] == "controlled":
-            self.supervisor.watch()
+        watched = self.supervisor.watch()
         self._counted = self._quotas.counts()
         header: dict[str, object] = {}
         if self.journal:
             self.environment = dict(self.journal.header["environment"])
         else:
+            self.environment |= watched
             self.environment["ceilings"] = self._ceilings(cases)
             header = {"options": options, "environment": self.environment, "cases": [case.id for case in cases]}
         with unheard_signals():  # a journal that nobody knows would be left behind without a word
             self.journal = self.journal or Journal.begin(folder, header)
-            self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic)
+            own = self.environment.get("message_own_time") or 0.0
+            self.sweep = Sweep(self.profile, self.supervisor, self.journal, time.monotonic, own)
 
     def _ceilings(self, cases: Sequence[Case | Pair]) -> list[Facts]:
         found = []
         seconds = min(CEILING_TIME, self.profile.sweep_time / 100)
-        policy = Policy(visit_time=seconds, max_time=seconds, min_time=0.2)
+        policy = Policy(visit_time=seconds, max_time=seconds)
         conditions = [case.conditions for case in cases]
         for device in dict.fromkeys(one.device for one in conditions):
             # int8 has no ceiling: no view compares it with one.
@@ -109,33 +117,55 @@ class Run:
         sweep, journal = self.sweep, self.journal
         assert sweep is not None
         assert journal is not None
-        progress = Progress(self.profile.expected_shares(cases), time.monotonic)
-        finished_before, failed_before = frozenset(journal.entries.finished), frozenset(journal.entries.failed)
-        told = set()
-
-        def visited(case: Case | Pair) -> None:
-            progress.advance(case.id, sweep.share(case))
-            if sweep.visits(case) == 1 and case.id not in told:
-                told.add(case.id)
-                say(visit_line(progress.counter, case.id, progress.remaining))
-
+        progress = Progress(len(cases), self._remaining)
+        failed_before, told, finished = frozenset(journal.entries.failed), set(journal.entries.visits), set[str]()
+        first = self.profile.first(cases)
+        waiting_for = [case for case in cases if case.id in first]
         failures = 0
         try:
-            for case, figures in sweep.run(cases, visited):
-                self.figures[case.id] = figures
-                counter, remaining = progress.finish(case.id)
+            for case in sweep.run(cases):
+                figures = sweep.figures(case)
                 if isinstance(figures, Failed):
-                    say(f"{counter} {case.id}  FAILED: {figures.reason}", red=True)
+                    say(f"{progress.finish()} {case.id}  FAILED: {figures.reason}", red=True)
+                    finished.add(case.id)
                     failures += case.id not in failed_before
                     if failures == most_failures > 0:
                         break
-                elif case.id not in finished_before:  # else it had its line then
-                    say(progress_line(counter, figures.facts, remaining))
-            if self.complete:
-                self._look_at_ceilings_again([case for case in cases if isinstance(self.figures[case.id], Record)])
+                elif sweep.is_finished(case) and isinstance(figures, Record):
+                    say(progress_line(progress.finish(), figures.facts, progress.remaining))
+                    finished.add(case.id)
+                elif case.id not in told:
+                    say(visit_line(progress.counter, case.id, progress.remaining))
+                told.add(case.id)
+                if waiting_for and (sweep.elapsed >= EARLY or all(map(sweep.has_figure, waiting_for))):
+                    self._say_so_far(waiting_for, say)
+                    waiting_for = []
+            else:
+                self.complete = True
+                self._look_at_ceilings_again([case for case in cases if case.id not in journal.entries.failed])
         finally:
             self._record_throttling()
             self._wall_time = sweep.elapsed
+            self.environment |= sweep.about_states(self.environment.get("claimed_shared_cache"))
+            for case in cases:
+                figures = sweep.figures(case)
+                if figures is None:
+                    continue
+                self.figures[case.id] = figures
+                if self.complete and isinstance(figures, Record) and case.id not in finished:
+                    say(progress_line(progress.finish(), figures.facts, math.inf))
+
+    def _remaining(self) -> float:
+        """Seconds until the sweep is over, at most; infinite where each case has its own time only."""
+        return self.profile.sweep_time - self.sweep.elapsed if self.sweep else math.inf
+
+    def _say_so_far(self, cases: Sequence[Case | Pair], say: Say) -> None:
+        """The verdict as far as it is known: everything after it only makes intervals narrower."""
+        assert self.sweep is not None
+        found = [figures.facts for case in cases if isinstance(figures := self.sweep.figures(case), Record)]
+        if found:
+            say(f"so far, after {duration(self.sweep.elapsed)} min:")
+            say(verdict_text(results.from_facts(found, self.environment)))
 
     def _look_at_ceilings_again(self, cases: Sequence[Case | Pair]) -> None:
         """Measure the ceilings once more after the last case, and keep the higher ones.
@@ -154,14 +184,6 @@ class Run:
         self.environment |= {"throttling": self._throttled} if self._throttled else {}
 
     @property
-    def complete(self) -> bool:
-        """Whether every case of the sweep has its figures, or a reason why not."""
-        if not self.journal:
-            return False
-        entries = self.journal.entries
-        return set(self.journal.header["cases"]) <= {*entries.finished, *entries.failed}
-
-    @property
     def facts(self) -> dict[str, Facts]:
         """Facts of the cases that could be measured, by their ids."""
         return {name: one.facts for name, one in self.figures.items() if isinstance(one, Record)}
@@ -172,7 +194,7 @@ class Run:
         about = f"mnv1: profile {self.environment['profile']} on {machine}, {threads} threads"
         lines = [about, *(f"warning: {warning}" for warning in self._warnings)]
         if self.journal:
-            lines.append(f"resuming {self.journal.path.name}: {self._how_many_are_over(self.journal)}")
+            lines.append(f"resuming {self.journal.path.name}: {self._how_far(self.journal)}")
         else:
             waiting = [path for path in interrupted(folder) if not is_running(path)]
             lines += [
@@ -191,19 +213,31 @@ class Run:
                 verdict_text(results.from_facts(found.values(), self.environment)),
                 f"{duration(self._wall_time)} min, {share} of it in calls that were timed",
             ]
+        lines += self._about_states()
         lines += [f"warning: {self._throttled}"] if self._throttled else []
         lines += [f"failed: {case_id}: {reason}" for case_id, reason in self.journal.entries.failed.items()]
         if not self.complete:
-            lines.append(
-                f"interrupted: {self._how_many_are_over(self.journal)}, and visits to others are kept; "
-                "continue with: pytest benchmarks --resume"
-            )
+            lines.append(f"interrupted: {self._how_far(self.journal)}; continue with: pytest benchmarks --resume")
         return lines
 
+    def _about_states(self) -> list[str]:
+        """Which states the machine was in, if in several, and how many cases have no figure of each."""
+        assert self.sweep is not None
+        states = self.environment.get("states", [])
+        if len(states) < 2:
+            return []
+        lacking = [
+            f"{number} of {len(self.figures)} cases have no figure of the state “{state}”: it was there too seldom"
+            for state, number in self.sweep.lacking().items()
+            if number
+        ]
+        return [f"states of the machine: {results.states_text(states)}", *lacking]
+
     @staticmethod
-    def _how_many_are_over(journal: Journal) -> str:
-        over = len(journal.entries.finished) + len(journal.entries.failed)
-        return f"{over} of {len(journal.header['cases'])} cases are over"
+    def _how_far(journal: Journal) -> str:
+        visits = journal.entries.visits
+        number = sum(map(len, visits.values()))
+        return f"{number} visits to {len(visits)} of {len(journal.header['cases'])} cases are kept"
 
     def summary(self) -> Facts:
         """What is stored of the run as a whole."""

@@ -3,48 +3,96 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
-from mnv1.measure.facts import Record, conclude, record
+from mnv1.measure.facts import Record, by_state, is_precise, record
 from mnv1.measure.messages import Failed
-from mnv1.measure.quiet import Reading, usual
+from mnv1.measure.states import State, about_states, find_states, state_of
 from mnv1.measure.supervisor import Supervisor
-from mnv1.measure.timing import Stopped, Visit
+from mnv1.measure.timing import Policy, Stopped, Visit
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import Profile
 
-T = TypeVar("T")
+LONG_LATENCY = 0.15
+"""Seconds of a visit beyond which a latency gets figures of the state with the nearest CPUs before any other."""
 
-PASSES = 40
-"""Passes over the speedups among which the latencies are spread, so that visits to a speedup lie far apart."""
+UNKNOWN = ""
+"""Stands for the state where none can be told: messages cannot be read, or it is on a change."""
 
-LATENCIES_END = 0.9
-"""Share of the sweep's time by which all latencies should be finished."""
 
-TURN_TIME = 0.4
-"""Seconds of calls that a speedup may take in each pass on average; one that takes longer is visited less often."""
+@dataclass
+class _Kept:
+    """What a sweep keeps of a case between its visits."""
 
-MAX_STRIDE = 8
-"""The dearest speedup is visited in one of so many passes."""
+    case: Case | Pair
+    policy: Policy
+    is_first: bool
+    """Whether it answers the suite's question, so that it should have a figure early."""
+    weight: float
+    visits: list[Visit] = field(default_factory=list)
+    rounds: dict[str, int] = field(default_factory=dict)
+    """By state."""
+    times: dict[str, int] = field(default_factory=dict)
+    """How often it was visited in each state."""
+    spent: float = 0.0
+    """Seconds of all its calls."""
+    cost: float = 0.0
+    """Seconds of its last visit."""
+    is_precise: bool = False
+
+    def add(self, visit: Visit, state: str, cost: float) -> None:
+        """Keep a visit that was made in a state."""
+        self.visits.append(visit)
+        self.rounds[state] = self.rounds.get(state, 0) + len(visit.sides[0])
+        self.times[state] = self.times.get(state, 0) + 1
+        self.spent += visit.call_time
+        self.cost = cost
+
+    def lacks(self, state: str) -> bool:
+        """Whether it has no figure of this state yet."""
+        return not self.policy.is_enough(self.times.get(state, 0), self.rounds.get(state, 0))
+
+    @property
+    def is_long_latency(self) -> bool:
+        """Whether it is a latency of long calls: dear, and hardly different from one state to the other."""
+        return len(self.case.sides) == 1 and self.cost > LONG_LATENCY
+
+    def urgency(self, state: str, is_nearest: bool) -> tuple[float, ...]:
+        """The case with the lowest is visited next: first what lacks a figure, and of that what answers the question.
+
+        What all have is refined where a visit tells most for its time: an interval narrows with the root of the number
+        of visits, so that their number goes with the inverse root of what one costs.
+        """
+        visits = self.times.get(state, 0)
+        if self.lacks(state) and (is_nearest or not self.visits or not self.is_long_latency):
+            return (not self.is_first, visits / self.policy.enough_visits)
+        return (2.0, visits * math.sqrt(self.cost) / self.weight)
 
 
 class Sweep:
     """Visits cases until each has its figures, and keeps every visit in the journal before the next begins.
 
-    `now` is a clock in seconds.
+    `own` is the interpreter's share of what a message between CPUs takes, seconds. `now` is a clock in seconds.
     """
 
-    def __init__(self, profile: Profile, supervisor: Supervisor, journal: Journal, now: Callable[[], float]) -> None:
-        self._profile, self._supervisor, self._journal, self._now = profile, supervisor, journal, now
+    def __init__(
+        self,
+        profile: Profile,
+        supervisor: Supervisor,
+        journal: Journal,
+        now: Callable[[], float],
+        own: float = 0.0,
+    ) -> None:
+        self._profile, self._supervisor, self._journal, self._now, self._own = profile, supervisor, journal, now, own
         self._start = now() - self.call_time
-        self._turns: Counter[str] = Counter()
-        visits = [visit for visits in journal.entries.visits.values() for visit in visits]
-        self._rounds = Counter(disturbed for visit in visits for disturbed in visit.disturbed)
-        """Rounds so far, by whether the machine was disturbed."""
-        self._readings = [reading for visit in visits for reading in visit.controls]
+        self._kept: dict[str, _Kept] = {}
+        self._messages: list[float] = []
+        self.states: list[State] = []
+        """What the machine was in so far."""
 
     @property
     def call_time(self) -> float:
@@ -56,124 +104,145 @@ class Sweep:
         """Seconds since the sweep began; what was measured before an interruption counts as its calls took."""
         return self._now() - self._start
 
-    def run(
-        self, cases: Sequence[Case | Pair], visited: Callable[[Case | Pair], None] = lambda _: None
-    ) -> Iterator[tuple[Case | Pair, Record | Failed]]:
-        """Visit the cases until all are over. Yields each once, when it is over: its figures, or why it has none.
+    def run(self, cases: Sequence[Case | Pair]) -> Iterator[Case | Pair]:
+        """Visit the cases until all are over, or the time is. Yields each whenever it was visited.
 
-        Passes over the speedups, which come first, with latencies among them. `visited` is called after each visit to a
-        case that is not over yet. Raises `mnv1.suite.journal.JournalError` when a visit cannot be kept.
+        Raises `mnv1.suite.journal.JournalError` when a visit cannot be kept.
         """
-        queue = sorted(cases, key=lambda case: not isinstance(case, Pair))
-        for position, case in enumerate(queue):  # which grows
-            figures = self.advance(case)
-            if figures is None:
-                visited(case)
-                place_again(queue, position, lambda one: isinstance(one, Pair), self._latencies_a_pass(cases))
+        entries = self._journal.entries
+        first = self._profile.first(cases)
+        for case in cases:
+            kept = _Kept(case, self._profile.policy_for(case), case.id in first, self._profile.weight_of(case))
+            self._kept[case.id] = kept
+            for visit in entries.visits.get(case.id, []):
+                self._learn(visit)
+                kept.add(visit, self._state_of(visit), visit.call_time)
+        state = self._now_in()
+        met: set[str] = set()
+        while waiting := [one for one in self._kept.values() if not self._is_over(one)]:
+            chosen = min(waiting, key=partial(self._urgency, state))
+            before = self._now()
+            earlier = chosen.visits[0] if chosen.visits else None
+            visited = self._supervisor.visit(chosen.case, chosen.policy, earlier)
+            if isinstance(visited, Failed):
+                self._journal.failed(chosen.case.id, visited.reason)
+                entries.failed[chosen.case.id] = visited.reason
             else:
-                yield case, figures
+                visited = replace(visited, at=round(before - self._start, 2))
+                self._journal.visited(chosen.case.id, visited)
+                entries.visits.setdefault(chosen.case.id, []).append(visited)
+                self._learn(visited)
+                chosen.add(visited, self._state_of(visited), self._now() - before if earlier else visited.call_time)
+                state = self._now_in(visited) or state
+                often = {one.name for one in self._met()}
+                for one in [chosen] if often == met else self._kept.values():  # another state: all lack it
+                    one.is_precise = self._is_precise(one)
+                met = often
+            yield chosen.case
 
-    def _latencies_a_pass(self, cases: Sequence[Case | Pair]) -> int:
-        over = {*self._journal.entries.finished, *self._journal.entries.failed}
-        latencies = [case for case in cases if not isinstance(case, Pair)]
-        waiting, finished = (
-            [self._profile.expected_seconds(case) for case in latencies if (case.id in over) is done]
-            for done in (False, True)
-        )
-        return latencies_a_pass(waiting, finished, self.elapsed / self._profile.sweep_time)
+    def _urgency(self, state: str, kept: _Kept) -> tuple[float, ...]:
+        if not kept.case.conditions.on.is_host:
+            return kept.urgency(UNKNOWN, True)
+        return kept.urgency(state, not self.states or state == self.states[0].name)
 
-    def advance(self, case: Case | Pair) -> Record | Failed | None:
-        """Visit a case, once, if it is its turn. Returns its figures, or why it has none; None when it is not over yet.
+    def _is_over(self, kept: _Kept) -> bool:
+        """Whether a case is not visited any more."""
+        if kept.case.id in self._journal.entries.failed:
+            return True
+        if len(kept.visits) < kept.policy.min_visits:
+            return False
+        return kept.is_precise or kept.spent >= kept.policy.max_time or self.elapsed >= self._profile.sweep_time
 
-        A case that was finished before an interruption is not visited. Raises `mnv1.suite.journal.JournalError` when a
-        visit cannot be kept.
-        """
-        entries, policy = self._journal.entries, self._profile.policy_for(case)
+    def is_finished(self, case: Case | Pair) -> bool:
+        """Whether a case has its figures, or a reason why it has none, and is not visited any more."""
+        return case.id in self._kept and self._is_over(self._kept[case.id])
+
+    def figures(self, case: Case | Pair) -> Record | Failed | None:
+        """The figures of a case from its visits so far, or why it has none; None where there are too few."""
+        entries = self._journal.entries
         if case.id in entries.failed:
             return Failed(entries.failed[case.id])
-        visits = entries.visits.setdefault(case.id, [])
-        if case.id not in entries.finished:
-            hurry = self.elapsed >= self._profile.sweep_time
-            if self._is_due(case, visits) and not (hurry and len(visits) >= policy.min_visits):
-                visit = self._supervisor.visit(case, policy, visits[0] if visits else None)
-                if isinstance(visit, Failed):
-                    self._journal.failed(case.id, visit.reason)
-                    entries.failed[case.id] = visit.reason
-                    return visit
-                self._journal.visited(case.id, visit)
-                visits.append(visit)
-                self._rounds.update(visit.disturbed)
-                self._readings += visit.controls
-            is_pair = isinstance(case, Pair)
-            usually = self._usual if is_pair else ()
-            stopped = conclude(case, visits, policy, hurry if is_pair else hurry or self._is_hardly_ever_quiet, usually)
-            if stopped is None:
-                return None
-            self._journal.finished(case.id, stopped)
-            entries.finished[case.id] = stopped
-        stopped_as: Stopped = entries.finished[case.id]  # type: ignore[assignment]  # a journal holds text
-        return record(case, visits, stopped_as, self._usual if isinstance(case, Pair) else ())
+        kept = self._kept.get(case.id)
+        if kept is None or len(kept.visits) < kept.policy.min_visits:
+            return None
+        stopped: Stopped = "precise" if self._is_precise(kept) else "time budget"
+        if not self._is_over(kept):
+            stopped = "interrupted"
+        return record(case, kept.visits, stopped, kept.policy, self._states_for(case))
 
-    def _is_due(self, case: Case | Pair, visits: Sequence[Visit]) -> bool:
-        """Whether a case is visited in this pass: a speedup of long calls is left out of some, but never for long."""
-        turn = self._turns[case.id]
-        self._turns[case.id] += 1
-        if not visits or not isinstance(case, Pair):
-            return True
-        return turn % min(MAX_STRIDE, math.ceil(visits[-1].call_time / TURN_TIME)) == 0
+    def has_figure(self, case: Case | Pair) -> bool:
+        """Whether a case has failed, or has enough rounds of a state of the machine for a figure of it."""
+        kept = self._kept[case.id]
+        return case.id in self._journal.entries.failed or not all(map(kept.lacks, kept.rounds or {UNKNOWN: 0}))
 
-    @property
-    def _is_hardly_ever_quiet(self) -> bool:
-        """Whether waiting for an undisturbed machine is in vain."""
-        return self._rounds[True] > self._rounds[False]
+    def _is_precise(self, kept: _Kept) -> bool:
+        """By the states that the machine was in often enough that the case could be visited in them."""
+        met = self._met() if kept.case.conditions.on.is_host else []
+        return len(kept.visits) >= kept.policy.min_visits and is_precise(kept.case, kept.visits, kept.policy, met)
 
-    @property
-    def _usual(self) -> Reading:
-        """What controls take on the undisturbed machine, from all that was read so far."""
-        return usual(self._readings)
+    def _states_for(self, case: Case | Pair) -> list[State]:
+        return self.states if case.conditions.on.is_host else []
 
     def visits(self, case: Case | Pair) -> int:
         """How often a case was visited so far."""
         return len(self._journal.entries.visits.get(case.id, ()))
 
-    def share(self, case: Case | Pair) -> float:
-        """How much of its own time, or of the sweep's, a case has had."""
-        spent = sum(visit.call_time for visit in self._journal.entries.visits.get(case.id, ()))
-        return max(spent / self._profile.policy_for(case).max_time, self.elapsed / self._profile.sweep_time)
+    # States.
+
+    def _learn(self, visit: Visit) -> None:
+        if visit.messages:
+            self._messages += [seconds for around in visit.messages for seconds in around]
+            self.states = find_states(self._messages, self._own)
+
+    def _state_of(self, visit: Visit) -> str:
+        """The state of most of its rounds."""
+        found = [state_of(self.states, around) for around in visit.messages]
+        names = [one.name for one in found if one]
+        return max(set(names), key=names.count) if 2 * len(names) > len(visit.sides[0]) else UNKNOWN
+
+    def _now_in(self, visit: Visit | None = None) -> str:
+        """The state that the machine was in at the end of a visit, or is in now."""
+        last = visit.messages[-1] if visit and visit.messages else None
+        if last is None:
+            seconds = self._supervisor.look() if visit is None else None
+            last = (seconds, seconds) if seconds is not None else None
+        found = state_of(self.states, last) if last else None
+        return found.name if found else UNKNOWN
+
+    def _seconds(self) -> dict[str, float]:
+        """Seconds of rounds in each state, by name; on changes by no name."""
+        found: dict[str, float] = {}
+        for kept in self._kept.values():
+            for visit in kept.visits:
+                walls = [sum(n * t for n, t in zip(visit.calls, times, strict=True)) for times in visit.rounds]
+                for around, wall in zip(visit.messages, walls, strict=False):
+                    state = state_of(self.states, around)
+                    name = state.name if state else UNKNOWN
+                    found[name] = found.get(name, 0.0) + wall
+        return found
+
+    def _met(self) -> list[State]:
+        """The states that were there long enough for figures of them."""
+        rounds = {one.name: sum(kept.rounds.get(one.name, 0) for kept in self._kept.values()) for one in self.states}
+        return [one for one in self.states if rounds[one.name] >= RARE * sum(rounds.values())]
+
+    def about_states(self, claimed: bool | None) -> Facts:
+        """What the environment of the run says of the states: see `mnv1.measure.states.about_states`."""
+        return about_states(self.states, self._seconds(), claimed)
+
+    def lacking(self) -> dict[str, int]:
+        """By each state that was met, how many cases have no figure of it."""
+        cases = [one for one in self._kept.values() if one.case.conditions.on.is_host and one.visits]
+        return {
+            state.name: sum(
+                not any(found.carries(one.policy) for found in by_state(one.visits, [state])) for one in cases
+            )
+            for state in self.states
+        }
 
 
-def latencies_a_pass(waiting: Sequence[float], finished: Sequence[float], elapsed: float) -> int:
-    """How many of the waiting latencies follow a pass over the speedups.
-
-    Both are given by their expected seconds, the waiting ones in their order; `elapsed` is the share of the sweep's
-    time that is over. As much of their time as should be over by then is made up for, so that all are finished a little
-    before the end.
-    """
-    due = (sum(waiting) + sum(finished)) * min(1.0, elapsed / LATENCIES_END) - sum(finished)
-    number = 0
-    for cost in waiting:
-        if due <= 0:
-            break
-        due -= cost
-        number += 1
-    return max(1, -(-(len(waiting) + len(finished)) // PASSES), number)
-
-
-def place_again(queue: list[T], current: int, is_pair: Callable[[T], bool], latencies: int) -> None:
-    """Put the item at `current` into the queue once more: after the rest of this pass over the speedups, some
-    latencies, and what already waits for the next pass.
-
-    So latencies are spread among the passes, and visits to one speedup over the whole sweep.
-    """
-    place = current + 1
-    while place < len(queue) and is_pair(queue[place]):
-        place += 1
-    end = min(place + latencies, len(queue))
-    while place < end and not is_pair(queue[place]):
-        place += 1
-    while place < len(queue) and is_pair(queue[place]):
-        place += 1
-    queue.insert(place, queue[current])
+RARE = 0.05
+"""Share of all rounds below which a state was not there long enough to wait for figures of it."""
 
 
 def unlike(stored: Sequence[tuple[str, object]], current: dict[str, object]) -> list[str]:

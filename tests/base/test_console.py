@@ -11,7 +11,10 @@ from tests.conftest import ROOT, latency_facts, profiled, speedup_facts
 
 SCRIPTS = sorted((ROOT / "scripts").rglob("*.py"))
 SOURCES = [path for folder in ("mnv1", "scripts", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
-WORKERS = {"mnv1/regression/worker.py", "mnv1/measure/worker.py", "mnv1/measure/rung_worker.py"}
+WORKERS = {
+    *("mnv1/regression/worker.py", "mnv1/measure/worker.py", "mnv1/measure/rung_worker.py"),
+    "mnv1/measure/handover.py",
+}
 """Processes that answer on a pipe: nobody reads their terminal."""
 
 

@@ -20,15 +20,11 @@ from mnv1.cases.workloads.blocks import BlockType
 from mnv1.cases.workloads.references import ReferenceType
 from mnv1.ladder.snippets import snippet
 from mnv1.measure import environment
-from mnv1.measure.facts import record
 from mnv1.measure.modules import forget_modules
-from mnv1.measure.runner import Runner
-from mnv1.measure.timing import Policy
 from mnv1.net.architecture import Layer
 from mnv1.net.counts import count_with_torch
 from tests.conftest import ROOT, of_sweeps
-
-QUICK = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
+from tests.visits import recorded
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +36,7 @@ def _no_module_of_another_test():
 
 def facts_of(workload, device="cpu", mode="eager"):
     case = Case(workload, Conditions(2, device, "fp32", mode))
-    return record(case, [Runner().visit(case, QUICK)], "time budget").facts
+    return recorded(case).facts
 
 
 def grouped_layers(in_channels, out_channels, stride, side):

@@ -5,12 +5,10 @@ import torch
 
 from mnv1.cases import Case, Conditions, Reference
 from mnv1.cases.workloads import REFERENCES
-from mnv1.measure.facts import record
 from mnv1.measure.modules import build, count_module, prepare
-from mnv1.measure.runner import Runner
-from mnv1.measure.timing import Policy
 from mnv1.net.architecture import network_layers
 from mnv1.net.counts import count, count_with_fvcore
+from tests.visits import recorded
 
 
 def reference(kind, resolution=224, alpha=1.0):
@@ -49,9 +47,7 @@ def test_it_can_be_called_and_its_signal_does_not_vanish(kind):
 
 def test_a_visit_finds_the_counts_and_its_record_holds_them():
     case = Case(reference("resnet18", 32), Conditions(2, "cpu", "fp32"))
-    policy = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
-    visit = Runner().visit(case, policy)
-    facts = record(case, [visit], "time budget").facts
+    facts = recorded(case).facts
     assert facts.items() >= count_module(case).items()
     assert facts["peak_memory"] > 0
     assert facts["throughput"] == pytest.approx(2 / facts["latency_p50"])

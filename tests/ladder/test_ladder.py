@@ -44,10 +44,10 @@ def climbed(seconds, error=None, rounds=10, wanted=SMALL):
     return found
 
 
-def ladder_of(found, left_out=(), findings=(), name="ladder", **options):
+def ladder_of(found, left_out=(), findings=(), name="ladder", around=None, **options):
     environment = HERE | {"machine": "test-cpu", "cpu": "Test CPU", "packages": {"torch": "2.15.0"}}
     options = {"kinds": "separable,standard"} | options
-    content = document(found, environment, options, left_out, "2026-01-02T03:04:05+00:00", findings)
+    content = document(found, environment, options, left_out, "2026-01-02T03:04:05+00:00", findings, around)
     return from_document(json.loads(json.dumps(content)), name)
 
 
@@ -291,6 +291,8 @@ def broken(change):
         (broken(lambda one: one["rungs"][0]["seconds"].__setitem__(0, -1)), "a time that is none"),
         (broken(lambda one: one["rungs"][0].update(facts={})), "has no output error"),
         (broken(lambda one: one["environment"].clear()), "names no machine"),
+        (broken(lambda one: one.update(messages={"rounds": [None], "states": []})), "messages are of another number"),
+        (broken(lambda one: one.update(messages={"rounds": [[1]], "states": []})), "damaged: "),
         (broken(lambda one: one["rungs"].clear()), "no rung was measured"),
     ],
 )

@@ -13,13 +13,11 @@ from mnv1.cases.modes import combinations
 from mnv1.ladder.snippets import snippet
 from mnv1.measure import execution, modules
 from mnv1.measure.execution import WrongOutputError, check_output, execute, output_error
-from mnv1.measure.facts import record
 from mnv1.measure.modules import build, prepare
-from mnv1.measure.runner import Runner
-from mnv1.measure.timing import Policy
 from mnv1.net.blocks import conv_standard
 from mnv1.net.folding import folded
 from mnv1.net.model import MobileNetV1
+from tests.visits import recorded
 
 ALPHA, SIDE = 0.25, 64
 ON_CPU = [pair for pair in combinations("cpu") if pair[1] in ("fp32", "int8") or pair[0] in ("folded", "openvino")]
@@ -219,8 +217,7 @@ def test_a_graph_is_recorded_once_after_first_calls_on_a_side_stream_and_replaye
 def test_a_case_of_a_mode_is_measured_and_its_record_has_what_the_mode_took():
     case = Case(Network("separable", ALPHA, SIDE), Conditions(1, "cpu", "bf16", "folded"))
     assert prepare(case).call().dtype == torch.bfloat16
-    policy = Policy(visit_time=0.02, max_time=0.02, min_time=0.01)
-    facts = record(case, [Runner().visit(case, policy)], "time budget").facts
+    facts = recorded(case).facts
     assert facts["id"] == "model-separable-a0.25-r64-b1-cpu-bf16-folded"
     assert facts["mode"] == "folded"
     assert 0 < facts["output_error"] < PRECISIONS["bf16"].tolerance

@@ -1,14 +1,8 @@
 """CPU quotas as the kernel tells of them: trees of files as it makes them, counts that are made up."""
 
-from dataclasses import replace
-
 import pytest
 
-from mnv1.measure.facts import _weights, estimated
-from mnv1.measure.quiet import NoWatch
 from mnv1.measure.quota import Quotas, ThrottleMeter, Throttling, facts, most_threads, verdict, warnings
-from mnv1.measure.timing import Policy, Visit, visit_pair
-from tests.measure.test_quiet import Machine
 
 V1, V2 = "cgroup cgroup rw,cpu,cpuacct", "cgroup2 cgroup2 rw,nsdelegate"
 
@@ -175,53 +169,3 @@ def test_what_did_nothing_is_not_told():
     assert verdict(None, 2) == verdict(Throttling(1.5), 2) == verdict(Throttling(1.5, 1000, 9), 2) == ""
     assert facts(None) == {}
     assert facts(Throttling(1.5, 7, 3, 0.5)) == {"cpu_periods": 7, "throttled_periods": 3, "throttled_time": 0.5}
-
-
-class Stopping(NoWatch):
-    """The kernel stops the process in every third group of rounds."""
-
-    def __init__(self):
-        self.asked = 0
-
-    def throttled(self):
-        self.asked += 1
-        return self.asked % 3 == 0
-
-
-def test_throttled_rounds_are_disturbed_ones():
-    visited = visit_pair("standard", "separable", Machine(disturbed=0), Policy(1.0, 1.0), Stopping())
-    assert any(visited.throttled)
-    assert not all(visited.throttled)
-    assert visited.disturbed == visited.throttled
-
-
-def test_without_a_stop_nothing_is_kept_of_it():
-    assert visit_pair("standard", "separable", Machine(disturbed=0), Policy(1.0, 1.0)).throttled == ()
-
-
-def a_visit(ratios, throttled=()):
-    return Visit(
-        (tuple(ratios), (1.0,) * len(ratios)),
-        tuple(throttled) or (False,) * len(ratios),
-        (1, 1),
-        1.0,
-        "time budget",
-        throttled=tuple(throttled),
-    )
-
-
-def test_a_throttled_round_counts_nothing_in_a_speedup():
-    clean = [a_visit([4.0, 4.2]), a_visit([4.1, 4.0]), a_visit([3.9, 4.0])]
-    stopped = [replace(a_visit([*one.sides[0], 40.0], (False, False, True))) for one in clean]
-    assert estimated(stopped, ())["speedup"] == pytest.approx(estimated(clean, ())["speedup"])
-    assert estimated(stopped, ())["speedup_low"] == pytest.approx(estimated(clean, ())["speedup_low"])
-    assert estimated(stopped, ())["effective_rounds"] == 6
-
-
-def test_where_every_round_is_throttled_all_count():
-    stopped = [a_visit([4.0, 5.0], (True, True)), a_visit([6.0, 5.0], (True, True)), a_visit([6.0], (True,))]
-    assert _weights(stopped, ()) == [[1.0, 1.0], [1.0, 1.0], [1.0]]
-    once = [*stopped[:2], a_visit([6.0], (False,))]
-    assert _weights(once, ()) == [[1.0, 1.0], [1.0, 1.0], [1.0]]  # of one visit no interval can be made
-    twice = [*once, a_visit([6.0], (False,))]
-    assert _weights(twice, ()) == [[0.0, 0.0], [0.0, 0.0], [1.0], [1.0]]

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnv1.base.statistics import grouped_mean, half_width, median_interval, percentiles, quantile
+from mnv1.base.statistics import grouped_mean, grouped_midmean, half_width, holm, median_interval, percentiles, quantile
 from mnv1.cases.devices.clock import Elapsed, WallClock
 from mnv1.cases.devices.cuda import CudaClock
-from mnv1.measure.timing import Policy, Visit, is_stalled, visit, visit_pair
+from mnv1.measure.timing import Policy, Visit, visit, visit_pair
+from mnv1.measure.watch import NoWatch
 
 
 class FakeClock:
@@ -91,7 +92,7 @@ def test_values_of_a_group_that_repeat_it_tell_nothing_new():
 
 
 def test_larger_groups_weigh_more():
-    assert grouped_mean([[1.0, 2.0], [3.0]], [[1.0, 1.0], [1.0]])[0] == grouped_mean([[1.0, 2.0], [3.0]])[0] == 2.0
+    assert grouped_mean([[1.0, 2.0], [3.0]])[0] == 2.0
     mean, low, high = grouped_mean([[1.0], [4.0, 4.0, 4.0]])
     assert mean == 3.25
     assert low < mean < high
@@ -108,47 +109,97 @@ def test_percentiles():
     assert percentiles([float(x) for x in range(101)]) == (50.0, 90.0, 99.0)
 
 
-def test_stops_when_precise():
-    visited = visit("f", FakeClock(2e-3, noise=0.01), policy(10))
-    (samples,) = visited.sides
-    assert visited.stopped == "precise"
-    assert half_width(samples) <= 0.02
-    assert sum(samples) >= 0.1
-    assert np.median(samples) == pytest.approx(2e-3, rel=0.01)
+def test_the_midmean_is_the_mean_of_the_middle_half():
+    mean, low, high = grouped_midmean([[value] for value in (-100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 100.0)])
+    assert mean == 3.5
+    assert low < 3.5 < high
 
 
-def test_stops_when_the_time_is_spent():
-    visited = visit("f", FakeClock(2e-3, noise=0.5), policy(0.05))
-    assert visited.stopped == "time budget"
-    assert sum(visited.sides[0]) == pytest.approx(0.05, abs=0.04)  # rounds come in groups of 30 ms
+def test_the_midmeans_interval_by_hand():
+    # Tukey and McLaughlin: winsorized values 2 2 2 3 4 5 5 5, sum of squares 14, standard error
+    # sqrt(14 / 7 / 8) / (1 - 2 * 2 / 8) = 1, and Student's t of the three degrees of the four that are left is 3.1824.
+    _, low, high = grouped_midmean([[value] for value in (-9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 90.0)])
+    assert (low, high) == (pytest.approx(3.5 - 3.1824, abs=1e-3), pytest.approx(3.5 + 3.1824, abs=1e-3))
 
 
-def test_stops_at_the_round_limit():
-    visited = visit("f", FakeClock(2e-3, noise=0.5), policy(100, max_rounds=30))
-    assert visited.stopped == "round limit"
-    assert 30 <= len(visited.sides[0]) < 60
+def test_few_values_have_a_midmean_that_is_their_mean():
+    assert grouped_midmean([[1.0], [2.0], [6.0]]) == grouped_mean([[1.0], [2.0], [6.0]])
+    with pytest.raises(ValueError, match="at least 2 groups, got 1"):
+        grouped_midmean([[1.0, 2.0]])
 
 
-def test_stops_when_more_rounds_no_longer_help():
-    # A machine that gets slower and slower: the interval of the median widens with every round.
-    visited = visit("f", FakeClock(2e-3, noise=0.05, drift=5.0), policy(100, max_rounds=10_000))
-    assert visited.stopped == "no longer improving"
-    assert is_stalled(visited.sides[0], half_width)
+@given(st.lists(st.lists(st.floats(-10, 10), min_size=1, max_size=5), min_size=2, max_size=20), st.floats(-5, 5))
+def test_a_midmean_moves_with_its_values(groups, shift):
+    moved = grouped_midmean([[value + shift for value in group] for group in groups])
+    assert moved == pytest.approx([one + shift for one in grouped_midmean(groups)], abs=1e-6)
 
 
-def test_stalled_needs_enough_samples_and_a_wide_interval():
-    steady = [1.0 + 0.1 * math.sin(n) for n in range(400)]
-    assert not is_stalled(steady, half_width)
-    assert not is_stalled([float(n) for n in range(1, 47)], half_width)  # a quarter is too little to tell
-    assert is_stalled([1.0 + 0.001 * (n % 7) for n in range(100)] + [float(n) for n in range(300)], half_width)
+@pytest.mark.parametrize("spread", [0.0, 0.5, 2.0])
+def test_coverage_of_the_midmeans_interval(spread):
+    """Values of a group have something in common, and long tails; how many intervals hold the true centre."""
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(1000):
+        groups = [rng.normal(0, spread) + rng.standard_t(3, rng.integers(1, 6)) for _ in range(15)]
+        _, low, high = grouped_midmean([list(group) for group in groups])
+        hits += low <= 0 <= high
+    assert 0.91 <= hits / 1000 <= 0.975
 
 
-def test_slow_calls_get_the_fewest_rounds_that_carry_an_interval():
+def test_holm_rejects_in_order_until_one_holds():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]  # Holm's own steps: 0.0125, 0.0167, 0.025
+    assert holm([0.04]) == [True]
+    assert holm([]) == []
+
+
+def test_a_visit_takes_its_time():
+    clock = FakeClock(2e-3, noise=0.01)
+    visited = visit("f", clock, policy(0.05))
+    assert sum(visited.sides[0]) == pytest.approx(0.05, abs=0.035)  # rounds come in groups of 30 ms
+    assert np.median(visited.sides[0]) == pytest.approx(2e-3, rel=0.01)
+    assert visited.call_time == pytest.approx(clock.now)
+
+
+def test_a_slow_call_gets_one_round():
     clock = FakeClock(5.0)
     visited = visit("f", clock, policy(1))
-    assert len(visited.sides[0]) == 6
-    assert len(clock.calls) == 7  # one warm-up, six rounds
-    assert visited.call_time == pytest.approx(35)
+    assert len(visited.sides[0]) == 1
+    assert len(clock.calls) == 2  # one warm-up, one round
+    assert visited.call_time == pytest.approx(10)
+
+
+class Looks(NoWatch):
+    """Readings in turn, and throttling at some looks."""
+
+    def __init__(self, readings, throttled=()):
+        self.readings, self.stops = iter(readings), iter(throttled)
+
+    def look(self):
+        return next(self.readings)
+
+    def throttled(self):
+        return next(self.stops, False)
+
+
+def test_each_round_has_what_was_read_around_it():
+    visited = visit("f", FakeClock(20e-3), policy(0.1), Looks([1e-7, 3e-7, 2e-7, 1e-7, 1e-7]))
+    assert visited.messages == ((1e-7, 3e-7),) * 2 + ((2e-7, 3e-7),) * 2 + ((1e-7, 2e-7),) * 2
+    assert visited.throttled == ()
+
+
+def test_a_long_block_is_looked_after_by_itself():
+    clock = FakeClock({"standard": 50e-3, "separable": 10e-3})
+    visited = visit_pair("standard", "separable", clock, policy(0.1), Looks([1e-7, 2e-7, 9e-7, 3e-7]))
+    assert visited.messages == ((1e-7, 9e-7),)
+
+
+def test_a_group_in_which_the_kernel_stopped_the_process_says_so():
+    visited = visit("f", FakeClock(20e-3), policy(0.1), Looks([1e-7] * 9, [False, False, True, False]))
+    assert visited.throttled == (False, False, True, True, False, False)
+
+
+def test_without_a_watch_nothing_is_read():
+    assert visit("f", FakeClock(20e-3), policy(0.1)).messages == ()
 
 
 def test_short_calls_are_averaged_within_a_round():
@@ -178,10 +229,22 @@ def test_a_later_visit_repeats_the_calls_of_the_first():
     clock = FakeClock({"standard": 8e-3, "separable": 2e-3})  # the machine is slower now
     second = visit_pair("standard", "separable", clock, policy(0.1), earlier=first)
     assert second.calls == first.calls
-    assert clock.calls[:2] == [("standard", 1), ("separable", 1)]  # caches are warmed, no more
+    assert clock.calls[:2] == [("standard", 8), ("separable", 30)]  # caches and CPUs are warmed, for 30 ms as it was
     slow = FakeClock({"standard": 2.0, "separable": 1.0})
-    visit_pair("standard", "separable", slow, policy(0.1), earlier=Visit(((), ()), (), (1, 1), 0.0, "precise"))
-    assert len(slow.calls) == 4  # one round: a long call does not notice that caches were cold
+    visit_pair("standard", "separable", slow, policy(0.1), earlier=Visit(((2.0,), (1.0,)), (1, 1), 0.0))
+    assert slow.calls == [("standard", 1), ("separable", 1)]  # one round: it does not notice that caches were cold
+
+
+def test_long_calls_take_turns_in_who_is_first():
+    seconds = {"standard": 2.0, "separable": 0.5}
+    orders = []
+    first = visit_pair("standard", "separable", FakeClock(seconds), policy(0.1))
+    for number in (1, 2, 3):
+        clock = FakeClock(seconds)
+        visited = visit_pair("standard", "separable", clock, policy(0.1), earlier=first, number=number)
+        orders.append("".join(call[1] for call, _ in clock.calls))
+        assert visited.sides == ((pytest.approx(2.0),), (pytest.approx(0.5),))
+    assert orders == ["et", "te", "et"]
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 8.5])
@@ -193,33 +256,23 @@ def test_pair_finds_the_ratio(ratio):
 
 def test_pair_is_blind_to_a_machine_that_slows_down():
     clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, drift=1.0)
-    visited = visit_pair("standard", "separable", clock, policy(1))
-    assert np.median(log_ratios(visited)) == pytest.approx(math.log(4), abs=0.01)
-    assert visited.sides[1][-1] > 1.2 * visited.sides[1][0]
+    visits = [visit_pair("standard", "separable", clock, policy(1), number=number) for number in range(8)]
+    means = [np.mean(log_ratios(one)) for one in visits]
+    assert np.mean(means) == pytest.approx(math.log(4), abs=0.002)
+    assert visits[-1].sides[1][-1] > 1.2 * visits[0].sides[1][0]
 
 
-def test_pair_alternates_and_neither_side_is_always_first():
-    clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, noise=0.3)
-    visited = visit_pair("standard", "separable", clock, policy(0.5))
-    blocks = "".join("A" if call == "standard" else "B" for call, calls in clock.calls if calls in (3, 10))[-8:]
-    assert blocks in ("ABBABAAB", "BAABABBA")
-    assert visited.calls == (3, 10)
+def test_each_block_follows_one_of_the_other_side_and_neither_is_always_first():
+    for number, blocks in ((0, "ABABABAB"), (1, "BABABABA")):
+        clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, noise=0.3)
+        visited = visit_pair("standard", "separable", clock, policy(0.5), number=number)
+        assert visited.calls == (3, 10)
+        assert "".join("A" if call == "standard" else "B" for call, _ in clock.calls)[-8:] == blocks
 
 
 def test_pair_has_one_round_at_least():
     visited = visit_pair("standard", "separable", FakeClock({"standard": 2.0, "separable": 0.5}), policy(0.1))
     assert visited.sides == ((pytest.approx(2.0),), (pytest.approx(0.5),))
-
-
-@pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
-def test_coverage_of_the_interval_with_the_stopping_rule(noise):
-    """Of 1,000 cases of a known median, how many intervals hold it: the rule looks again and again, and still."""
-    hits = 0
-    for seed in range(1000):
-        (samples,) = visit("f", FakeClock(5e-3, noise=noise, seed=seed), policy(0.5, warmup_time=0.005)).sides
-        low, high = median_interval(samples)
-        hits += low <= 5e-3 <= high
-    assert 0.93 <= hits / 1000 <= 0.97
 
 
 def test_cpu_clock_runs_every_call():
@@ -272,13 +325,3 @@ def test_with_few_samples_the_interval_of_a_quantile_ends_at_the_smallest():
     assert value == 3.5
     assert low == 3.0
     assert value <= high <= 8.0
-
-
-def test_weights_are_how_often_a_group_counts():
-    values = [[value] for value in SLEEP]
-    even = grouped_mean(values, [[0.3]] * len(values))
-    assert even == pytest.approx(grouped_mean(values))
-    few = [[1.0]] * 4 + [[1e-6]] * (len(values) - 4)
-    mean, low, high = grouped_mean(values, few)
-    assert (mean, low, high) == pytest.approx(grouped_mean(values[:4]), rel=1e-3)
-    assert low < mean < high

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from mnv1.regression.blocks import Blocks
 from mnv1.regression.comparison import compare, output_difference
 from mnv1.regression.pairs import WorkerDiedError, WorkerError
 from mnv1.regression.verdicts import Rules
@@ -199,7 +200,7 @@ def test_a_block_in_which_the_kernel_stopped_the_container_is_taken_again():
         calls.append(None)
         return len(calls) == 2  # in the first block; asked once before each
 
-    found, _ = run(throttled=throttled)
+    found, _ = run(watched=Blocks(throttled))
     assert {name: len(ratios) for name, ratios in found.first.items()} == {
         name: len(ratios) for name, ratios in plain.first.items()
     }
@@ -208,5 +209,13 @@ def test_a_block_in_which_the_kernel_stopped_the_container_is_taken_again():
 
 
 def test_a_container_that_is_always_stopped_is_not_asked_for_ever():
-    found, _ = run(throttled=lambda: True)
+    found, _ = run(watched=Blocks(lambda: True))
     assert found.verdicts
+
+
+def test_a_comparison_says_how_often_the_machine_changed():
+    readings = iter([110e-9] * 201 + [290e-9] * 10_000)
+    found, _ = run(watched=Blocks(look=lambda: next(readings), own=50e-9))
+    assert found.taken_again == 1
+    assert list(found.states) == ["CPUs apart", "CPUs share a cache"]
+    assert run()[0].states == {}

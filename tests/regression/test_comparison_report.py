@@ -62,3 +62,13 @@ def test_unlike_torches_are_named(tmp_path):
     assert title_of(sides, same, "m") == f"head {'b' * 12} against base {'a' * 12}; m"
     unlike = {"base": {"torch": "2.14"}, "head": {"torch": "2.15"}}
     assert title_of(sides, unlike, "m") == f"head {'b' * 12} (torch 2.15) against base {'a' * 12} (torch 2.14); m"
+
+
+def test_states_of_the_machine_are_told_where_they_were_read():
+    found = known()
+    found.states, found.taken_again = {"CPUs apart": 0.25, "CPUs share a cache": 0.75}, 3
+    line = (
+        "blocks by state of the machine: 25.0 % CPUs apart, 75.0 % CPUs share a cache; 3 were taken again on a change"
+    )
+    assert line in text_report(found, "m").splitlines()
+    assert f"- {line}" in summary(found, "m").splitlines()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnv1.measure.states import APART, MIXED, SHARED
 from mnv1.regression.history import changes
 from mnv1.regression.history.changes import Rules, Step, exact_steps, find_steps, nominate, split_p_value
 from mnv1.regression.history.nominations import boundaries, case_pattern
@@ -26,7 +27,7 @@ def commit(number):
     return f"{number:012x}"
 
 
-def table(latencies, speedups=None, environment="machine test-cpu", commits=None, exact=None):
+def table(latencies, speedups=None, environment="machine test-cpu", commits=None, exact=None, states=None):
     """The loader's table of runs on successive days: `latencies` and `speedups` by case id, one value a run."""
     rows = []
     for case, values in {**latencies, **(speedups or {})}.items():
@@ -43,6 +44,7 @@ def table(latencies, speedups=None, environment="machine test-cpu", commits=None
                     "measures": "speedup" if pair else "latency",
                     "device": "cpu",
                     "stopped": "precise",
+                    "state": states[day] if states else None,
                     "latency_p50": value if not pair else 0.01,
                     "speedup": value if pair else None,
                     "peak_memory": (exact or {}).get(case, [1024] * (day + 1))[day] if not pair else None,
@@ -253,6 +255,63 @@ def test_what_would_confirm_a_change(before, after, expected):
     nominated = nominate(series_of(table({model(): values}, commits=[before] * 12 + [after] * 8)), RULES)
     (one,) = boundaries(nominated)
     assert one.suggestion.endswith(expected)
+
+
+def in_turns(slower_from=99):
+    """A case, 30 % slower where CPUs are apart, which they are in every other of 40 runs; and which runs that are."""
+    states = [SHARED, APART] * 20
+    values = drawn(3, 40, 0.01) * np.where(np.arange(40) % 2, 1.3, 1.0)
+    values[slower_from:] *= 1.1
+    return values, states
+
+
+def test_figures_of_unlike_states_are_never_one_series():
+    values, states = in_turns()
+    of_one = {(one.measure, one.state): one for one in series_of(table({model(): values}, states=states))}
+    assert list(of_one["latency", SHARED].values) == list(values[::2])
+    assert list(of_one["latency", APART].values) == list(values[1::2])
+    assert ("latency", "") not in of_one
+    halves = table({model(): np.concatenate([values[::2], values[1::2]])}, states=[*states[::2], *states[1::2]])
+    assert nominate(series_of(halves), RULES) == [], "CPUs that came to lie apart are no change of the code"
+
+
+def test_a_change_is_found_in_each_state_and_told_with_it():
+    values, states = in_turns(slower_from=24)
+    series = series_of(table({model(): values}, states=states))
+    nominated = nominate(series, RULES)
+    assert [(change.series.state, change.step.index) for change in nominated] == [(APART, 12), (SHARED, 12)]
+    written = text("machine test-cpu", series, nominated, False, RULES)
+    assert f"latency, {APART}" in written
+    assert f"latency, {SHARED}" in written
+    titles = {axes.get_title(loc="left") for axes in picture("History", series, nominated).axes}
+    assert titles == {f"{model()}: latency, {APART}", f"{model()}: latency, {SHARED}"}
+
+
+def test_what_runs_have_in_common_is_of_one_state_too():
+    states = [SHARED, APART] * 12
+    cases = {model(number): drawn(number, 24) * np.where(np.arange(24) % 2, 1.3, 1.0) for number in range(20)}
+    together = [one for one in series_of(table(cases, states=states)) if one.id == TOGETHER]
+    assert [one.state for one in together] == [APART, SHARED]
+    assert all(one.values == pytest.approx(1, abs=0.05) for one in together)
+
+
+def test_runs_before_states_were_read_are_a_state_of_their_own():
+    values = drawn(3, 24, 0.01)
+    values[12:] *= 1.3
+    series = series_of(table({model(): values}, states=[None] * 12 + [SHARED] * 12))
+    assert {(one.state, len(one.runs)) for one in series if one.measure == "latency"} == {("", 12), (SHARED, 12)}
+    assert nominate(series, RULES) == []
+
+
+def test_a_figure_of_mixed_states_is_in_no_series():
+    series = series_of(table({model(): drawn(3, 24)}, states=[SHARED, MIXED] * 12))
+    assert {(one.state, len(one.runs)) for one in series if one.measure == "latency"} == {(SHARED, 12)}
+
+
+def test_exact_measures_are_compared_across_states():
+    memory = {model(): [1024] * 10 + [2048] * 10}
+    nominated = nominate(series_of(table({model(): drawn(1)}, exact=memory, states=[SHARED, APART] * 10)), RULES)
+    assert [(one.series.measure, one.step.index) for one in nominated] == [("peak_memory", 10)]
 
 
 def golden_series():

@@ -29,15 +29,14 @@ def _no_file_stays_open(monkeypatch):
         lock.release()
 
 
-VISIT = Visit(((0.1, 0.2), (0.01, 0.02)), (True, False), (1, 9), 0.5, "time budget", (0.3,), {"peak_memory": 7})
+VISIT = Visit(((0.1, 0.2), (0.01, 0.02)), (1, 9), 0.5, (0.3,), {"peak_memory": 7}, ((1e-7, 2e-7),) * 2, (True, False))
 HEADER = {"options": {"profile": "smoke"}, "cases": ["a", "b"]}
 
 
 def written(folder):
-    """A closed journal with a visit, a finished case and a failed one."""
+    """A closed journal with a visit and a failed case."""
     journal = Journal.begin(folder, HEADER)
     journal.visited("a", VISIT)
-    journal.finished("a", "precise")
     journal.failed("b", "out of memory")
     journal.close(complete=False)
     return journal.path
@@ -48,7 +47,6 @@ def test_what_was_written_is_read_again(tmp_path):
     journal = Journal.resume(tmp_path)
     assert journal.header == HEADER
     assert journal.entries.visits == {"a": [VISIT]}
-    assert journal.entries.finished == {"a": "precise"}
     assert journal.entries.failed == {"b": "out of memory"}
 
 
@@ -56,7 +54,7 @@ def test_what_was_written_is_read_again(tmp_path):
 @given(
     st.builds(
         lambda sides, calls, seconds: Visit(
-            tuple(map(tuple, zip(*sides, strict=True))), (False,) * len(sides), calls, seconds, "precise"
+            tuple(map(tuple, zip(*sides, strict=True))), calls, seconds, messages=tuple(sides)
         ),
         st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), min_size=1, max_size=5),
         st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
@@ -75,19 +73,19 @@ def test_visits_go_round(tmp_path_factory, visit):
 
 def test_every_entry_is_on_disk_at_once(tmp_path):
     journal = Journal.begin(tmp_path, HEADER)
-    journal.finished("a", "precise")
-    assert json.loads(journal.path.read_bytes().splitlines()[-1]) == {"id": "a", "finished": "precise"}
+    journal.failed("a", "died")
+    assert json.loads(journal.path.read_bytes().splitlines()[-1]) == {"id": "a", "failed": "died"}
 
 
 @pytest.mark.parametrize("kept", range(0, 60, 7))
 def test_a_line_that_was_cut_off_costs_that_line_only(tmp_path, kept):
     path = written(tmp_path)
     whole = path.read_bytes()
-    path.write_bytes(whole + b'{"id":"c","visit":{"sides":[[0.1,0.2],[0.01,0.02]],"disturbed"'[:kept])
+    path.write_bytes(whole + b'{"id":"c","visit":{"sides":[[0.1,0.2],[0.01,0.02]],"calls"'[:kept])
     journal = Journal.resume(tmp_path)
-    journal.finished("c", "precise")
+    journal.failed("c", "died")
     journal.close(complete=False)
-    assert path.read_bytes() == whole + b'{"id":"c","finished":"precise"}\n'
+    assert path.read_bytes() == whole + b'{"id":"c","failed":"died"}\n'
 
 
 def test_a_journal_cut_off_in_its_header_is_none(tmp_path):
@@ -110,7 +108,7 @@ def test_a_journal_cut_off_in_its_header_is_none(tmp_path):
 )
 def test_damage_within_gets_one_clear_line(tmp_path, line, complaint):
     path = written(tmp_path)
-    path.write_bytes(path.read_bytes() + line + b'{"id":"a","finished":"precise"}\n')
+    path.write_bytes(path.read_bytes() + line + b'{"id":"a","failed":"died"}\n')
     with pytest.raises(JournalError, match=complaint) as error:
         Journal.resume(tmp_path)
     assert str(path) in str(error.value)
@@ -119,7 +117,7 @@ def test_damage_within_gets_one_clear_line(tmp_path, line, complaint):
 
 def test_another_format_is_refused(tmp_path):
     path = written(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":9'))
+    path.write_bytes(path.read_bytes().replace(b'"format":2', b'"format":9'))
     with pytest.raises(JournalError, match="another version"):
         Journal.resume(tmp_path)
 
@@ -162,16 +160,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch):
     journal = Journal.begin(tmp_path, HEADER)
-    journal.finished("a", "precise")
+    journal.failed("a", "died")
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mnv1.suite.journal.os.fsync", full)
     with pytest.raises(JournalError, match="No space left on device; free some space and continue with pytest"):
-        journal.finished("b", "precise")
+        journal.failed("b", "died")
     journal.close(complete=False)
-    assert Journal.resume(tmp_path).entries.finished["a"] == "precise"
+    assert Journal.resume(tmp_path).entries.failed["a"] == "died"
 
 
 def test_a_killed_process_leaves_a_journal_that_can_be_continued(tmp_path):
@@ -180,7 +178,7 @@ def test_a_killed_process_leaves_a_journal_that_can_be_continued(tmp_path):
         "from pathlib import Path\n"
         "from mnv1.suite.journal import Journal, is_running\n"
         f"journal = Journal.begin(Path({str(tmp_path)!r}), {HEADER!r})\n"
-        "journal.finished('a', 'precise')\n"
+        "journal.failed('a', 'died')\n"
         "assert is_running(journal.path)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -188,4 +186,4 @@ def test_a_killed_process_leaves_a_journal_that_can_be_continued(tmp_path):
     assert done.returncode == -9, done.stderr
     (path,) = interrupted(tmp_path)
     assert not is_running(path)
-    assert Journal.resume(tmp_path).entries.finished == {"a": "precise"}
+    assert Journal.resume(tmp_path).entries.failed == {"a": "died"}

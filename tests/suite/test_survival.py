@@ -33,7 +33,7 @@ LARGE = 10**9
 def start(storage, *arguments, figures=MADE_UP, **more):
     told = [*BENCHMARKS, *figures, f"--benchmark-storage=file://{storage}", *arguments]
     if figures and not more:
-        return forked_sweep(*told, environment=of_sweeps())
+        return forked_sweep(*told, environment=of_sweeps(MADE_UP=json.dumps({"visit_time": 0.01})))
     more |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, "-m", "pytest", *told], cwd=ROOT, env=of_sweeps(), **more)
 
@@ -71,12 +71,12 @@ def run_to_its_end(storage, *arguments, figures=MADE_UP):
     return output
 
 
-def test_killed_at_any_moment_it_loses_no_finished_case(tmp_path, undisturbed):
+def test_killed_at_any_moment_it_loses_no_visit(tmp_path, undisturbed):
     killed_and_continued(tmp_path, *undisturbed, MADE_UP, kills=1)
 
 
 @pytest.mark.slow
-def test_killed_while_it_measures_it_loses_no_finished_case(tmp_path, request):
+def test_killed_while_it_measures_it_loses_no_visit(tmp_path, request):
     ids, seconds = not_interrupted(tmp_path / "undisturbed", ())
     kills, report = (request.config.getoption(name) for name in ("--kills", "--kills-report"))
     seed, outcomes = killed_and_continued(tmp_path, ids, seconds, (), kills)
@@ -88,7 +88,7 @@ def test_killed_while_it_measures_it_loses_no_finished_case(tmp_path, request):
 def killed_and_continued(tmp_path, ids, seconds, figures, kills):
     """Kill sweeps at random moments, each in a folder of its own, and check what is left of them and what they become.
 
-    Returns the moments' seed, and of each kill the moment, lines in the journal and finished cases.
+    Returns the moments' seed, and of each kill the moment, and visits in the journal.
     """
     seed = random.SystemRandom().randrange(10**6)
     moments = random.Random(seed)
@@ -102,60 +102,59 @@ def killed_and_continued(tmp_path, ids, seconds, figures, kills):
         process.communicate()
         told = f"seed {seed}, killed after {moment:.2f} s"
         lines = journal_lines(storage)
-        finished = {line["id"] for line in lines if "finished" in line}
+        visits = [line for line in lines if "visit" in line]
         for path in storage.rglob("0*.json"):
             assert set(load([path])["id"]) == ids, told  # a stored run is whole or does not exist
         if lines:
             output = run_to_its_end(storage, "--resume", figures=figures)
-            assert f"{len(finished)} of {len(ids)} cases are over" in output, told
-            again = set(re.findall(r"^\[ ?\d+/\d+\] (\S+)  ", output, re.MULTILINE))
-            assert not again & finished, told
+            cases = {line["id"] for line in visits}
+            assert f"{len(visits)} visits to {len(cases)} of {len(ids)} cases are kept" in output, told
         elif not list(storage.rglob("0*.json")):  # killed before it had begun
             run_to_its_end(storage, *STORED, figures=figures)
         assert interrupted(storage) == [], told
         (stored,) = find_runs(storage)[-1:]
         assert set(load([stored])["id"]) == ids, told
-        sampled = {
-            case["extra_info"]["id"]: case["stats"]["data"] for case in json.loads(stored.read_text())["benchmarks"]
-        }
-        kept: dict[str, list[float]] = {}  # of all visits: a disturbed latency is visited again
-        for line in lines:
-            if "visit" in line and line["id"] in finished and len(line["visit"]["sides"]) == 1:
-                kept.setdefault(line["id"], []).extend(line["visit"]["sides"][0])
-        for name, rounds in kept.items():  # the very rounds that were on disk before the kill
-            assert all(any(abs(one - round_) < 1e-8 for round_ in rounds) for one in sampled[name]), told
-        outcomes.append((moment, len(lines), len(finished)))
+        for line in visits:  # the very rounds that were on disk before the kill
+            before = [[float(f"{seconds:.5g}") for seconds in side] for side in line["visit"]["sides"]]
+            assert before in [one["sides"] for one in rounds_of(stored)[line["id"]]], told
+        outcomes.append((moment, len(visits)))
     return seed, outcomes
+
+
+def rounds_of(stored):
+    """What is stored of each visit, by case."""
+    cases = [case["extra_info"] for case in json.loads(stored.read_text())["benchmarks"]]
+    return {case["id"]: case["visit_rounds"] for case in cases}
 
 
 def kill_table(outcomes, cases, seed):
     """What became of each killed sweep, in Markdown."""
-    text = [f"| killed after (seed {seed}) | lines in the journal | finished cases, all kept | in the end |"]
-    text += ["|--:|--:|--:|:--|"]
-    text += [f"| {moment:.2f} s | {lines} | {over} | complete: {cases} cases |" for moment, lines, over in outcomes]
+    text = [f"| killed after (seed {seed}) | visits in the journal, all kept | in the end |"]
+    text += ["|--:|--:|:--|"]
+    text += [f"| {moment:.2f} s | {visits} | complete: {cases} cases |" for moment, visits in outcomes]
     return "\n".join(text) + "\n"
 
 
 def test_ctrl_c_saves_what_there_is_and_resume_completes_it(tmp_path, undisturbed):
     ids, _ = undisturbed
     process = start(tmp_path, *STORED)
-    wait_for_visits(process, tmp_path, 8)
-    while process.poll() is None and not any("finished" in line for line in journal_lines(tmp_path)):
-        time.sleep(0.01)
+    wait_for_visits(process, tmp_path, 5 * len(ids) // 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, _ = process.communicate()
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert re.search(r"interrupted: \d+ of \d+ cases are over, .*continue with: pytest benchmarks --resume", output)
+    assert re.search(r"interrupted: \d+ visits to \d+ of \d+ cases are kept; continue with: pytest .* --resume", output)
     assert "Traceback" not in output
     partial = load(find_runs(tmp_path))
-    assert 0 < len(partial) < len(ids)
+    assert 0 < len(partial) <= len(ids)
+    assert "interrupted" in set(partial["stopped"])
+    (first,) = find_runs(tmp_path)
     process = start(tmp_path, "--resume")
     output, _ = process.communicate()
     assert process.returncode == 0, output
     whole = load([find_runs(tmp_path)[-1]])
     assert set(whole["id"]) == ids
-    again = whole.set_index("id").loc[partial["id"], "latency_p50"]
-    assert list(again) == list(partial["latency_p50"])  # not measured again
+    before, after = rounds_of(first), rounds_of(find_runs(tmp_path)[-1])
+    assert all(after[name][: len(visits)] == visits for name, visits in before.items())  # not measured again
 
 
 def test_an_interrupted_sweep_is_announced_and_keeps_its_options(tmp_path):

@@ -115,8 +115,8 @@ def nominate(series: Sequence[Series], rules: Rules | None = None) -> list[Chang
         for step in exact_steps(one.values)
     ]
     noisy = [one for one in series if one.measure not in EXACT]
-    for device in dict.fromkeys(one.device for one in noisy):
-        own = [one for one in noisy if one.device == device]
+    for alike in dict.fromkeys((one.device, one.state) for one in noisy):
+        own = [one for one in noisy if (one.device, one.state) == alike]
         changes = _searched(own, rules, normalise=True)
         if any(change.series.id == TOGETHER for change in changes):
             changes = _searched(own, rules, normalise=False)

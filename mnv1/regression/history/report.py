@@ -86,7 +86,7 @@ def _cells(change: Change) -> tuple[str, ...]:
     series, step = change.series, change.step
     written = _WRITTEN[series.measure]
     exact = series.measure in EXACT
-    measure = _NAMES.get(series.measure, series.measure) + (", normalised" if change.normalised else "")
+    measure = _named(series, change.normalised)
     sides = slice(step.start, step.index), slice(step.index, step.end)
     disturbed = " → ".join(f"{sum(series.disturbed[side])}/{len(series.runs[side])}" for side in sides)
     return (
@@ -99,6 +99,12 @@ def _cells(change: Change) -> tuple[str, ...]:
         "" if exact or series.measure == "common" else disturbed,
         "exact" if exact else f"{step.p:.5f}",
     )
+
+
+def _named(series: Series, normalised: bool) -> str:
+    """A series' measure, and the state of the machine that it is of."""
+    measure = _NAMES.get(series.measure, series.measure)
+    return ", ".join(filter(None, [measure, "normalised" if normalised else "", series.state]))
 
 
 def picture(title: str, series: Sequence[Series], changes: Sequence[Change]) -> Figure:
@@ -115,7 +121,7 @@ def picture(title: str, series: Sequence[Series], changes: Sequence[Change]) -> 
             axes.axhline(1, color=GREY, linewidth=0.8)
             for change in own:
                 axes.axvline(change.step.index - 0.5, color=colour("standard"), linewidth=1.2)
-            named = _NAMES.get(one.measure, one.measure) + (", normalised" if own and own[0].normalised else "")
+            named = _named(one, bool(own) and own[0].normalised)
             axes.set_title(f"{one.id}: {named}", loc="left", fontsize=9)
             since = ", ".join(change.first_after.commit for change in own)
             axes.set_title(f"changed in {since}" if own else "", loc="right", fontsize=8)

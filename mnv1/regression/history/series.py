@@ -1,4 +1,4 @@
-"""Stored runs of one environment as time series, one for each case and measure. Needs no torch."""
+"""Stored runs of one environment as time series, one for each case, measure and state of the machine; without torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from mnv1.measure.states import MIXED
 
 Values = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -32,7 +34,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Series:
-    """One figure of one case over all runs of one environment that have it, oldest first."""
+    """One figure of one case over all runs of one environment that have it in one state of the machine, oldest first.
+
+    Measures that are `EXACT` are the same in every state.
+    """
 
     id: str
     measure: str
@@ -45,6 +50,8 @@ class Series:
     """For each run, whether the figure had to be taken from a disturbed machine."""
     common: Values | None = None
     """Shape (runs,): how many times slower than usual all latencies of the device were in each run, where known."""
+    state: str = ""
+    """State of the machine that all figures are of; empty where runs did not read it, and of `EXACT` measures."""
 
     @property
     def relative(self) -> Values | None:
@@ -83,33 +90,43 @@ def series_of(table: pd.DataFrame) -> list[Series]:
     if table["environment"].nunique() != 1:
         raise ValueError("a series is of one environment")
     table = table.drop_duplicates(["run", "time", "id"]).sort_values(["time", "run"], kind="stable")
+    states = table["state"].astype(object) if "state" in table else pd.Series("", table.index)
+    table = table.assign(state=states.where(states.notna(), ""))
     return [one for device in dict.fromkeys(table["device"]) for one in _of_device(table[table["device"] == device])]
 
 
 def _of_device(table: pd.DataFrame) -> Iterator[Series]:
-    latencies, speedups = table[table["measures"] == "latency"], table[table["measures"] == "speedup"]
-    common = _in_common(latencies)
-    if not common.empty:
-        rows = table.drop_duplicates(["run", "time"])
-        rows = rows.assign(common=common.reindex(_keys(rows)).to_numpy(), stopped="").dropna(subset=["common"])
-        yield _series(rows.assign(id=TOGETHER), "common")
-    for _, rows in latencies.groupby("id", sort=False):
-        known = common.reindex(_keys(rows)).to_numpy(dtype=float)
-        yield _series(rows, "latency_p50", None if np.isnan(known).any() else known)
-    for _, rows in speedups.groupby("id", sort=False):
-        yield _series(rows, "speedup")
+    of_one_state = table[table["state"] != MIXED]  # each mixture is another one
+    for state, rows in of_one_state.groupby("state"):
+        yield from _of_state(rows, str(state))
+    latencies = table[table["measures"] == "latency"]
     for measure in EXACT:
         for _, rows in latencies.dropna(subset=[measure]).groupby("id", sort=False):
             yield _series(rows, measure)
 
 
-def _series(rows: pd.DataFrame, column: str, common: Values | None = None) -> Series:
+def _of_state(table: pd.DataFrame, state: str) -> Iterator[Series]:
+    """The timed series of one device in one state of the machine."""
+    latencies, speedups = table[table["measures"] == "latency"], table[table["measures"] == "speedup"]
+    common = _in_common(latencies)
+    if not common.empty:
+        rows = table.drop_duplicates(["run", "time"])
+        rows = rows.assign(common=common.reindex(_keys(rows)).to_numpy(), stopped="").dropna(subset=["common"])
+        yield _series(rows.assign(id=TOGETHER), "common", state)
+    for _, rows in latencies.groupby("id", sort=False):
+        known = common.reindex(_keys(rows)).to_numpy(dtype=float)
+        yield _series(rows, "latency_p50", state, None if np.isnan(known).any() else known)
+    for _, rows in speedups.groupby("id", sort=False):
+        yield _series(rows, "speedup", state)
+
+
+def _series(rows: pd.DataFrame, column: str, state: str = "", common: Values | None = None) -> Series:
     first = rows.iloc[0]
     runs = tuple(map(Run, rows["run"], rows["time"], rows["commit"]))
     values = rows[column].to_numpy(dtype=float)
     disturbed = tuple(rows["stopped"] == "disturbed")
     measure = "latency" if column == "latency_p50" else column
-    return Series(str(first["id"]), measure, str(first["device"]), runs, values, disturbed, common)
+    return Series(str(first["id"]), measure, str(first["device"]), runs, values, disturbed, common, state)
 
 
 def _keys(rows: pd.DataFrame) -> pd.MultiIndex:

@@ -13,6 +13,9 @@ from mnv1.store.runs import Results
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STYLES = ("-", "--", ":", "-.")
+"""Lines of states of the machine."""
+
 
 def select(results: Results) -> Rows:
     """The largest network's speedups in every stored run of the same environment, oldest first; at least two runs."""
@@ -20,24 +23,27 @@ def select(results: Results) -> Rows:
     rows = eager(results.history)
     rows = rows[rows["environment"].isin(here) & (rows["subject"] == "model") & (rows["measures"] == "speedup")]
     rows = ordered(largest_network(rows)).sort_values("time", kind="stable").reset_index(drop=True)
+    rows["state"] = rows["state"].astype(object).where(rows["state"].notna(), "")
     return rows if rows["run"].nunique() >= 2 else rows.iloc[:0]
 
 
 def draw(rows: Rows) -> Figure:
-    """Speedups of runs over time, a panel for each precision."""
+    """Speedups of runs over time, a panel for each precision; a line joins those of one state of the machine."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    states = sorted(rows["state"].unique())
     panels = panels_of(rows, ["precision"])
     figure, all_axes = new_figure(len(panels), 8, 2.8)
     for axes, ((precision,), group) in zip(all_axes, panels, strict=True):
         sizes = sorted(group["batch_size"].unique())
-        for number, size in enumerate(sizes):
-            curve = group[group["batch_size"] == size].sort_values("time")
+        for (size, state), curve in group.sort_values("time", kind="stable").groupby(["batch_size", "state"]):
+            number = sizes.index(size)
             axes.errorbar(
                 curve["time"].dt.tz_localize(None).to_numpy(),
                 curve["speedup"],
                 yerr=whiskers(curve, "speedup", "speedup_low", "speedup_high"),
-                label=batch(size),
+                label=", ".join(filter(None, [batch(size), str(state)])),
+                linestyle=STYLES[states.index(state) % len(STYLES)],
                 color=("#0072B2", "#D55E00", "#009E73", "#CC79A7")[number % 4],
                 marker=MARKERS[number % len(MARKERS)],
                 markersize=5,
@@ -65,6 +71,10 @@ VIEW = View(
     needs="at least two stored runs of this environment",
     select=select,
     draw=draw,
-    columns=("date", "revision", "precision", "batch", "measured speedup [95 %]", *SAMPLING),
-    cells={"date": Cell(lambda row: f"{row['time']:%Y-%m-%d %H:%M}"), "revision": Cell(lambda row: row["commit"])},
+    columns=("date", "revision", "precision", "batch", "measured speedup [95 %]", "state", *SAMPLING),
+    cells={
+        "date": Cell(lambda row: f"{row['time']:%Y-%m-%d %H:%M}"),
+        "revision": Cell(lambda row: row["commit"]),
+        "state": Cell(lambda row: row["state"], left=True, optional=True),
+    },
 )
