@@ -1,0 +1,98 @@
+"""Whether intervals hold for the next run: over several stored runs of one machine, by kind of figure and state.
+
+Repeatability is the scatter within a run, which intervals are made of; reproducibility is the scatter between runs (ISO
+5725), which they should cover.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from mnv1.base import tables
+from mnv1.report import units
+from mnv1.report.rows import Rows
+from mnv1.store.runs import ResultError
+
+FEWEST_RUNS = 3
+"""Runs that must have met a figure in a state."""
+
+RESAMPLED = 2000
+"""Times that whole runs are drawn anew."""
+
+
+def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
+    """One row a kind of figure and state, over all cases that at least so many runs have a figure of.
+
+    An interval is widened by √(1 + 1 / (n − 1)) and should hold the mean of the n − 1 other runs, which scatters too.
+    Columns: `measures`, `state`, `runs`, `cases`, `cv` and `cv_tail` (median and 90th percentile of the cases'
+    coefficients of variation between runs), `half_width` (median, relative), `covered` (share of intervals that hold
+    the others' mean) with `covered_low` and `covered_high`, its 95 % interval over whole runs drawn anew. Raises
+    `ResultError` where no figure has enough runs.
+    """
+    each = checks(figures, fewest)
+    if each.empty:
+        raise ResultError(f"coverage needs figures that at least {fewest} runs have in the same state")
+    rows = []
+    for (measures, state), part in each.groupby(["measures", "state"], sort=False):
+        cases = part.groupby("id", sort=False)
+        variation = cases["log"].std(ddof=1)
+        low, high = _over_runs(part)
+        rows.append(
+            {
+                "measures": measures,
+                "state": state,
+                "runs": part["run"].nunique(),
+                "cases": cases.ngroups,
+                "cv": variation.median(),
+                "cv_tail": variation.quantile(0.9),
+                "half_width": part["half"].median(),
+                "covered": part["holds"].mean(),
+                "covered_low": low,
+                "covered_high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def checks(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
+    """One row a figure of a run: `log`, its interval's `half` width, the mean of the `others`, and whether it `holds`.
+
+    All are on a logarithmic scale.
+    """
+    table = figures.assign(log=np.log(figures["value"].astype(float)))
+    table["half"] = (np.log(table["high"].astype(float)) - np.log(table["low"].astype(float))) / 2
+    grouped = table.groupby(["id", "measures", "state"], sort=False)["log"]
+    number = grouped.transform("count")
+    table = table.assign(number=number, others=(grouped.transform("sum") - table["log"]) / (number - 1))
+    table = table[table["number"] >= max(2, fewest)]
+    wide = table["half"] * np.sqrt(1 + 1 / (table["number"] - 1))
+    return table.assign(holds=(table["log"] - table["others"]).abs() <= wide)
+
+
+def _over_runs(part: Rows) -> tuple[float, float]:
+    by_run = part.groupby("run")["holds"].agg(["sum", "count"]).to_numpy(dtype=float)
+    drawn = np.random.default_rng(0).integers(0, len(by_run), (RESAMPLED, len(by_run)))
+    sums = by_run[drawn].sum(axis=1)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def coverage_table(table: Rows) -> str:
+    """The same in Markdown."""
+    header = ("figure", "state", "runs", "cases", "CV between runs", "90th percentile", "half width", "covered [95 %]")
+    rows = [
+        (
+            row["measures"],
+            row["state"] or "not read",
+            row["runs"],
+            row["cases"],
+            *(units.percent(row[name]) for name in ("cv", "cv_tail")),
+            f"±{units.percent(math.expm1(row['half_width']))}",
+            f"{row['covered']:.0%} [{row['covered_low']:.0%}, {row['covered_high']:.0%}]",
+        )
+        for row in table.to_dict("records")
+    ]
+    return tables.markdown(header, rows, left=header[:2], padded=False)
