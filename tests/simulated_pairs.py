@@ -57,7 +57,7 @@ def run(
     cases=CASES,
     slow_pair=None,
     pair_time=0.0,
-    throttled=lambda: False,
+    watched=None,
     **how,
 ):
     """A whole simulated comparison, and its pairs; in the pair of the number `slow_pair` head's process is slow.
@@ -73,7 +73,7 @@ def run(
         yield pairs[-1]
 
     found = compare(
-        cases, open_pair, plan, Rules(), extra, earlier, now=lambda: pair_time * len(pairs), throttled=throttled
+        cases, open_pair, plan, Rules(), extra, earlier, now=lambda: pair_time * len(pairs), watched=watched
     )
     return found, pairs
 

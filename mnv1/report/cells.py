@@ -34,6 +34,17 @@ def _speedup(row: Row) -> str:
     return units.ratio_interval(*row[["speedup", "speedup_low", "speedup_high"]])
 
 
+def _in_other_state(row: Row) -> str:
+    if not isinstance(row.get("other_state"), str):
+        return ""
+    if pd.notna(row["other_speedup"]):
+        figure = units.ratio_interval(*row[["other_speedup", "other_speedup_low", "other_speedup_high"]])
+    else:
+        half_width = (row["other_latency_high"] - row["other_latency_low"]) / 2 / row["other_latency_p50"]
+        figure = f"{units.seconds(row['other_latency_p50'])} ±{units.percent(half_width)}"
+    return f"{figure} ({row['other_state']})"
+
+
 def where_known(column: str, text: Callable[[float], str], optional: bool = False) -> Cell:
     """A cell that writes a figure where there is one."""
     return Cell(lambda row: text(row[column]) if pd.notna(row.get(column)) else "", column, optional=optional)
@@ -49,10 +60,12 @@ def _network(row: Row) -> str:
 
 
 def _note(row: Row) -> str:
-    """What a GPU's figure must not be read without."""
+    """What a figure must not be read without."""
     notes = ["launch-bound"] if pd.notna(row["launch_bound"]) and row["launch_bound"] else []
     if isinstance(row["throttled"], str) and row["throttled"]:
         notes.append(f"throttled: {row['throttled']}")
+    if isinstance(row.get("odd_state"), str):
+        notes.append(row["odd_state"])
     return ", ".join(notes)
 
 
@@ -89,6 +102,7 @@ CELLS: dict[str, Cell] = {
     "floor": where_known("memory_floor", units.bytes_, optional=True),
     "note": Cell(_note, left=True, optional=True),
     "stopped": Cell(lambda row: row["stopped"], left=True),
+    "in another state": Cell(_in_other_state, left=True, optional=True),
 }
 """Header of a table's column and how it writes a row. A percentile is shown only where the rounds can carry it."""
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mnv1.report.headline import NO_PAIR, headlines
 from mnv1.report.sections import HtmlCell, Section, html_rows
-from mnv1.report.summary import disturbed_note
+from mnv1.report.summary import machine_note
 from mnv1.report.views import BY_NAME
 from mnv1.store.runs import Results
 
@@ -75,7 +75,7 @@ def page(
         beside_title=None if beside is None else beside.title,
         here=_name(results),
         provenance=provenance,
-        note=disturbed_note(results),
+        note=machine_note(results),
         headlines=headlines(results),
         nothing=NO_PAIR,
         sections=[(section, *html_rows(section.table, section.view)) for section in sections],

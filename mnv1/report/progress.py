@@ -11,38 +11,25 @@ from mnv1.store.columns import TRAINING_SPEEDUP
 
 
 class Progress:
-    """Counts finished cases and extrapolates the remaining time from their expected costs.
+    """Counts finished cases; `remaining` gives the seconds that the rest will take, infinite where nobody knows."""
 
-    `expected` maps each case to a guess of its cost, of which only the proportions matter; `now` is a clock in seconds.
-    """
-
-    def __init__(self, expected: Mapping[str, float], now: Callable[[], float]) -> None:
-        self.total = len(expected)
-        self._open = dict(expected)
-        self._whole = dict(expected)
-        self._now = now
-        self._start = now()
+    def __init__(self, total: int, remaining: Callable[[], float]) -> None:
+        self.total, self._finished, self._remaining = total, 0, remaining
 
     @property
     def counter(self) -> str:
         """How many cases are finished, such as `[ 12/118]`."""
-        return f"[{self.total - len(self._open):{len(str(self.total))}d}/{self.total}]"
+        return f"[{self._finished:{len(str(self.total))}d}/{self.total}]"
 
     @property
     def remaining(self) -> float:
-        """The expected rest in seconds; infinite before anything is done."""
-        rest = sum(self._open.values())
-        done = sum(self._whole.values()) - rest
-        return (self._now() - self._start) / done * rest if done else math.inf
+        """The expected rest in seconds."""
+        return max(0.0, self._remaining())
 
-    def advance(self, case: str, share: float) -> None:
-        """A share of a case (0 to 1) is done by now."""
-        self._open[case] = self._whole[case] * (1 - min(1.0, share))
-
-    def finish(self, case: str) -> tuple[str, float]:
-        """Mark a case as finished. Returns the counter, and the expected rest in seconds."""
-        del self._open[case]
-        return self.counter, self.remaining
+    def finish(self) -> str:
+        """Count one case more. Returns the counter."""
+        self._finished += 1
+        return self.counter
 
 
 def visit_line(counter: str, case_id: str, remaining: float) -> str:

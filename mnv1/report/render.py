@@ -15,7 +15,7 @@ from mnv1.report.cells import csv_table, latex_table, text_table
 from mnv1.report.page import Appendix, Beside, page
 from mnv1.report.plots import without_title
 from mnv1.report.sections import Section, sections
-from mnv1.report.summary import disturbed_note
+from mnv1.report.summary import machine_note
 from mnv1.report.views import BY_NAME
 from mnv1.store.runs import Results
 
@@ -91,7 +91,7 @@ def render(
 
 def overview(results: Results, drawn: Iterable[Section], ending: str) -> str:
     """All sections in one Markdown page, with their plots by reference."""
-    parts = [f"# Results of {results.cases['machine'].iloc[0]}", provenance(results), disturbed_note(results)]
+    parts = [f"# Results of {results.cases['machine'].iloc[0]}", provenance(results), machine_note(results)]
     parts += [f"{section.markdown}\n\n![{section.view.title}]({section.stem}.{ending})" for section in drawn]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -141,7 +141,7 @@ def readme_part(results: Results, folder: Path) -> str:
         why = BY_NAME["why"]
         if not why.select(part).empty:
             parts.append(f"![{why.title} ({device})]({(folder / f'{why.name}-{device}.svg').as_posix()})")
-    return "\n\n".join(filter(None, [*parts, disturbed_note(results), provenance(results)]))
+    return "\n\n".join(filter(None, [*parts, machine_note(results), provenance(results)]))
 
 
 def _in_short(subject: str, rows: pd.DataFrame, twin: str) -> str:

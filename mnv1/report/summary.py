@@ -48,7 +48,7 @@ def _section(view: View, rows: pd.DataFrame, device: str) -> str:
 def summary(results: Results, provenance: str) -> str:
     """The run in Markdown, in fewer than `MAX_LINES` lines: verdict, slowest and fastest blocks, and what was said."""
     lines = [f"## mnv1 on {results.cases['machine'].iloc[0]}", "", provenance, ""]
-    note = disturbed_note(results)
+    note = machine_note(results)
     if note:
         lines += [note, ""]
     devices = results.cases["device"].unique()
@@ -83,12 +83,26 @@ def _said(view: View, results: Results) -> str:
     return "" if rows.empty else view.finding(rows)
 
 
-def disturbed_note(results: Results) -> str:
-    """What kept the machine from being undisturbed: neighbours, for most cases, or a container's quota; often nothing.
+def machine_note(results: Results) -> str:
+    """What the machine was like, where it was not one and the same: its states, neighbours, a container's quota.
 
     Cases need no mark of their own where most are disturbed.
     """
-    return " ".join(filter(None, [DISTURBED if mostly_disturbed(results) else "", _throttled(results.environment)]))
+    disturbed = DISTURBED if mostly_disturbed(results) else ""
+    about = results.environment
+    return " ".join(filter(None, [disturbed, _states(about), _throttled(about)]))
+
+
+def _states(environment: Mapping[str, Any]) -> str:
+    states = str(environment.get("states", ""))
+    if "), " not in states:  # one, or unknown
+        return ""
+    text = (
+        f"The machine was in several states, told apart by what a message from CPU to CPU takes: {states}. Figures are "
+        "of the first state in which a case has enough rounds; the others stand beside them."
+    )
+    said = str(environment.get("state_note", ""))
+    return f"{text} {said[:1].upper()}{said[1:]}." if said else text
 
 
 def _throttled(environment: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ class View:
         return {**CELLS, **self.cells}
 
 
-SAMPLING = ("visits", "rounds", "stopped", "note")
+SAMPLING = ("in another state", "visits", "rounds", "stopped", "note")
 MODEL_COLUMNS = (
     *("kind", "α", "px", "precision", "batch", "MACs", "latency", "p90", "p99", "images/s"),
     *("rounds", "stopped", "note"),

@@ -46,7 +46,7 @@ COLUMNS: dict[str, str] = {
     "macs": "multiply-accumulates a call; of a training step those of the backward pass too",
     "params": "trainable parameters",
     "min_bytes": "compulsory memory traffic of a call, bytes; empty for networks of other packages, and training steps",
-    "latency_p50": "seconds a call, median of the rounds (speedups: geometric mean)",
+    "latency_p50": "seconds a call: geometric mean of the middle half of the rounds",
     "latency_low": "seconds, lower end of its 95 % interval",
     "latency_high": "seconds, upper end of its 95 % interval",
     "latency_p90": "seconds a call, 90th percentile of the rounds",
@@ -62,7 +62,7 @@ COLUMNS: dict[str, str] = {
     "conversion and compilation included",
     "graph_breaks": "compiled modes: places at which the graph was broken",
     "file_size": "modes other than eager: bytes of the file that is run, or of the state dict where there is none",
-    "throughput": "images a second, at the median latency",
+    "throughput": "images a second, at this latency",
     "macs_per_second": "achieved multiply-accumulates a second, at the median latency",
     "peak_memory": "bytes above weights and input, at the worst moment; of a training step above the optimizer's state "
     "too: what the backward pass needs, gradients, and what the optimizer makes of them",
@@ -80,8 +80,7 @@ COLUMNS: dict[str, str] = {
     "optimizer_low": "seconds, lower end of its 95 % interval",
     "optimizer_high": "seconds, upper end of its 95 % interval",
     "phase_steps": "training steps: steps over which these are medians, in a pass of their own",
-    "speedup": "speedups: standard time / separable time, geometric mean of the rounds, each counted by how "
-    "undisturbed controls said that the machine was",
+    "speedup": "speedups: standard time / separable time, geometric mean of the middle half of the rounds",
     "speedup_low": "speedups: lower end of the 95 % interval",
     "speedup_high": "speedups: upper end of the 95 % interval",
     "standard_latency_p50": "speedups: seconds a call of the standard side",
@@ -97,13 +96,24 @@ COLUMNS: dict[str, str] = {
     "cache_size": "bytes of the last-level cache",
     "rounds": "counted rounds",
     "visits": "times that the case was sampled, spread over the sweep",
-    "call_time": "seconds of all calls that were timed, warm-up and disturbed rounds included",
+    "call_time": "seconds of all calls, warm-up and rounds that do not count included",
     "calls_per_round": "calls that one round averages",
-    "disturbed_rounds": "rounds during which controls said that the machine was disturbed: left out of a latency, "
-    "unless it stopped as disturbed",
-    "effective_rounds": "speedups: how many undisturbed rounds would tell as much",
-    "stopped": "why sampling stopped: precise, no longer improving, time budget, round limit or disturbed (such rounds "
-    "had to count)",
+    "other_rounds": "rounds that do not count: taken in another state, on a change of state, or while the kernel "
+    "stopped the process",
+    "disturbed_rounds": "runs of earlier revisions: rounds during which controls said that the machine was disturbed",
+    "effective_rounds": "runs of earlier revisions, speedups: how many undisturbed rounds would tell as much",
+    "state": "state of the machine that the figures are of, by what a message between its CPUs took; empty where that "
+    "cannot be read",
+    "odd_state": "the same, where it is not that of most cases of the run",
+    "other_state": "the other state that the machine was in for longest; its figures are below",
+    "other_speedup": "speedups: in the other state",
+    "other_speedup_low": "speedups: lower end of its 95 % interval",
+    "other_speedup_high": "speedups: upper end of its 95 % interval",
+    "other_latency_p50": "seconds a call in the other state",
+    "other_latency_low": "seconds, lower end of its 95 % interval",
+    "other_latency_high": "seconds, upper end of its 95 % interval",
+    "stopped": "why sampling stopped: precise, time budget or interrupted; of earlier revisions no longer improving, "
+    "round limit or disturbed too",
 }
 """Every column of the table, with its meaning and unit (SI base units)."""
 
@@ -118,8 +128,6 @@ CEILING_COLUMNS: dict[str, str] = {
     "low": "lower end of its 95 % interval",
     "high": "upper end of its 95 % interval",
     "rounds": "counted rounds",
-    "disturbed_rounds": "rounds during which the machine was disturbed",
-    "stopped": "why sampling stopped",
 }
 """Every column of the table of ceilings, with its meaning and unit."""
 

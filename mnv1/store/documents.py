@@ -22,7 +22,7 @@ PUBLISHED = "published"
 """The folder below `results/` of the runs that README and docs quote; ordinary commands neither read nor write it."""
 
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "mode", "amp_dtype", "stopped"}
-_TEXT |= {"throttled"}
+_TEXT |= {"throttled", "state"}
 _TRUTH = {"launch_bound"}
 _NAMES = {"kind", "device", "precision", "mode"}
 """What anybody can add to: a file may hold names that this version does not know, but nothing else."""
@@ -115,7 +115,7 @@ def _is_of_others(benchmark: object) -> bool:
 
 
 def _is_ceiling(value: object) -> bool:
-    return _has(value, CEILING_COLUMNS, {"ceiling", "device", "precision", "stopped"})
+    return _has(value, CEILING_COLUMNS, {"ceiling", "device", "precision"})
 
 
 def _is_operator(value: object) -> bool:

@@ -44,6 +44,7 @@ _COMPARABLE = (
     "gpu_driver",
     "machine_state",
     "allocator",
+    "allocator_pages",
     "cuda_build",
     "python",
 )
@@ -118,7 +119,10 @@ def frame(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any] | None 
 
     Columns about the run are empty.
     """
-    table = pd.DataFrame(list(facts)).reindex(columns=list(COLUMNS))
+    facts = list(facts)
+    table = pd.DataFrame([_flat(one) for one in facts]).reindex(columns=list(COLUMNS))
+    usual = table["state"].mode()
+    table["odd_state"] = table["state"].where(table["state"] != (usual.iloc[0] if len(usual) else ""))
     table["mode"] = table["mode"].astype(object).where(table["mode"].notna(), "eager")  # runs before there were modes
     if machine is None:
         return table
@@ -136,6 +140,16 @@ def frame(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any] | None 
     table["cache_rate"] = joined("copy within cache", "value")
     table["cache_size"] = joined("copy within cache", "size") / WITHIN_CACHE
     return table
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a case, with the figures of the other state that most of its rounds were taken in, if there is one."""
+    others = [one for one in facts.get("states", []) if one["state"] != facts.get("state")]
+    if not others:
+        return dict(facts)
+    other = max(others, key=lambda one: one["rounds"])
+    names = ("state", "speedup", "speedup_low", "speedup_high", "latency_p50", "latency_low", "latency_high")
+    return {**facts, **{f"other_{name}": other[name] for name in names if name in other}}
 
 
 def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -210,11 +224,20 @@ def environment_of(path: Path | str) -> dict[str, object]:
     """What a stored run says of its machine, software and settings, one level deep; ceilings are left out."""
     flat: dict[str, object] = {}
     for name, value in _machine(read(Path(path))).items():
-        if isinstance(value, dict):
+        if name == "states":
+            flat[name] = states_text(value)
+        elif isinstance(value, dict):
             flat |= {f"{name}: {key}": one for key, one in value.items()}
         elif name not in ("ceilings", "schema"):
             flat[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return flat
+
+
+def states_text(states: Iterable[Mapping[str, Any]]) -> str:
+    """The states that a machine was in, what a message between its CPUs took, and for how much of the time."""
+    return ", ".join(
+        f"{one['state']} ({one['message'] * 1e9:.0f} ns, {one['share']:.0%} of the time)" for one in states
+    )
 
 
 def _stacked(paths: Iterable[Path | str], load_one: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mnv1.report import plots, units
-from mnv1.report.cells import csv_table, latex_table, text_table
+from mnv1.report.cells import CELLS, csv_table, latex_table, text_table
 from mnv1.report.progress import Progress, progress_line, visit_line
 from mnv1.report.summary import MAX_LINES, summary, verdict_text
 from mnv1.report.views import BY_NAME, VIEWS
@@ -78,11 +78,11 @@ def test_progress_lines_of_training_steps():
     assert line == "[2/2] training-speedup-a1.00-r224-b1-cpu-fp32  3.50× [3.41, 3.59]  35.0 ms → 10.0 ms  eta 0:00"
 
 
-def test_progress_extrapolates_from_expected_costs():
-    now = iter([100.0, 110.0, 140.0])
-    progress = Progress({"short": 1.0, "long": 3.0, "last": 4.0}, lambda: next(now))
-    assert progress.finish("short") == ("[1/3]", 70.0)
-    assert progress.finish("long") == ("[2/3]", 40.0)
+def test_progress_counts_and_knows_what_is_left():
+    left = iter([70.0, -3.0, float("inf")])
+    progress = Progress(118, lambda: next(left))
+    assert (progress.counter, progress.finish(), progress.finish()) == ("[  0/118]", "[  1/118]", "[  2/118]")
+    assert [progress.remaining for _ in range(3)] == [70.0, 0.0, float("inf")]  # more than expected is none left
 
 
 def test_verdict_table():
@@ -124,6 +124,18 @@ def test_plots_of_speedups_over_any_span_of_time():
         times = rows["time"].where(~earlier, rows["time"].max() - pd.Timedelta(span))
         figure = view.draw(rows.assign(time=times))
         figure.draw_without_rendering()
+
+
+def test_a_line_joins_speedups_of_one_state_of_the_machine():
+    view = BY_NAME["history"]
+    rows = view.select(RESULTS)
+    assert set(rows["state"]) == {""}
+    assert "state" not in text_table(rows, view.columns, {**CELLS, **view.cells}).splitlines()[0]
+    labels = view.draw(rows).axes[0].get_legend_handles_labels()[1]
+    apart = rows.assign(state="CPUs apart")
+    both = view.draw(pd.concat([rows, apart], ignore_index=True)).axes[0].get_legend_handles_labels()[1]
+    assert sorted(both) == sorted([*labels, *(f"{label}, CPUs apart" for label in labels)])
+    assert "| state " in text_table(apart, view.columns, {**CELLS, **view.cells}).splitlines()[0]
 
 
 def test_verdict_falls_back_to_layers_and_says_when_there_is_nothing():
@@ -290,19 +302,6 @@ def test_bars_of_a_disturbed_machine_are_marked():
 
     assert marks("disturbed") == (["///", ""], True)
     assert marks("precise") == (["", ""], False)
-
-
-def test_progress_knows_of_cases_that_are_partly_done():
-    now = [0.0]
-    progress = Progress({"pair": 8.0, "other": 2.0}, lambda: now[0])
-    assert progress.remaining == float("inf")  # nothing is done yet
-    progress.advance("pair", 0.25)
-    now[0] = 10.0
-    assert progress.remaining == 40.0
-    progress.advance("pair", 7.0)  # more than expected
-    now[0] = 20.0
-    assert progress.remaining == 5.0
-    assert progress.finish("pair") == ("[1/2]", 5.0)
 
 
 def test_first_visit_line():

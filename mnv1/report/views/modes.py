@@ -63,7 +63,7 @@ VIEW = View(
     place=160,
     title="Execution modes: the same network, run in several ways",
     reading=(
-        "Bars from the fastest down; whiskers are the 95 % interval of the median. They were timed one after the "
+        "Bars from the fastest down; whiskers are 95 % intervals. They were timed one after the "
         "other, not alternating, so no ratio is given: scripts/find_fastest.py measures them in turns. Output error: "
         "relative L2 difference from the output of eager fp32. Made ready: the time of transformation, conversion and "
         "compilation, up to the end of the first call."

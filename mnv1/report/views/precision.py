@@ -73,7 +73,7 @@ VIEW = View(
     place=150,
     title="Precision: fp32 beside autocast",
     reading=(
-        "Bars of one network and batch size stand side by side; whiskers are the 95 % interval of the median. They "
+        "Bars of one network and batch size stand side by side; whiskers are 95 % intervals. They "
         "were timed one after the other, not alternating, so no ratio is given."
     ),
     needs="a network in at least two precisions",

@@ -147,7 +147,7 @@ VIEW = View(
     place=140,
     title="Side by side: MobileNetV1 and networks that might be used instead",
     reading=(
-        "Whiskers are the 95 % interval of the median. The networks were timed one after the other in one run, not "
+        "Whiskers are 95 % intervals. The networks were timed one after the other in one run, not "
         "alternating, so no ratio is given; ≈ stands between networks whose intervals overlap. All have random weights "
         "and 1000 classes. mobilenet_v2, resnet18 and vgg16 are torchvision's; timm is the MobileNetV1 of the package "
         "timm. Accuracy is not measured."

@@ -30,8 +30,18 @@ def finding(rows: Rows) -> str:
         if not ideals.empty:
             span = " to ".join(dict.fromkeys(map(units.ratio, (ideals.min(), ideals.max()))))
             sentence += f" This machine's ceilings would allow {span}."
-        paragraphs.append(sentence + _limits(group))
+        paragraphs.append(sentence + _elsewhere(group) + _limits(group))
     return "\n\n".join(paragraphs)
+
+
+def _elsewhere(rows: Rows) -> str:
+    """The same of the machine's other state, where that was met for long enough."""
+    known = rows[rows["other_speedup"].notna()] if "other_speedup" in rows else rows.iloc[:0]
+    sentences = []
+    for state, group in known.groupby("other_state", sort=False):
+        there = group.assign(**{name: group[f"other_{name}"] for name in ("speedup", "speedup_low", "speedup_high")})
+        sentences.append(f" While the machine's state is “{state}”, it is {faster_or_slower(there)}.")
+    return "".join(sentences)
 
 
 def _limits(rows: Rows) -> str:
@@ -72,7 +82,7 @@ VIEW = View(
     title="How much faster is MobileNetV1 than its standard-convolution twin?",
     reading=(
         "Standard and separable run in alternating blocks in one process, in many short visits spread over the sweep. "
-        "The speedup is the geometric mean of all rounds, with a 95 % interval over the visits; the times are means of "
+        "The speedup is a geometric mean over rounds, with a 95 % interval over the visits; the times are means of "
         "the same rounds. The MAC ratio is what counting operations promises. The ideal is how much of it this machine "
         "allows: the speedup if every kernel reached the ceilings measured with this run."
     ),
