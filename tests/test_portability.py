@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -202,6 +203,20 @@ def test_huge_pages_are_asked_for_when_a_process_starts_and_handed_on_to_no_othe
     assert state.variables_of("as-is") == {}
     monkeypatch.setenv(state.TUNABLES, "glibc.malloc.hugetlb=2")  # whoever has chosen is left alone
     assert state.variables_of("controlled") == {}
+
+
+def test_what_stays_lies_outside_of_the_heap_where_freed_memory_is_kept(monkeypatch):
+    asked = []
+    monkeypatch.setattr(state.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *what: asked.append(what) or 1))
+    monkeypatch.setattr(state, "_kept", [])
+    with state.outside_of_the_heap():
+        assert asked == []  # the allocator is as it comes
+    assert state._keep_freed_memory()
+    asked.clear()
+    with pytest.raises(RuntimeError), state.outside_of_the_heap():
+        assert asked == [(state._M_MMAP_THRESHOLD, state._LARGE)]
+        raise RuntimeError
+    assert asked[1:] == [(state._M_MMAP_THRESHOLD, state._IN_HEAP)]
 
 
 def test_whether_a_process_has_huge_pages(tmp_path):

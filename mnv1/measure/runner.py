@@ -17,6 +17,7 @@ from mnv1.cases.devices.clock import Call
 from mnv1.measure.memory import kernel_work, process_peak
 from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
 from mnv1.measure.operators import operator_times
+from mnv1.measure.state import outside_of_the_heap
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 from mnv1.measure.training import phase_times
 from mnv1.measure.watch import NoWatch, Watch
@@ -104,7 +105,8 @@ class Runner:
 
     def _prepare(self, case: Case | Pair) -> tuple[Prepared, ...]:
         if case.id not in self._prepared:
-            self._prepared[case.id] = tuple(map(prepare, case.sides))
+            with outside_of_the_heap():
+                self._prepared[case.id] = tuple(map(prepare, case.sides))
         self._prepared.move_to_end(case.id)
         if len(self._prepared) > MAX_PREPARED:
             self._prepared.popitem(last=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -29,6 +31,12 @@ WANT_HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 # mallopt parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+_IN_HEAP, _LARGE = 2**30, 2**16
+"""Bytes below which memory comes from the heap: where freed memory is kept, and outside of it."""
+
+_kept: list[bool] = []
+"""Not empty where this process keeps freed memory."""
 
 
 def variables_of(state: State) -> dict[str, str]:
@@ -154,12 +162,30 @@ def _why_none() -> str:
     return "the allocator got none: glibc 2.35 or newer wants them where it was told to at the start"
 
 
+@contextmanager
+def outside_of_the_heap() -> Iterator[None]:
+    """What is allocated meanwhile, and is large, lies outside of the heap that `controlled` keeps.
+
+    What stays from visit to visit would otherwise lie among what each visit allocates anew, and scatter it.
+    """
+    if not _kept:
+        yield
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    try:
+        yield
+    finally:
+        mallopt(_M_MMAP_THRESHOLD, _IN_HEAP)
+
+
 def _keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     # Each threshold alone is not enough: large blocks must come from the heap, and the heap must not shrink or creep.
     done = [
-        mallopt(_M_MMAP_THRESHOLD, 2**30),
+        mallopt(_M_MMAP_THRESHOLD, _IN_HEAP),
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1),
         mallopt(_M_TOP_PAD, 2**28),
     ]
+    _kept.extend([True] if all(done) else [])
     return all(done)
