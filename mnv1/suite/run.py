@@ -227,7 +227,7 @@ class Run:
         if len(states) < 2:
             return []
         lacking = [
-            f"{number} of {len(self.figures)} cases have no figure of the state “{state}”: it was there too seldom"
+            f"{number} of {len(self.figures)} cases have too few rounds of the state “{state}” for a figure of it"
             for state, number in self.sweep.lacking().items()
             if number
         ]
