@@ -267,7 +267,23 @@ def test_each_block_follows_one_of_the_other_side_and_neither_is_always_first():
         clock = FakeClock({"standard": 4e-3, "separable": 1e-3}, noise=0.3)
         visited = visit_pair("standard", "separable", clock, policy(0.5), number=number)
         assert visited.calls == (3, 10)
-        assert "".join("A" if call == "standard" else "B" for call, _ in clock.calls)[-8:] == blocks
+        timed = [call for call, calls in clock.calls if calls > 1]
+        assert "".join("A" if call == "standard" else "B" for call in timed)[-8:] == blocks
+
+
+def test_a_block_of_short_calls_begins_with_one_that_is_not_timed():
+    class Cold(FakeClock):
+        """The first call after one of the other side takes three times as long."""
+
+        def time(self, call, calls):
+            extra = 2 * self.seconds[call] if self.calls and self.calls[-1][0] != call else 0.0
+            elapsed = super().time(call, calls)
+            return Elapsed(elapsed.wall + extra)
+
+    for standard, separable in ((4e-3, 1e-3), (25e-3, 8e-3)):
+        visited = visit_pair("standard", "separable", Cold({"standard": standard, "separable": separable}), policy(0.5))
+        assert visited.sides[0][-1] == pytest.approx(standard)
+        assert visited.sides[1][-1] == pytest.approx(separable)
 
 
 def test_pair_has_one_round_at_least():
