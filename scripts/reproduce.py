@@ -54,12 +54,17 @@ def main(argv: list[str] | None = None) -> int:
         metavar="PERCENT",
         help="figures are reproduced when their ratio is this near to 1 (default: %(default)g)",
     )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what is measured in this folder")
     args = parser.parse_args(argv)
     before = read(args.run)
+    if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mnv1-reproduce-") as folder:
-        after = args.other or _measured(Path(folder) / "again.json", options_of(before))
-        if not are_alike(args.run, after):
-            print("another kind of machine, or other versions or settings: compared is what does not depend on them")
+        place = args.keep or Path(folder)
+        after = args.other or _measured(place / "0001_again.json", options_of(before))
+        why = why_unlike(args.run, after)
+        if why:
+            print(f"{why}: compared is what does not depend on that")
             print(unlike_text(unlike(load([args.run]), load([after]))))
             return 3
         results = _compared(args.run, after, args.within)
@@ -67,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         if differing and not args.other:
             print(f"{len(differing)} figures differ: they are measured once more")
             ids = list(dict.fromkeys(one.id for one in differing))
-            again = _measured(Path(folder) / "second.json", [*options_of(before), *_only(ids)])
+            again = _measured(place / "0002_again.json", [*options_of(before), *_only(ids)])
             results = confirmed(results, _compared(args.run, again, args.within))
         print(table(results))
         for state, number in missing(load_figures([args.run]), load_figures([after])).items():
@@ -100,10 +105,15 @@ def _measured(path: Path, options: Sequence[str]) -> Path:
     return path
 
 
-def are_alike(one: Path, other: Path) -> bool:
-    """Whether two runs come from the same kind of machine, with the same versions and settings."""
+def why_unlike(one: Path, other: Path) -> str:
+    """Why figures of two runs may not be compared, if they may not."""
+    for path in (one, other):
+        if not any("states" in case["extra_info"] for case in read(path)["benchmarks"]):
+            return (
+                f"{path} was made before states of the machine were read, so that its intervals hold for no other run"
+            )
     first, second = (load([path])["environment"].iloc[0] for path in (one, other))
-    return bool(first == second)
+    return "" if first == second else "another kind of machine, or other versions or settings"
 
 
 def _compared(before: Path, after: Path, within: float) -> list[Compared]:

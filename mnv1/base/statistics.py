@@ -56,12 +56,6 @@ def _students_t(n: float, confidence: float) -> float:
     return float(special.stdtrit(n - 1, (1 + confidence) / 2))
 
 
-def half_width(samples: Sequence[float]) -> float:
-    """Half the width of the median's interval, relative to the median (0.02 reads ±2 %)."""
-    low, high = median_interval(samples)
-    return (high - low) / 2 / float(np.median(samples))
-
-
 def grouped_mean(groups: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """The mean of all values, and its confidence interval where values of one group are not independent.
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from mnv1.base.statistics import grouped_midmean
 from mnv1.cases.devices.clock import Call, WallClock
-from mnv1.measure.facts import SPEEDUP, every_state
+from mnv1.measure.by_state import SPEEDUP, every_state
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.timing import Policy, Visit, visit_pair
 from mnv1.measure.watch import QuotaWatch

@@ -24,6 +24,8 @@ PATIENCE = (6_000_000, 2_000_000)
 """Looks at the other's line after which a message is lost, when the other has no CPU to be on: some tenths of a second.
 The first end waits longer, so that the second one, which may still wait for a message that was lost, catches up."""
 
+# Both ends look at the other's line in loops of their own: a function that they shared would take as long as a message.
+
 LINE = 128
 """Bytes between what the two write: no processor has longer cache lines, prefetched neighbours included."""
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 
 import numpy as np
 
@@ -66,7 +65,7 @@ def find_states(readings: Sequence[float], own: float) -> list[State]:
     states: list[State] = []
     for low, high in _ranges(np.log(values)):
         among = values[(values >= low) & (values <= high)]
-        message = median(among.tolist())
+        message = float(np.median(among))
         name = _name(message - own)
         number = 1 + sum(one.name.startswith(name) for one in states)
         states.append(State(name if number == 1 else f"{name} ({number})", low, high, message))

@@ -93,6 +93,11 @@ class Visit:
         """The same, one tuple of sides a round."""
         return tuple(zip(*self.sides, strict=True))
 
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Seconds of each round, of one block a side."""
+        return tuple(sum(n * one for n, one in zip(self.calls, times, strict=True)) for times in self.rounds)
+
 
 @dataclass(frozen=True)
 class _Round:

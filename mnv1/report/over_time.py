@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 from mnv1.base import tables
-from mnv1.base.statistics import grouped_midmean
 from mnv1.report import units
 
 if TYPE_CHECKING:
@@ -49,27 +48,28 @@ def names(readings: Sequence[Reading]) -> list[str]:
 
 
 def table(readings: Sequence[Reading]) -> str:
-    """One row a state, in Markdown: its share, its message, and the speedup with its interval over visits."""
+    """One row a state, in Markdown: its share, and what the middle half of its rounds were like.
+
+    An interval would promise what another run gives, which one process cannot show.
+    """
     rows = []
     for name in names(readings):
         some = [one for one in readings if one.state == name]
-        visits: dict[int, list[float]] = {}
-        for one in some:
-            visits.setdefault(one.visit, []).append(math.log(one.speedup))
-        speedup = map(math.exp, grouped_midmean(list(visits.values())))
-        messages, separable = (sorted(getattr(one, field) for one in some) for field in ("message", "separable"))
-        middle = len(some) // 2
+        quarters = [
+            quantiles([getattr(one, field) for one in some], n=4) for field in ("message", "separable", "speedup")
+        ]
+        (_, message, _), (_, separable, _), (low, speedup, high) = quarters
         rows.append(
             (
                 name,
                 f"{len(some) / len(readings):.0%}",
-                f"{messages[middle] * 1e9:.0f} ns",
-                units.seconds(separable[middle]),
-                units.ratio_interval(*speedup),
+                f"{message * 1e9:.0f} ns",
+                units.seconds(separable),
+                f"{units.ratio(speedup)} ({low:.2f} to {high:.2f})",
                 len(some),
             )
         )
-    header = ("state", "share of the rounds", "message", "separable", "speedup [95 %]", "rounds")
+    header = ("state", "share of the rounds", "message", "separable", "speedup (middle half)", "rounds")
     return tables.markdown(header, rows, left=("state",), padded=False)
 
 

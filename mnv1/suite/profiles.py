@@ -77,14 +77,14 @@ class Profile:
         Of training steps too.
         """
         pairs = [case for case in cases if isinstance(case, Pair)]
-        found: set[str] = set()
-        for effort in {case.workload.effort.name for case in pairs}:
-            if effort == LAYER.name and len({case.workload.effort.name for case in pairs}) > 1:
-                continue
-            some = [case for case in pairs if case.workload.effort.name == effort]
-            most = max(case.workload.expected_macs(1) for case in some)
-            found |= {case.id for case in some if case.workload.expected_macs(1) == most}
-        return frozenset(found)
+        networks = [case for case in pairs if case.workload.effort is not LAYER] or pairs
+        macs: dict[str, float] = {}
+        for case in networks:
+            effort = case.workload.effort.name
+            macs[effort] = max(macs.get(effort, 0.0), case.workload.expected_macs(1))
+        return frozenset(
+            case.id for case in networks if case.workload.expected_macs(1) == macs[case.workload.effort.name]
+        )
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""

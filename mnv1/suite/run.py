@@ -124,14 +124,15 @@ class Run:
         failures = 0
         try:
             for case in sweep.run(cases):
-                figures = sweep.figures(case)
+                over = sweep.has_failed(case) or sweep.is_finished(case)
+                figures = sweep.figures(case) if over else None
                 if isinstance(figures, Failed):
                     say(f"{progress.finish()} {case.id}  FAILED: {figures.reason}", red=True)
                     finished.add(case.id)
                     failures += case.id not in failed_before
                     if failures == most_failures > 0:
                         break
-                elif sweep.is_finished(case) and isinstance(figures, Record):
+                elif isinstance(figures, Record):
                     say(progress_line(progress.finish(), figures.facts, progress.remaining))
                     finished.add(case.id)
                 elif case.id not in told:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
-from mnv1.measure.facts import Record, by_state, is_precise, record
+from mnv1.measure.by_state import by_state, is_precise
+from mnv1.measure.facts import Record, record
 from mnv1.measure.messages import Failed
 from mnv1.measure.states import State, about_states, find_states, state_of
 from mnv1.measure.supervisor import Supervisor
@@ -17,8 +19,11 @@ from mnv1.measure.timing import Policy, Stopped, Visit
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import Profile
 
-LONG_LATENCY = 0.15
-"""Seconds of a visit beyond which a latency gets figures of the state with the nearest CPUs before any other."""
+LONG_LATENCY = 0.25
+"""Seconds of a visit beyond which a latency gets figures of the state with the nearest CPUs first."""
+
+OFTEN = 0.05
+"""Share of all rounds above which a state was there long enough to wait for figures of it."""
 
 UNKNOWN = ""
 """Stands for the state where none can be told: messages cannot be read, or it is on a change."""
@@ -41,16 +46,16 @@ class _Kept:
     spent: float = 0.0
     """Seconds of all its calls."""
     cost: float = 0.0
-    """Seconds of its last visit."""
+    """Seconds of its last visit, warm-up and copies included."""
     is_precise: bool = False
 
-    def add(self, visit: Visit, state: str, cost: float) -> None:
-        """Keep a visit that was made in a state."""
+    def add(self, visit: Visit, state: str, wall: float) -> None:
+        """Keep a visit that was made in a state and took `wall` seconds in all."""
+        self.cost = wall if self.visits else sum(visit.seconds)  # the first one took much that others do not
         self.visits.append(visit)
         self.rounds[state] = self.rounds.get(state, 0) + len(visit.sides[0])
         self.times[state] = self.times.get(state, 0) + 1
         self.spent += visit.call_time
-        self.cost = cost
 
     def lacks(self, state: str) -> bool:
         """Whether it has no figure of this state yet."""
@@ -132,7 +137,7 @@ class Sweep:
                 self._journal.visited(chosen.case.id, visited)
                 entries.visits.setdefault(chosen.case.id, []).append(visited)
                 self._learn(visited)
-                chosen.add(visited, self._state_of(visited), self._now() - before if earlier else visited.call_time)
+                chosen.add(visited, self._state_of(visited), self._now() - before)
                 state = self._now_in(visited) or state
                 often = {one.name for one in self._met()}
                 for one in [chosen] if often == met else self._kept.values():  # another state: all lack it
@@ -170,6 +175,10 @@ class Sweep:
             stopped = "interrupted"
         return record(case, kept.visits, stopped, kept.policy, self._states_for(case))
 
+    def has_failed(self, case: Case | Pair) -> bool:
+        """Whether a case has a reason why it has no figures."""
+        return case.id in self._journal.entries.failed
+
     def has_figure(self, case: Case | Pair) -> bool:
         """Whether a case has failed, or has enough rounds of a state of the machine for a figure of it."""
         kept = self._kept[case.id]
@@ -191,7 +200,7 @@ class Sweep:
 
     def _learn(self, visit: Visit) -> None:
         if visit.messages:
-            self._messages += [seconds for around in visit.messages for seconds in around]
+            self._messages += [seconds for around, _ in groupby(visit.messages) for seconds in around]
             self.states = find_states(self._messages, self._own)
 
     def _state_of(self, visit: Visit) -> str:
@@ -214,17 +223,16 @@ class Sweep:
         found: dict[str, float] = {}
         for kept in self._kept.values():
             for visit in kept.visits:
-                walls = [sum(n * t for n, t in zip(visit.calls, times, strict=True)) for times in visit.rounds]
-                for around, wall in zip(visit.messages, walls, strict=False):
+                for around, seconds in zip(visit.messages, visit.seconds, strict=False):  # or no messages at all
                     state = state_of(self.states, around)
                     name = state.name if state else UNKNOWN
-                    found[name] = found.get(name, 0.0) + wall
+                    found[name] = found.get(name, 0.0) + seconds
         return found
 
     def _met(self) -> list[State]:
         """The states that were there long enough for figures of them."""
         rounds = {one.name: sum(kept.rounds.get(one.name, 0) for kept in self._kept.values()) for one in self.states}
-        return [one for one in self.states if rounds[one.name] >= RARE * sum(rounds.values())]
+        return [one for one in self.states if rounds[one.name] >= OFTEN * sum(rounds.values())]
 
     def about_states(self, claimed: bool | None) -> Facts:
         """What the environment of the run says of the states: see `mnv1.measure.states.about_states`."""
@@ -239,10 +247,6 @@ class Sweep:
             )
             for state in self.states
         }
-
-
-RARE = 0.05
-"""Share of all rounds below which a state was not there long enough to wait for figures of it."""
 
 
 def unlike(stored: Sequence[tuple[str, object]], current: dict[str, object]) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 
 from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
-from mnv1.measure.facts import better_of, by_state, headline, is_precise, record, visit_of
+from mnv1.measure.by_state import by_state, is_precise
+from mnv1.measure.facts import better_of, record
 from mnv1.measure.states import APART, MIXED, SHARED, State
 from mnv1.measure.timing import Policy, Visit
 from mnv1.net.published import claims
@@ -103,14 +104,16 @@ def test_rounds_in_which_the_kernel_stopped_the_process_do_not_count():
     assert facts_of(PAIR, stopped * 2)["speedup"] == pytest.approx(2.0)  # unless there are no others
 
 
-def test_a_visit_comes_back_from_what_is_stored_of_it():
-    visits = [*scattered(5.0, 8), pair_visit(4.0, state=None, throttled=(False, True))]
-    stored = json.loads(json.dumps(facts_of(PAIR, visits)["visit_rounds"]))
-    again = [visit_of(one) for one in stored]
-    rounds, before = (np.array(headline(some, POLICY, STATES).rounds) for some in (again, visits))
-    assert rounds == pytest.approx(before, rel=1e-4)
-    assert [np.array(one.messages) for one in again] == [pytest.approx(np.array(one.messages)) for one in visits]
-    assert again[-1].throttled == (False, True)
+def test_every_round_is_stored_with_what_was_read_around_it():
+    late = pair_visit(4.0123456, state=None, throttled=(False, True), at=7.25)
+    stored = json.loads(json.dumps(facts_of(PAIR, [*scattered(5.0, 8), late])["visit_rounds"]))
+    assert len(stored) == 9
+    assert stored[-1] == {
+        "at": 7.25,
+        "sides": [[0.040123, 0.040123], [0.01, 0.01]],  # five digits
+        "messages": [[115, 290, 2]],  # nanoseconds, of two rounds alike
+        "throttled": [False, True],
+    }
 
 
 def test_precise_is_a_case_whose_figures_of_every_state_are():

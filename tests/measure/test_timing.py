@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnv1.base.statistics import grouped_mean, grouped_midmean, half_width, holm, median_interval, percentiles, quantile
+from mnv1.base.statistics import grouped_mean, grouped_midmean, holm, median_interval, percentiles, quantile
 from mnv1.cases.devices.clock import Elapsed, WallClock
 from mnv1.cases.devices.cuda import CudaClock
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
@@ -98,11 +98,6 @@ def test_larger_groups_weigh_more():
     assert low < mean < high
     with pytest.raises(ValueError, match="at least 2 groups, got 1"):
         grouped_mean([[1.0, 2.0]])
-
-
-def test_half_width_is_relative():
-    assert half_width([0.9, 1, 1, 1, 1, 1.1]) == pytest.approx(0.1 * 9 / 14)
-    assert half_width([9, 10, 10, 10, 10, 11]) == pytest.approx(0.1 * 9 / 14)
 
 
 def test_percentiles():

@@ -17,10 +17,10 @@ def test_the_states_stand_in_a_table():
     readings = readings_of({"readings": READINGS})
     assert names(readings) == ["CPUs share a cache", "CPUs apart"]
     assert table(readings).splitlines() == [
-        "| state | share of the rounds | message | separable | speedup [95 %] | rounds |",
+        "| state | share of the rounds | message | separable | speedup (middle half) | rounds |",
         "|:--|--:|--:|--:|--:|--:|",
-        "| CPUs share a cache | 60% | 100 ns | 1.00 ms | 4.04× [4.01, 4.07] | 36 |",
-        "| CPUs apart | 38% | 290 ns | 1.60 ms | 2.53× [2.50, 2.55] | 23 |",
+        "| CPUs share a cache | 60% | 100 ns | 1.00 ms | 4.04× (4.00 to 4.08) | 36 |",
+        "| CPUs apart | 38% | 290 ns | 1.60 ms | 2.52× (2.50 to 2.55) | 23 |",
     ]
 
 

@@ -44,8 +44,9 @@ def test_a_run_of_an_earlier_revision_is_measured_with_what_it_says():
 
 
 @pytest.mark.usefixtures("made_up")
-def test_the_same_again_is_reproduced(run, capfd):
-    assert reproduce.main([str(run)]) == 0
+def test_the_same_again_is_reproduced(run, tmp_path, capfd):
+    assert reproduce.main([str(run), "--keep", str(tmp_path / "kept")]) == 0
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["0001_again.json"]
     assert (
         capfd.readouterr().out.splitlines()[-1] == "reproduced: of 3 figures 3 reproduced, 0 differ, 0 cannot be told"
     )
@@ -65,6 +66,16 @@ def test_what_differs_is_measured_twice(run, tmp_path, capfd):
     assert said.splitlines()[-1] == "differs: of 3 figures 2 reproduced, 1 differ, 0 cannot be told"
 
 
+PUBLISHED = sorted((ROOT / "results" / "published").glob("*/Linux*/*.json"))
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (8, 9), (9, 12), (1, 8)])
+def test_no_two_published_runs_are_said_to_differ(one, other, capsys):
+    before, after = (str(PUBLISHED[-14:][place]) for place in (one, other))
+    assert reproduce.main([before, "--with", after]) in (0, 3)
+    assert capsys.readouterr().out
+
+
 def test_a_difference_that_does_not_repeat_is_none(store):
     def figures(speedup):
         return reproduce._compared(
@@ -76,16 +87,21 @@ def test_a_difference_that_does_not_repeat_is_none(store):
     assert [one.word for one in reproduce.confirmed(figures(9.0), figures(1.0))] == ["cannot tell"]
 
 
+def with_states(facts):
+    """Facts as a run has them that read the states of the machine, without any that carries a figure."""
+    return facts | {"states": [], "state": "", "visits": 9}
+
+
 def test_stored_runs_are_compared_without_measuring(store, capsys):
-    facts = [speedup_facts(), latency_facts()]
+    facts = [with_states(one) for one in (speedup_facts(), latency_facts())]
     before, after = store(facts), store(facts, "0002_b.json")
     assert reproduce.main([str(before), "--with", str(after)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("reproduced: of 2 figures")
 
 
 def test_another_machine_is_compared_in_what_may_be(store, capsys):
-    before = store([speedup_facts(), latency_facts()])
-    after = store([speedup_facts(), latency_facts()], "0002_b.json", machine="another-cpu")
+    facts = [with_states(one) for one in (speedup_facts(), latency_facts())]
+    before, after = store(facts), store(facts, "0002_b.json", machine="another-cpu")
     assert reproduce.main([str(before), "--with", str(after)]) == 3
     said = capsys.readouterr().out
     assert "faster side: the same in 1 of 1 speedups" in said
@@ -93,5 +109,6 @@ def test_another_machine_is_compared_in_what_may_be(store, capsys):
 
 
 def test_nothing_in_common_is_one_line(store, capsys):
-    assert reproduce.main([str(store([latency_facts()])), "--with", str(store([speedup_facts()], "0002_b.json"))]) == 2
+    one, other = (with_states(facts) for facts in (latency_facts(), speedup_facts()))
+    assert reproduce.main([str(store([one])), "--with", str(store([other], "0002_b.json"))]) == 2
     assert "have no figure in common" in capsys.readouterr().err

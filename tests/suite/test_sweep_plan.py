@@ -135,6 +135,21 @@ def test_a_latency_of_long_calls_has_figures_of_the_state_with_the_nearest_cpus_
     assert [state for name, _, state in supervisor.asked if name == OTHERS[1].id].count(APART) >= 6
 
 
+def test_what_the_first_visit_takes_beside_its_rounds_makes_no_long_latency(begun):
+    class Slow(FakeSupervisor):
+        def visit(self, case, policy, earlier):
+            self.seconds = 0.1 if earlier else 2.0  # to build, to check, and what is measured beside
+            return super().visit(case, policy, earlier)
+
+    # The nearest state is met, but not when a latency is visited for the first time.
+    supervisor = Slow(state_at=lambda now: SHARED if now < 3 else APART)
+    sweep = begun(supervisor, sweep_time=15.0)
+    list(sweep.run([PAIR, SMALL, CASE]))
+    latency = [place for place, (name, *_) in enumerate(supervisor.asked) if name == CASE.id]
+    small = [place for place, (name, *_) in enumerate(supervisor.asked) if name == SMALL.id]
+    assert latency[3] < small[8]  # it has a figure before others are refined
+
+
 def test_each_state_that_is_met_gets_its_figures(begun):
     supervisor = FakeSupervisor(state_at=lambda now: SHARED if now % 20 < 12 else APART)
     sweep = begun(supervisor)
