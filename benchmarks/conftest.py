@@ -26,7 +26,7 @@ def case(request):
     return hooks.suite_of(request.config).case(request.param)
 
 
-layer_case = model_case = pair = training_case = training_pair = case
+layer_case = model_case = pair = training_case = training_pair = gain = case
 
 
 @pytest.fixture

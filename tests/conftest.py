@@ -359,6 +359,23 @@ def profiled(**seconds):
     return [{"operator": name, "seconds": s, "low": 0.9 * s, "high": 1.1 * s, **about} for name, s in seconds.items()]
 
 
+def traced(call, **seconds):
+    """Facts of a case whose kernels were traced beside a call of so many seconds: seconds by type, ±10 %."""
+    kernels = [
+        {"kernel": name, "implementation": f"jit_{name}", "layouts": "aBcd8b", "count": 13, "calls": 5}
+        | {"seconds": s, "low": 0.9 * s, "high": 1.1 * s}
+        for name, s in seconds.items()
+    ]
+    return {"traced_call": call, "kernels": kernels}
+
+
+def gain_facts(mode, speedup=1.2, **more):
+    """Facts of what a mode gains over plain eager code, whose call takes 10 ms."""
+    facts = speedup_facts(speedup=speedup, latency=0.010 / speedup, macs_ratio=1.0, **more)
+    name = f"gain-model-{facts['kind']}-{facts['shape']}-b{facts['batch_size']}-{facts['device']}-{facts['precision']}"
+    return facts | {"id": f"{name}-{mode}", "measures": "gain", "mode": mode}
+
+
 def document(facts, machine="test-cpu", time="2026-01-02T03:04:05+00:00", **environment):
     """A stored run as pytest-benchmark writes it, as far as the loader looks."""
     return {
@@ -392,11 +409,17 @@ def everything():
                 for kind, more in (("standard", 8), ("separable", 1)):
                     time = 1e-11 * macs * more**0.7 * factor
                     own = (
-                        {"standard": 8 * time} if kind == "standard" else {"pointwise": 5 * time, "depthwise": 3 * time}
+                        {"standard": 0.8 * time}
+                        if kind == "standard"
+                        else {"pointwise": 0.5 * time, "depthwise": 0.3 * time}
                     )
+                    operators = profiled(**own, batch_norm=0.1 * time, between=0.1 * time)
+                    ran = {name: 0.7 * seconds for name, seconds in own.items()}
                     more_facts = size | {
                         "macs": macs * more,
-                        "operators": profiled(**own, batch_norm=time, between=time),
+                        "operators": [one | {"empty": 0.01 * time} for one in operators],
+                        **traced(time, **ran, images=0.2 * time, weights=0.03 * time),
+                        "dispatch_time": 0.05 * time,
                         "system_time": 0.1 * time,
                         "page_faults": 3.0,
                         "memory_floor": 4_816_896 * batch_size,
@@ -411,6 +434,11 @@ def everything():
                     training_facts(kind=kind, latency=more * time, peak_memory=int(peak * alpha * batch_size), **size)
                 )
             facts.append(training_speedup_facts(latency=time, speedup=3.5 * factor, **size))
+        for batch_size in (1, 8):
+            time = 1e-11 * 568_740_352 * batch_size * factor
+            for mode, speedup in (("channels_last", 1.15), ("folded", 1.2)):
+                ran = traced(time, pointwise=0.35 * time, depthwise=0.21 * time, weights=0.1 * time)
+                facts.append(gain_facts(mode, speedup, precision=precision, batch_size=batch_size, **ran))
     for batch_size in (1, 8):
         for precision, mode, latency in (
             ("fp32", "compiled", 0.004),
@@ -444,7 +472,7 @@ def results_of(facts, *earlier, **machine):
     cases = dated(here.cases, "2026-05-02", 2)
     past = [dated(frame(more, described()), time, threads) for time, threads, more in earlier]
     history = pd.concat([cases, *past], ignore_index=True)
-    return Results(cases, here.operators, history, {"machine": "test-cpu", "cpu": "Test CPU"})
+    return Results(cases, here.operators, history, {"machine": "test-cpu", "cpu": "Test CPU"}, here.kernels)
 
 
 @cache

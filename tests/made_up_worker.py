@@ -75,6 +75,12 @@ class Bench:
                 extras |= {f"{name}_time": 1e-3, f"{name}_low": 0.9e-3, f"{name}_high": 1.1e-3}
         return Visit((rounds(1e-3, 20),), (1,), 0.02, extras=extras, messages=around * 20)
 
+    def trace(self, _case):
+        values = {"low": 2e-4, "high": 4e-4, "calls": 3}
+        kernel = {"kernel": "pointwise", "implementation": "made up", "layouts": "abcd", "count": 2, "seconds": 3e-4}
+        found = {"traced_call": 1e-3, "dispatch_time": 1e-4, "kernels": [kernel | values]}
+        return found | {"traced_messages": [(self.look(),) * 2] * 3}
+
 
 def rounds(seconds, number):
     """Rounds that vary by a little, none like another."""

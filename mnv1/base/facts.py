@@ -6,5 +6,8 @@ Facts = dict[str, object]
 LATENCY, SPEEDUP = "latency", "speedup"
 """Values of `measures` for forward passes."""
 
+GAIN = "gain"
+"""The same of one network in a mode against plain eager code."""
+
 TRAINING, TRAINING_SPEEDUP = "training", "training speedup"
 """Values of `measures` for training steps (forward, backward, optimizer), with the facts of latency and speedup."""

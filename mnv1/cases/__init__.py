@@ -8,7 +8,7 @@ them. Nothing here imports torch before something is built or run.
 
 from __future__ import annotations
 
-from mnv1.cases.case import Case, Pair
+from mnv1.cases.case import Case, Gain, Pair
 from mnv1.cases.conditions import Conditions
 from mnv1.cases.devices import DEVICES, device_named
 from mnv1.cases.modes import MODES
@@ -25,6 +25,7 @@ __all__ = [
     "Block",
     "Case",
     "Conditions",
+    "Gain",
     "Network",
     "Pair",
     "Reference",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from mnv1.base.facts import GAIN
 from mnv1.cases.conditions import Conditions
 from mnv1.cases.workloads.workload import Workload
 
@@ -35,6 +37,15 @@ class Case:
         """What is run for it: itself."""
         return (self,)
 
+    @property
+    def emptied(self) -> Case | None:
+        """The same operators with next to nothing to compute: what it takes is Python and dispatch. None if unknown.
+
+        Of two images: for a single tiny one torch takes another library's convolutions.
+        """
+        workload = self.workload.emptied
+        return None if workload is None else Case(workload, replace(self.conditions, batch_size=2))
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -42,6 +53,9 @@ class Pair:
 
     standard: Case
     separable: Case
+
+    answers: ClassVar[bool] = True
+    """Whether it answers the suite's question."""
 
     @property
     def id(self) -> str:
@@ -54,6 +68,11 @@ class Pair:
         return self.separable.workload
 
     @property
+    def measures(self) -> str:
+        """What its speedup is called in stored facts."""
+        return self.workload.pair_measures
+
+    @property
     def conditions(self) -> Conditions:
         """What both sides are measured under."""
         return self.separable.conditions
@@ -62,3 +81,20 @@ class Pair:
     def sides(self) -> tuple[Case, ...]:
         """What is run for it: both, in turns."""
         return (self.standard, self.separable)
+
+
+@dataclass(frozen=True)
+class Gain(Pair):
+    """A workload in a mode (`separable`) and in plain eager code (`standard`): what the mode gains is measured."""
+
+    answers: ClassVar[bool] = False
+
+    @property
+    def id(self) -> str:
+        """Its id, such as `gain-model-separable-a1.00-r224-b8-cpu-fp32-folded`."""
+        return f"gain-{self.separable.id}"
+
+    @property
+    def measures(self) -> str:
+        """See `Pair.measures`."""
+        return GAIN

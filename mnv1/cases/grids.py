@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from mnv1.base.errors import UserError
-from mnv1.cases.case import Case, Pair
+from mnv1.cases.case import Case, Gain, Pair
 from mnv1.cases.conditions import Conditions
 from mnv1.cases.devices import DEVICES, Device, device_named
 from mnv1.cases.modes import exists
@@ -113,6 +113,18 @@ def cases_of(
         if workload.exists_under(conditions)
     )
     return tuple(dict.fromkeys(cases))
+
+
+def gains_of(grids: Iterable[Grid], overrides: Overrides) -> tuple[Gain, ...]:
+    """Networks of grids in each mode but plain eager code, against that. Only modes are taken that the grid names."""
+    found = []
+    for grid in grids:
+        modes = tuple(mode for mode in grid.modes if mode in (overrides.modes or grid.modes))
+        for case in cases_of([grid], Grid.networks, replace(overrides, modes=())):
+            if case.conditions.mode in modes:
+                plain = replace(case, conditions=replace(case.conditions, mode="eager"))
+                found.append(Gain(standard=plain, separable=case))
+    return tuple(dict.fromkeys(found))
 
 
 def pairs_of(

@@ -74,7 +74,7 @@ def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:
     counted, standard_macs = _counted(pair.separable), _counted(pair.standard)["macs"]
     counted.pop("memory_floor", None)  # of the latency
     return {
-        **_identity(pair.id, pair.workload.pair_measures, pair.workload, pair.conditions),
+        **_identity(pair.id, pair.measures, pair.workload, pair.conditions),
         **counted,
         "standard_macs": standard_macs,
         "macs_ratio": standard_macs / counted["macs"],

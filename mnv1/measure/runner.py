@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 
@@ -13,10 +10,8 @@ import torch
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
-from mnv1.cases.devices.clock import Call
 from mnv1.measure.memory import kernel_work, process_peak
-from mnv1.measure.modules import Prepared, count_module, forget_modules, prepare
-from mnv1.measure.operators import operator_times
+from mnv1.measure.modules import Prepared, count_module, elsewhere, forget_modules, prepare
 from mnv1.measure.state import outside_of_the_heap
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 from mnv1.measure.training import phase_times
@@ -24,13 +19,6 @@ from mnv1.measure.watch import NoWatch, Watch
 
 MAX_PREPARED = 400
 """Cases whose inputs stay in memory between visits; the largest takes some 40 MB."""
-
-SPREAD = 2**26
-"""Bytes over which visits spread the places of their tensors. Where these lie decides whether they collide in caches:
-processes that differed in nothing else differed by 3 to 10 % in a case's speedup, each by its own amount for each case.
-Copied to another place for each visit, spread over 64 MiB, they differed by what their visits let expect."""
-ALIGNED = 64
-"""Bytes to which torch aligns its tensors."""
 
 
 def check(case: Case | Pair) -> None:
@@ -68,7 +56,7 @@ class Runner:
         clock, watch = device.clock(), self.watch if device.is_host else NoWatch()
         policy = replace(policy, round_time=max(policy.round_time, device.round_time))
         prepared = self._prepare(case)
-        with _elsewhere(prepared, device.is_host) as calls:
+        with elsewhere(prepared, device.is_host) as calls:
             if isinstance(case, Pair):
                 standard, separable = calls
                 number = self._visits[case.id]
@@ -99,7 +87,6 @@ class Runner:
         if step:
             found |= phase_times(step, device, seconds)
         elif workload.is_profiled and conditions.is_plain:
-            found["operators"] = operator_times(prepared.call, device, seconds)
             found |= kernel_work(prepared.call, seconds) if device.is_host else {}
         return found
 
@@ -111,14 +98,3 @@ class Runner:
         if len(self._prepared) > MAX_PREPARED:
             self._prepared.popitem(last=False)
         return self._prepared[case.id]
-
-
-@contextmanager
-def _elsewhere(prepared: Sequence[Prepared], is_host: bool) -> Iterator[list[Call]]:
-    """Calls whose weights, inputs and activations lie elsewhere in memory than at the last visit, on the CPU.
-
-    The allocator takes what it has freed from the beginning, so that what lies before the copies decides their place.
-    """
-    spacer = torch.empty(random.randrange(0, SPREAD, ALIGNED), dtype=torch.uint8) if is_host else None
-    yield [one.again() if is_host and one.again else one.call for one in prepared]
-    del spacer

@@ -96,6 +96,10 @@ class Supervisor:
         """Sample a case, once more after an `earlier` visit."""
         return cast("Visit | Failed", self._ask("visit", case, policy, earlier))
 
+    def trace(self, case: Case) -> Facts | Failed:
+        """What runs in a call of a case: see `mnv1.measure.tracing.trace`."""
+        return cast("Facts | Failed", self._ask("trace", case))
+
     def close(self) -> None:
         """End the measuring process, whatever it does."""
         if self._process is not None:

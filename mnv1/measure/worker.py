@@ -76,6 +76,12 @@ class Bench:
 
         check(case)
 
+    def trace(self, case: Case) -> Facts:
+        """What runs in a call of a case. Nothing is timed for a figure in this process afterwards."""
+        from mnv1.measure.tracing import trace
+
+        return trace(case, self._runner.watch)
+
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         """Sample a case."""
         return self._runner.visit(case, policy, earlier)

@@ -23,6 +23,7 @@ __all__ = [
     "colour",
     "device_named",
     "element_size",
+    "is_folding",
     "is_own",
     "kind_ranks",
     "layers_of",
@@ -70,6 +71,11 @@ def _ranks(names: pd.Series, known: Sequence[str]) -> pd.Series:
 def is_own(kinds: pd.Series) -> pd.Series:
     """Which rows are of this suite's own blocks and networks, not of other packages or of somebody's own."""
     return kinds.isin(OWN_KINDS)
+
+
+def is_folding(mode: str) -> bool:
+    """Whether a mode folds BatchNorm into the convolutions."""
+    return mode in MODES and MODES[mode].folds
 
 
 def colour(name: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from mnv1.report import why
+from mnv1.report.gains import with_advice
 from mnv1.report.known import is_own, kind_ranks, precision_ranks
 from mnv1.store.runs import Results
 
@@ -77,12 +78,12 @@ def along(axis: str, fixed: str) -> Select:
 
 
 def verdict(results: Results) -> Rows:
-    """Speedups of the largest network, with what the ceilings allow and what limits them, where that is known."""
+    """Speedups of the largest network, with what the ceilings allow, what limits them and what helps, where known."""
     rows = ordered(largest_network(cases_of(results, "model", "speedup")))
     if rows.empty:
         return rows
     ideals = why.with_ideals(rows)[["ideal_folded", "ideal_eager"]]
-    return why.with_limits(rows.join(ideals), results)
+    return with_advice(why.with_limits(rows.join(ideals), results), results)
 
 
 def layers(measures: str) -> Select:

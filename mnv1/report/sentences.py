@@ -41,6 +41,12 @@ LIMITS = {
     "dispatch": "it waits for Python to dispatch its operators",
     "allocator": "it waits for the system to map memory anew at every call",
     "kernels": "its kernels run further below the machine's peak than standard kernels do",
+    "1×1, 3×3 kernels": "its 1×1 convolutions run further below the machine's peak than 3×3 convolutions do",
+    "depthwise kernels": "its depthwise convolutions stay below what memory allows",
+    "layout conversions": "copies of images and weights from one memory layout to another cost most",
+    "BN, ReLU passes": "BatchNorm and ReLU pass over its activations once more each",
+    "casts": "casts of weights and activations cost most",
+    "not explained": "most of what it loses is not explained",
 }
 """What each cause does to the separable network."""
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from mnv1.net.roofline import Ceilings, LeastTime, least_times
-from mnv1.report import known
+from mnv1.report.attribution import Ran, causes_of, least_of, ran_in
 from mnv1.store.runs import Results
-
-CAUSES = ("compute", "memory bandwidth", "launch", "dispatch", "allocator", "kernels")
-"""What a call's time goes into: operations at the peak rate; traffic that takes longer, at the measured bandwidth, with
-the passes of BatchNorm and ReLU; CUDA: waiting for the host to launch kernels; CPU: time between operators; the
-operating system mapping memory for the allocator; and the rest, in which kernels run below the ceilings."""
 
 NEAR_THEORY = 0.9
 """From this share of the MAC ratio on, nothing but the operations limits a speedup."""
@@ -38,23 +32,6 @@ EXCESS_OPERATORS = {"convolution": "1×1, 3×3"} | {
     name: label for name, label in OPERATORS.items() if name not in ("pointwise", "standard")
 }
 """The same where dense convolutions are one type."""
-
-
-def least_of(row: pd.Series, kind: str | None = None) -> list[LeastTime]:
-    """The least times of the layers that a row describes, or of another kind in its place.
-
-    None of them where this version does not know the kind's layers, or on how many bytes the precision computes.
-    """
-    layers, element_size = known.layers_of(row, kind), known.element_size(row["precision"])
-    if not layers or element_size is None:
-        return []
-    return least_times(layers, ceilings_of(row), int(row["batch_size"]), element_size)
-
-
-def ceilings_of(row: pd.Series) -> Ceilings:
-    """The ceilings that were measured with a row. A cache that was not measured is none."""
-    cache = [0.0 if pd.isna(row[name]) else float(row[name]) for name in ("cache_rate", "cache_size")]
-    return Ceilings(row["peak_rate"], row["copy_rate"], *cache)
 
 
 def with_ceilings(rows: pd.DataFrame) -> pd.DataFrame:
@@ -98,17 +75,20 @@ class Excess:
 
 def excess_of(pair: pd.Series, results: Results) -> Excess | None:
     """Where a pair's missing speedup goes. None where its run lacks ceilings, or a profile or least times of a side."""
-    sides = {}
+    sides: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
     times = (("standard", "standard", pair["standard_latency_p50"]), ("separable", pair["kind"], pair["latency_p50"]))
-    for side, kind, time in times:
-        case = _latency_of(pair, kind, results.cases)
+    found: dict[str, Ran] = {}
+    for side, kind, _ in times:
+        case = latency_of(pair, kind, results.cases)
         if case is None or not case["peak_rate"] > 0 or not case["copy_rate"] > 0:
             return None
-        profiled = results.operators[results.operators["id"] == case["id"]]
-        if profiled.empty or not least_of(case):
+        found[side] = ran_in(case, results)
+        if not found[side].operators or not least_of(case):
             return None
-        shares = profiled.set_index("operator")["seconds"] / profiled["seconds"].sum()
-        sides[side] = (_budget(case, float(time), shares), _by_operator(float(time), shares))
+    if len({ran.is_traced for ran in found.values()}) > 1:
+        return None  # causes of one side are not those of the other
+    for side, _, time in times:
+        sides[side] = (causes_of(found[side], float(time)), _by_operator(float(time), found[side].operators))
     causes, operators = (
         {
             name: sides["separable"][part].get(name, 0.0) - sides["standard"][part].get(name, 0.0) / pair["macs_ratio"]
@@ -119,37 +99,23 @@ def excess_of(pair: pd.Series, results: Results) -> Excess | None:
     return Excess(causes, operators)
 
 
-def _by_operator(time: float, shares: pd.Series) -> dict[str, float]:
+def _by_operator(time: float, profiled: Mapping[str, float]) -> dict[str, float]:
     """Seconds of a call by operator. The 1x1 convolutions do what the twin's 3x3 do, so they are one operator here."""
     found: dict[str, float] = {}
-    for name, share in shares.items():
-        operator = "convolution" if name in ("pointwise", "standard") else str(name)
-        found[operator] = found.get(operator, 0.0) + time * float(share)
+    whole = sum(profiled.values())
+    for name, seconds in profiled.items():
+        operator = "convolution" if name in ("pointwise", "standard") else name
+        found[operator] = found.get(operator, 0.0) + time * seconds / whole
     return found
 
 
-def _latency_of(pair: pd.Series, kind: str, cases: pd.DataFrame) -> pd.Series | None:
-    """The latency case of one side of a pair."""
+def latency_of(pair: pd.Series, kind: str, cases: pd.DataFrame) -> pd.Series | None:
+    """The latency case of one side of a pair, if it was measured."""
     same = (cases["measures"] == "latency") & (cases["kind"] == kind)
     for name in ("subject", "shape", "batch_size", "device", "precision", "mode"):
         same &= cases[name] == pair[name]
     found = cases[same]
     return None if found.empty else found.iloc[0]
-
-
-def _budget(case: pd.Series, time: float, shares: pd.Series) -> dict[str, float]:
-    """Seconds of a call of `time` seconds by cause. What the ceilings do not explain may be negative."""
-    least = least_of(case)
-    parts = {
-        "compute": sum(one.compute for one in least if one.is_bound_by_compute),
-        "memory bandwidth": sum(one.passes + (0 if one.is_bound_by_compute else one.traffic) for one in least),
-    }
-    parts |= known.device_named(case["device"]).overheads(_named(case), _named(shares), time)
-    return parts | {"kernels": time - sum(parts.values())}
-
-
-def _named(row: pd.Series) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items()}
 
 
 def limiting_factor(pair: pd.Series, excess: Excess) -> str:

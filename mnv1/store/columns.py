@@ -1,11 +1,13 @@
 """What the tables of stored runs hold: every column with its meaning and unit (SI base units)."""
 
-from mnv1.base.facts import TRAINING, TRAINING_SPEEDUP
+from mnv1.base.facts import GAIN, TRAINING, TRAINING_SPEEDUP
 
 __all__ = [
     "ABOUT_RUN",
     "CEILING_COLUMNS",
     "COLUMNS",
+    "GAIN",
+    "KERNEL_COLUMNS",
     "OPERATOR_COLUMNS",
     "PHASES",
     "TIME_COLUMNS",
@@ -27,7 +29,8 @@ COLUMNS: dict[str, str] = {
     "threads": "threads that torch computed with",
     "commit": "git revision, with + where the working tree had changes",
     "id": "the case's stable id",
-    "measures": "latency or speedup of a forward pass, or training or training speedup of a training step",
+    "measures": "latency or speedup of a forward pass, gain of a mode over plain eager code, or training or training "
+    "speedup of a training step",
     "subject": "layer or model",
     "kind": "standard, separable, depthwise, pointwise or shallow; or another package's network: timm (its "
     "MobileNetV1), mobilenet_v2, resnet18 or vgg16",
@@ -86,6 +89,10 @@ COLUMNS: dict[str, str] = {
     "standard_latency_p50": "speedups: seconds a call of the standard side",
     "standard_macs": "speedups: multiply-accumulates a call of the standard side",
     "macs_ratio": "speedups: MACs of the standard side / MACs of the separable side",
+    "traced_call": "CPU: seconds of an untraced call in the moments in which kernels were traced",
+    "traced_state": "state of the machine in these moments",
+    "dispatch_time": "CPU, traced cases: seconds a call of the same operators with next to nothing to compute, less "
+    "their kernels",
     "system_time": "CPU, networks: seconds a call that the kernel works for the process, all threads together: mostly "
     "fresh pages for memory that the allocator handed back",
     "page_faults": "CPU, networks: pages a call that the kernel had to map",
@@ -149,8 +156,25 @@ OPERATOR_COLUMNS: dict[str, str] = {
     "high": "seconds, upper end of its 95 % interval",
     "count": "operators of this type in a call",
     "calls": "profiled calls",
+    "empty": "seconds a call in the same operators when they have next to nothing to compute: their dispatch",
 }
 """Every column of the table of profiled operators, with its meaning and unit.
 
 A profiled call is slower than others, so that only the shares of its time mean something.
 """
+
+KERNEL_COLUMNS: dict[str, str] = {
+    "run": "file name of the stored run, without its ending",
+    "environment": "as in the cases' table",
+    "id": "id of the case whose calls were traced",
+    "kernel": "images or weights (copied from one memory layout to another), pointwise, depthwise, standard (other "
+    "convolutions), linear, batch_norm, activation, cast or other",
+    "implementation": "the library's name for it",
+    "layouts": "memory layout of what it reads and of what it writes, as the library writes them",
+    "seconds": "seconds a call in kernels like this: mean of the traced calls",
+    "low": "seconds, lower end of its 95 % interval",
+    "high": "seconds, upper end of its 95 % interval",
+    "count": "kernels like this in a call",
+    "calls": "traced calls",
+}
+"""Every column of the table of kernels, with its meaning and unit. Shares are of the case's `traced_call`."""

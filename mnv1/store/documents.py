@@ -13,7 +13,16 @@ from pytest_benchmark.utils import SafeJSONEncoder
 
 from mnv1.base.documents import checked, read_json
 from mnv1.base.errors import UserError
-from mnv1.store.columns import ABOUT_RUN, CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TRAINING, TRAINING_SPEEDUP
+from mnv1.store.columns import (
+    ABOUT_RUN,
+    CEILING_COLUMNS,
+    COLUMNS,
+    GAIN,
+    KERNEL_COLUMNS,
+    OPERATOR_COLUMNS,
+    TRAINING,
+    TRAINING_SPEEDUP,
+)
 
 SCHEMA = 1
 """Version of the facts' layout, stored with every run; a reader refuses a newer one."""
@@ -22,13 +31,13 @@ PUBLISHED = "published"
 """The folder below `results/` of the runs that README and docs quote; ordinary commands neither read nor write it."""
 
 _TEXT = {"id", "measures", "subject", "kind", "shape", "device", "precision", "mode", "amp_dtype", "stopped"}
-_TEXT |= {"throttled", "state"}
+_TEXT |= {"throttled", "state", "traced_state"}
 _TRUTH = {"launch_bound"}
 _NAMES = {"kind", "device", "precision", "mode"}
 """What anybody can add to: a file may hold names that this version does not know, but nothing else."""
 _NAME = re.compile(r"[\w.+:-]+")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "measures": ("latency", "speedup", TRAINING, TRAINING_SPEEDUP),
+    "measures": ("latency", "speedup", GAIN, TRAINING, TRAINING_SPEEDUP),
     "subject": ("layer", "model"),
 }
 
@@ -99,9 +108,10 @@ def _first_broken(document: Mapping[str, Any], machine: Mapping[str, Any]) -> st
         facts = benchmark.get("extra_info") if isinstance(benchmark, dict) else None
         if not isinstance(facts, dict) or not isinstance(facts.get("id"), str):
             return f"case {number} has no id"
-        operators = facts.get("operators", [])
-        if not isinstance(operators, list) or not all(map(_is_operator, operators)):
-            return f"case {facts['id']} has operators that are no list of facts"
+        for parts, is_one in (("operators", _is_operator), ("kernels", _is_kernel)):
+            found = facts.get(parts, [])
+            if not isinstance(found, list) or not all(map(is_one, found)):
+                return f"case {facts['id']} has {parts} that are no list of facts"
         wrong = _first_wrong_fact(facts)
         if wrong:
             return f"case {facts['id']} has no valid {wrong}"
@@ -119,7 +129,12 @@ def _is_ceiling(value: object) -> bool:
 
 
 def _is_operator(value: object) -> bool:
-    return _has(value, set(OPERATOR_COLUMNS) - {"id"}, {"operator"})
+    needed = set(OPERATOR_COLUMNS) - {"id", "empty"}
+    return _has(value, needed, {"operator"}) and isinstance(value, dict) and _is_number(value.get("empty", 0.0))
+
+
+def _is_kernel(value: object) -> bool:
+    return _has(value, set(KERNEL_COLUMNS) - {"id"}, {"kernel", "implementation", "layouts"})
 
 
 def _has(value: object, columns: Iterable[str], texts: set[str]) -> bool:
@@ -137,7 +152,7 @@ def _first_wrong_fact(facts: Mapping[str, Any]) -> str | None:
     """The first fact that is missing, or not of its column's type."""
     needed = {"subject", "kind", "shape", "batch_size", "device", "precision", "macs", "rounds", "stopped"}
     needed |= {"measures", "latency_p50", "latency_low", "latency_high"}
-    if facts.get("measures") in ("speedup", TRAINING_SPEEDUP):
+    if facts.get("measures") in ("speedup", GAIN, TRAINING_SPEEDUP):
         needed |= {"speedup", "speedup_low", "speedup_high", "macs_ratio", "standard_latency_p50"}
     else:
         needed |= {"throughput", "latency_p90", "latency_p99"}

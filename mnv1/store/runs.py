@@ -5,7 +5,7 @@ A run is a file of pytest-benchmark's own format (raw rounds included) whose `ex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mnv1.net.roofline import WITHIN_CACHE
-from mnv1.store.columns import CEILING_COLUMNS, COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
+from mnv1.store.columns import CEILING_COLUMNS, COLUMNS, KERNEL_COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
 from mnv1.store.documents import SCHEMA, ResultError, find_runs, read
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "from_facts",
     "load",
     "load_ceilings",
+    "load_kernels",
     "load_operators",
     "load_results",
     "load_times",
@@ -62,12 +63,14 @@ class Results:
     """Cases of every stored run of the same machine, whatever its settings were, the reported runs included."""
     environment: Mapping[str, object] = field(default_factory=dict)
     """What is known of the machine, by name."""
+    kernels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(KERNEL_COLUMNS)))
+    """What ran in traced cases: columns `KERNEL_COLUMNS`."""
 
     def of_device(self, device: str) -> Results:
         """The part that was measured on one device."""
         cases, history = (table[table["device"] == device] for table in (self.cases, self.history))
-        operators = self.operators[self.operators["id"].isin(cases["id"])]
-        return Results(cases, operators, history, self.environment)
+        operators, kernels = (table[table["id"].isin(cases["id"])] for table in (self.operators, self.kernels))
+        return Results(cases, operators, history, self.environment, kernels)
 
 
 def load_results(paths: Iterable[Path | str], others: Iterable[Path | str] = ()) -> Results:
@@ -83,19 +86,27 @@ def load_results(paths: Iterable[Path | str], others: Iterable[Path | str] = ())
     past = pd.concat(history, ignore_index=True).drop_duplicates(["run", "time", "id"])
     newest = max(paths, key=lambda path: str(read(Path(path))["datetime"]))
     return Results(
-        cases, load_operators(paths), past[past["machine"] == machine].reset_index(drop=True), environment_of(newest)
+        cases,
+        load_operators(paths),
+        past[past["machine"] == machine].reset_index(drop=True),
+        environment_of(newest),
+        load_kernels(paths),
     )
 
 
 def from_facts(facts: Iterable[Mapping[str, Any]], machine: Mapping[str, Any]) -> Results:
     """What is known of a run that is not stored yet."""
     facts = list(facts)
-    return Results(frame(facts, machine), _operators(facts))
+    return Results(frame(facts, machine), _parts(facts, *_OPERATORS), kernels=_parts(facts, *_KERNELS))
 
 
-def _operators(facts: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    rows = [row | {"id": case["id"]} for case in facts for row in case.get("operators", [])]
-    return pd.DataFrame(rows).reindex(columns=list(OPERATOR_COLUMNS))
+_OPERATORS, _KERNELS = ("operators", tuple(OPERATOR_COLUMNS)), ("kernels", tuple(KERNEL_COLUMNS))
+
+
+def _parts(facts: Iterable[Mapping[str, Any]], name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The parts of a call that cases list, one a row."""
+    rows = [row | {"id": case["id"]} for case in facts for row in case.get(name, [])]
+    return pd.DataFrame(rows).reindex(columns=list(columns))
 
 
 def _load_or_nothing(path: Path | str) -> pd.DataFrame | None:
@@ -201,12 +212,26 @@ def load_ceilings(paths: Iterable[Path | str]) -> pd.DataFrame:
 def load_operators(paths: Iterable[Path | str]) -> pd.DataFrame:
     """Where the time of profiled cases goes: columns `OPERATOR_COLUMNS`. Raises `ResultError` as `load` does."""
 
+    return _load_parts(paths, *_OPERATORS).drop_duplicates(["id", "operator"], keep="last", ignore_index=True)
+
+
+def load_kernels(paths: Iterable[Path | str]) -> pd.DataFrame:
+    """What ran in traced cases: columns `KERNEL_COLUMNS`. Raises `ResultError` as `load` does.
+
+    Of a case that several runs hold the last one's.
+    """
+    table = _load_parts(paths, *_KERNELS)
+    newest = table.groupby("id")["run"].transform("last")
+    return table[table["run"] == newest].reset_index(drop=True)
+
+
+def _load_parts(paths: Iterable[Path | str], name: str, columns: Sequence[str]) -> pd.DataFrame:
     def one(path: Path) -> pd.DataFrame:
         document = read(path)
-        table = _operators(benchmark["extra_info"] for benchmark in document["benchmarks"])
+        table = _parts((benchmark["extra_info"] for benchmark in document["benchmarks"]), name, columns)
         return table.assign(run=path.stem, environment=_environment(_machine(document)))
 
-    return _stacked(paths, one).drop_duplicates(["id", "operator"], keep="last", ignore_index=True)
+    return _stacked(paths, one)
 
 
 def load_times(paths: Iterable[Path | str]) -> pd.DataFrame:

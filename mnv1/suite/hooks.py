@@ -98,6 +98,7 @@ class Suite:
             "pair": cases.pairs,
             "training_case": cases.trainings,
             "training_pair": cases.training_pairs,
+            "gain": cases.gains,
         }
         """By the name of the fixture through which a test gets its case."""
         self._by_id = {case.id: case for group in self._cases.values() for case in group}
@@ -216,6 +217,7 @@ class Suite:
             finally:
                 self._journal = run.journal
             run.measure(cases, self._say, options.maxfail)
+            run.trace(cases, self._say)
         except (KeyboardInterrupt, JournalError) as error:
             if run.sweep is None:  # nothing is there to be replayed
                 raise

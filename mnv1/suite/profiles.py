@@ -12,9 +12,9 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from mnv1.cases import OWN_KINDS, Case, Pair
+from mnv1.cases import OWN_KINDS, Case, Gain, Pair
 from mnv1.cases.devices import Device
-from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, pairs_of
+from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, gains_of, pairs_of
 from mnv1.cases.workloads import BLOCK_TYPES
 from mnv1.cases.workloads.workload import LAYER
 from mnv1.measure.timing import Policy
@@ -53,8 +53,10 @@ class Profile:
     """Sampling stops when the 95 % intervals are within plus or minus this share of the figure."""
     trainings: tuple[Grid, ...] = ()
     training_pairs: tuple[Grid, ...] = ()
+    gains: tuple[Grid, ...] = ()
+    """Networks in modes that are timed against plain eager code."""
     pair_weight: float = 3.0
-    """Visits to a speedup for one to a latency of the same cost."""
+    """Visits to a speedup for one to a latency, or to what a mode gains, of the same cost."""
 
     def policy_for(self, case: Case | Pair) -> Policy:
         """How a case is sampled."""
@@ -69,14 +71,14 @@ class Profile:
 
     def weight_of(self, case: Case | Pair) -> float:
         """How often a case is visited, in comparison with others of the same cost."""
-        return self.pair_weight if isinstance(case, Pair) else 1.0
+        return self.pair_weight if isinstance(case, Pair) and case.answers else 1.0
 
     def first(self, cases: Sequence[Case | Pair]) -> frozenset[str]:
         """Ids of the speedups that answer the suite's question: of the largest networks, or else of the largest blocks.
 
         Of training steps too.
         """
-        pairs = [case for case in cases if isinstance(case, Pair)]
+        pairs = [case for case in cases if isinstance(case, Pair) and case.answers]
         networks = [case for case in pairs if case.workload.effort is not LAYER] or pairs
         macs: dict[str, float] = {}
         for case in networks:
@@ -85,6 +87,22 @@ class Profile:
         return frozenset(
             case.id for case in networks if case.workload.expected_macs(1) == macs[case.workload.effort.name]
         )
+
+    def explained(self, cases: Sequence[Case | Pair]) -> dict[str, Case]:
+        """What is looked at after the sweep to tell why figures are what they are: by the ids of their cases.
+
+        The largest networks, what a mode gains of them, and both sides of each pair of blocks.
+        """
+        networks = [case for case in cases if isinstance(case, Case) and case.workload.is_profiled]
+        most = max((case.workload.expected_macs(1) for case in networks), default=0.0)
+        shapes = {case.workload.shape_id for case in networks if case.workload.expected_macs(1) == most}
+        found = {case.id: case for case in networks if case.workload.shape_id in shapes}
+        found |= {case.id: case.separable for case in cases if isinstance(case, Gain)}
+        blocks = [case for case in cases if isinstance(case, Pair) and case.workload.effort is LAYER]
+        sides = {side.id for pair in blocks for side in pair.sides}
+        found |= {case.id: case for case in cases if isinstance(case, Case) and case.id in sides}
+        cheap_first = sorted(found.items(), key=lambda one: _macs(one[1]))
+        return {name: case for name, case in cheap_first if case.conditions.how.leaves_trace}
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
@@ -116,6 +134,7 @@ class Cases:
     pairs: tuple[Pair, ...]
     trainings: tuple[Case, ...] = ()
     training_pairs: tuple[Pair, ...] = ()
+    gains: tuple[Gain, ...] = ()
 
 
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
@@ -163,6 +182,9 @@ _AMP_SWEEPS = tuple(map(_amp_on_accelerators, _SWEEPS))
 # An early block, where activations are most of the traffic, and a late one, where weights are.
 _SMOKE_SHAPES = Grid(tuple(BLOCK_TYPES), (1.0,), (224,), _sizes(1), shapes=("64x128-s2-d112", "512x512-s1-d14"))
 _SMOKE_MODELS = Grid(STANDARD_AND_SEPARABLE, (0.25,), (128,), _sizes(1))
+# What takes a cause of lost time away, at the sizes at which most visits are had for their time.
+_CURES = ("channels_last", "folded", "folded+channels_last")
+_GAINS = Grid(("separable",), (1.0,), (224,), _small, ("fp32", "amp"), of_host=True, modes=_CURES)
 _EVERYTHING = Grid(OWN_KINDS, ALPHAS, RESOLUTIONS, _every)
 
 # A step takes about four times as long as a forward pass, and of the twin at batch 32 some five seconds. One pair, with
@@ -196,7 +218,8 @@ PROFILES: dict[str, Profile] = {
         layer_pairs=(_ALL_SHAPES, _amp_on_accelerators(_ALL_SHAPES)),
         model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_SWEEPS),
         budgets=_USUAL,
-        sweep_time=580.0,
+        sweep_time=495.0,
+        gains=(_GAINS,),
     ),
     "full": Profile(
         layers=(_EVERYTHING,),
@@ -242,8 +265,9 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
         + pairs_of(chosen.model_pairs, Grid.networks, overrides),
         trainings=cases_of(chosen.trainings, Grid.trainings, overrides),
         training_pairs=pairs_of(chosen.training_pairs, Grid.trainings, overrides),
+        gains=gains_of(chosen.gains, overrides),
     )
-    if not any((selected.layers, selected.models, selected.pairs, selected.trainings, selected.training_pairs)):
+    if not any(vars(selected).values()):
         raise CaseError(
             "the chosen axes leave no case to measure (tf32 exists on cuda only, int8 on the cpu in compiled modes)"
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
@@ -27,6 +27,11 @@ from mnv1.suite.sweep import Sweep, unlike
 
 EARLY = 110.0
 """Seconds after which the verdict is said as far as it is known."""
+
+TRACE_TIME = 75.0
+"""Seconds in which it is looked at what runs in cases, about."""
+TRACE_TRIES = 3
+"""How often that is tried for one, because the machine was in another state."""
 
 CEILING_TIME = 0.6
 """Seconds of a ceiling, or a hundredth of the sweep where that is less."""
@@ -155,6 +160,42 @@ class Run:
                 self.figures[case.id] = figures
                 if self.complete and isinstance(figures, Record) and case.id not in finished:
                     say(progress_line(progress.finish(), figures.facts, math.inf))
+
+    def trace(self, cases: Sequence[Case | Pair], say: Say) -> None:
+        """Look at what runs in the cases that reports explain, in a fresh process, and keep it with their figures.
+
+        Of each in the machine's state that its figures are of, if that comes again within `TRACE_TIME`.
+        """
+        sweep = self.sweep
+        assert sweep is not None
+        if not self.complete:
+            return
+        waiting = {name: case for name, case in self.profile.explained(cases).items() if name in self.facts}
+        self.supervisor.close()
+        start = time.monotonic()
+        number, done, failed = len(waiting), set[str](), list[str]()
+        for _ in range(TRACE_TRIES):
+            for name, case in list(waiting.items()):
+                if time.monotonic() - start > TRACE_TIME:
+                    break
+                found = self.supervisor.trace(case)
+                if isinstance(found, Failed):
+                    failed.append(f"what runs in {name} cannot be told: {found.reason}")
+                    del waiting[name]
+                    continue
+                facts = self.facts[name]
+                state = sweep.state_of_messages(cast("list[tuple[float, float]]", found.pop("traced_messages")))
+                as_measured = state == facts.get("state")
+                if as_measured or name not in done:
+                    facts.update(found, traced_state=state)
+                done.add(name)
+                if as_measured:
+                    del waiting[name]
+        if number:
+            took = duration(time.monotonic() - start)
+            say(f"what runs in a call: looked at {len(done)} of {number} cases in {took} min")
+        for line in failed:
+            say(line, red=True)
 
     def _remaining(self) -> float:
         """Seconds until the sweep is over, at most; infinite where each case has its own time only."""

@@ -205,9 +205,14 @@ class Sweep:
 
     def _state_of(self, visit: Visit) -> str:
         """The state of most of its rounds."""
-        found = [state_of(self.states, around) for around in visit.messages]
+        return self.state_of_messages(visit.messages, len(visit.sides[0]))
+
+    def state_of_messages(self, messages: Sequence[tuple[float, float]], rounds: int | None = None) -> str:
+        """The state in which more than half of some rounds were, by the messages around each."""
+        found = [state_of(self.states, around) for around in messages]
         names = [one.name for one in found if one]
-        return max(set(names), key=names.count) if 2 * len(names) > len(visit.sides[0]) else UNKNOWN
+        several = 2 * len(names) > (len(messages) if rounds is None else rounds)
+        return max(set(names), key=names.count) if several else UNKNOWN
 
     def _now_in(self, visit: Visit | None = None) -> str:
         """The state that the machine was in at the end of a visit, or is in now."""

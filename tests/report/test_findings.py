@@ -7,6 +7,7 @@ from mnv1.report.views import BY_NAME, predictors
 from mnv1.store.runs import Results, frame
 from tests.conftest import (
     every_view,
+    everything,
     latency_facts,
     profiled,
     reference_facts,
@@ -58,6 +59,9 @@ def test_verdict_without_ceilings():
 def test_verdict_names_what_limits():
     text = BY_NAME["verdict"].finding(BY_NAME["verdict"].select(every_view()))
     assert "This machine's ceilings would allow " in text
+    assert "Its depthwise convolutions stay below what memory allows (batch 1: 32 % of the time beyond theory)" in text
+    untraced = [{k: v for k, v in one.items() if k != "kernels"} for one in everything() if one["measures"] != "gain"]
+    text = BY_NAME["verdict"].finding(BY_NAME["verdict"].select(results_of(untraced)))
     assert "Its kernels run further below the machine's peak than standard kernels do (batch 1" in text
     assert text.endswith(" of the time beyond theory).")
 

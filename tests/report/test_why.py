@@ -2,7 +2,8 @@
 
 import pytest
 
-from mnv1.report.why import CAUSES, excess_of, limiting_factor, with_ideals, with_limits
+from mnv1.report.attribution import CAUSES
+from mnv1.report.why import excess_of, limiting_factor, with_ideals, with_limits
 from mnv1.store.runs import frame
 from tests.conftest import ceiling, latency_facts, profiled, results_of, speedup_facts
 

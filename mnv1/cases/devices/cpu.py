@@ -11,6 +11,7 @@ from typing import Any
 from mnv1.base.facts import Facts
 from mnv1.cases.devices.clock import Call, Clock, Laps, WallClock, WallLaps
 from mnv1.cases.devices.device import Batches, Device
+from mnv1.cases.devices.kernels import Kernel
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
@@ -86,6 +87,12 @@ class Cpu(Device):
     def last_level_cache(self) -> int | None:
         """See `Device.last_level_cache`."""
         return cache_size(3) or cache_size(2)
+
+    def kernels(self, call: Call, calls: int) -> list[list[Kernel]]:
+        """See `Device.kernels`: from oneDNN's trace, where torch was built with it."""
+        from mnv1.cases.devices import onednn
+
+        return onednn.trace(call, calls) if onednn.is_traceable() else []
 
     def overheads(self, case: Mapping[str, Any], shares: Mapping[str, float], time: float) -> dict[str, float]:
         """See `Device.overheads`: what Python and dispatch take between operators, and what the kernel does."""

@@ -11,6 +11,8 @@ from mnv1.base.facts import Facts
 from mnv1.cases.devices import nvml
 from mnv1.cases.devices.clock import Call, Clock, Elapsed, Laps
 from mnv1.cases.devices.device import Device
+from mnv1.cases.devices.kernels import Kernel
+from mnv1.cases.devices.profiled import CALL, kernels_of
 
 BUSY_CALLS = 10
 """Calls over which the kernels' time is averaged."""
@@ -176,6 +178,18 @@ class Cuda(Device):
     def seconds_of(self, event: Any) -> float:
         """See `Device.seconds_of`: seconds of the event's kernels."""
         return float(event.device_time_total) / 1e6
+
+    def kernels(self, call: Call, calls: int) -> list[list[Kernel]]:
+        """See `Device.kernels`: from torch's profiler, in the order of the operators that launched them."""
+        import torch
+        from torch.profiler import profile, record_function
+
+        with profile(activities=self.activities(), record_shapes=True) as profiler:
+            for _ in range(calls):
+                with record_function(CALL):
+                    call()
+            torch.cuda.synchronize()
+        return [kernels_of(event) for event in profiler.events() or [] if event.name == CALL and event.cpu_children]
 
     def tells_gaps(self) -> bool:
         """See `Device.tells_gaps`: between operators the host works, and the device may not wait for it."""

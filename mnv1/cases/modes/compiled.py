@@ -24,6 +24,7 @@ class Compiled(Mode):
     """torch.compile's own `mode`."""
 
     compiles: ClassVar[bool] = True
+    leaves_trace: ClassVar[bool] = False
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`; int8 kernels need weights that are constants."""

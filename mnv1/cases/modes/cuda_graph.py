@@ -21,6 +21,7 @@ class CudaGraph(Mode):
 
     # A graph replays reads of what autocast's cache held when it was recorded, which is then freed.
     keeps_casts: ClassVar[bool] = False
+    leaves_trace: ClassVar[bool] = False
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`."""

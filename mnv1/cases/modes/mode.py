@@ -63,6 +63,8 @@ class Mode:
     """Whether torch's allocator sees its memory."""
     keeps_casts: ClassVar[bool] = True
     """Whether autocast may keep weights that it has cast, within a call."""
+    leaves_trace: ClassVar[bool] = True
+    """Whether libraries tell of every kernel that runs: not of fused code, and not in other runtimes."""
 
     @property
     def is_plain(self) -> bool:

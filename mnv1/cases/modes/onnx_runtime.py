@@ -22,6 +22,7 @@ class OnnxRuntime(Mode):
     """Exported to ONNX, run by ONNX Runtime."""
 
     in_torch: ClassVar[bool] = False
+    leaves_trace: ClassVar[bool] = False
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`."""

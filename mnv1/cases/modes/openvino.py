@@ -20,6 +20,7 @@ class OpenVino(Mode):
     """Exported to ONNX, run by OpenVINO."""
 
     in_torch: ClassVar[bool] = False
+    leaves_trace: ClassVar[bool] = False
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`."""

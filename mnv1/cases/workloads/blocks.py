@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+EMPTY_CHANNELS, EMPTY_SIDE = 8, 2
+"""A block of the same operators that has next to nothing to compute."""
+
+
 @dataclass(frozen=True)
 class BlockType:
     """A kind of block."""
@@ -104,6 +108,11 @@ class Block(Workload):
     def smallest(self) -> Block:
         """See `Workload.smallest`."""
         return replace(self, side=MIN_SIDE)
+
+    @property
+    def emptied(self) -> Block:
+        """See `Workload.emptied`."""
+        return replace(self, in_channels=EMPTY_CHANNELS, out_channels=EMPTY_CHANNELS, side=EMPTY_SIDE)
 
     @property
     def twin(self) -> Block | None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+EMPTY_ALPHA = 1 / 64
+"""Width multiplier of a network whose layers have 8 or 16 channels."""
+
+
 @dataclass(frozen=True)
 class NetworkType:
     """A kind of network."""
@@ -93,6 +97,11 @@ class Network(Classifier):
     def smallest(self) -> Network:
         """See `Workload.smallest`."""
         return replace(self, resolution=MIN_SIDE)
+
+    @property
+    def emptied(self) -> Network:
+        """See `Workload.emptied`."""
+        return replace(self, alpha=EMPTY_ALPHA, resolution=MIN_SIDE)
 
     @property
     def twin(self) -> Network | None:

@@ -90,6 +90,11 @@ class Workload(ABC):
         return self
 
     @property
+    def emptied(self) -> Workload | None:
+        """The workload of the same operators with the fewest channels and pixels, or None where there is none."""
+        return None
+
+    @property
     def twin(self) -> Workload | None:
         """What it is timed against in alternation, or None."""
         return None

@@ -40,6 +40,15 @@ PART_COLOURS = {
     "dispatch": "#666666",
     "allocator": "#D55E00",
     "kernels": "#009E73",
+    "1×1, 3×3 kernels": "#009E73",
+    "depthwise kernels": "#56B4E9",
+    "layout conversions": "#CC79A7",
+    "BN, ReLU passes": "#F0E442",
+    "casts": "#332288",
+    "not explained": "#DDDDDD",
+    # Kernels, beside operators of the same names.
+    "images": "#CC79A7",
+    "weights": "#882255",
 }
 MARKERS = ("o", "s", "^", "D", "v", "P")
 BLOCK_AXIS = "block: input channels → output channels, stride, input side in pixels"

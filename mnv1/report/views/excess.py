@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnv1.report import units
+from mnv1.report.attribution import CAUSES
 from mnv1.report.cells import where_known
 from mnv1.report.plots.bars import stacked
 from mnv1.report.plots.style import DARK, batch, new_figure
 from mnv1.report.rows import Rows, verdict
 from mnv1.report.sentences import several
 from mnv1.report.view import View
-from mnv1.report.why import CAUSES, EXCESS_OPERATORS
+from mnv1.report.why import EXCESS_OPERATORS
 from mnv1.store.runs import Results
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ VIEW = View(
         "In theory the separable network takes its twin's time divided by the ratio of MACs. It takes longer: the "
         "difference is the time beyond theory. A part of it is the network's time in one cause (left) or operator "
         "(right), minus the twin's time there divided by the same ratio. So the parts add up to 100 %, and a negative "
-        "part is a gain over theory. Compute and memory are the least times that the ceilings allow. Kernels are the "
-        "rest: convolutions that run further below the ceilings than the twin's convolutions do."
+        "part is a gain over theory. Compute and memory bandwidth are least times by the ceilings; kernels are what "
+        "convolutions take beyond them."
     ),
     needs="a pair of a network, ceilings, and profiles of both sides",
     select=select,
@@ -83,7 +84,7 @@ VIEW = View(
     cells={
         "time beyond theory": where_known("excess", units.seconds, optional=True),
         **{
-            name: where_known(f"cause_{name}", units.percent, optional=name in ("launch", "dispatch", "allocator"))
+            name: where_known(f"cause_{name}", units.percent, optional=name not in ("compute", "memory bandwidth"))
             for name in CAUSES
         },
         **{

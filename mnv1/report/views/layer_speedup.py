@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from mnv1.report.attribution import CONVOLUTIONS, COPIED
+from mnv1.report.cells import Cell
 from mnv1.report.plots.bars import speedup_bars
 from mnv1.report.plots.style import BLOCK_AXIS, batch, block_labels, new_figure, panels_of, with_legend
 from mnv1.report.rows import Rows, layers
 from mnv1.report.view import SAMPLING, View
+from mnv1.report.why import latency_of
+from mnv1.store.runs import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+SIDES = ("standard", "separable")
+
+
+def select(results: Results) -> Rows:
+    """Speedups of blocks, with the kernels that ran in each side where they were traced: `ran_*`."""
+    rows = layers("speedup")(results)
+    for side in SIDES:
+        rows[f"ran_{side}"] = [_ran(row, side, results) for _, row in rows.iterrows()]
+    return rows
+
+
+def _ran(pair: pd.Series, kind: str, results: Results) -> str | None:
+    """The implementations of a side's convolutions, and the share of its time in copies between layouts."""
+    case = latency_of(pair, kind, results.cases)
+    kernels = results.kernels[results.kernels["id"] == case["id"]] if case is not None else results.kernels.iloc[:0]
+    if case is None or kernels.empty:
+        return None
+    names = kernels.loc[kernels["kernel"].isin(CONVOLUTIONS), "implementation"]
+    copied = kernels.loc[kernels["kernel"].isin(COPIED), "seconds"].sum() / case["traced_call"]
+    return f"{' + '.join(dict.fromkeys(names))}, copies {100 * copied:.0f} %"
 
 
 def draw(rows: Rows) -> Figure:
@@ -27,6 +54,11 @@ def draw(rows: Rows) -> Figure:
     return with_legend(figure, all_axes[int(np.argmax([group["precision"].nunique() for _, group in panels]))])
 
 
+def _said(side: str, row: pd.Series) -> str:
+    text = row.get(f"ran_{side}")
+    return text if isinstance(text, str) else ""
+
+
 VIEW = View(
     __name__,
     place=50,
@@ -34,11 +66,24 @@ VIEW = View(
     reading=(
         "A bar shows how many times faster the separable block is than the standard convolution of the same shape, its "
         "whisker the 95 % interval; the dark mark above it is the ratio that counting operations promises. Below 1 the "
-        "separable block is slower."
+        "separable block is slower. What ran: the library's kernels for each side's convolutions, and the share of its "
+        "time in copies from one memory layout to another."
     ),
     needs="a standard/separable pair of a layer",
-    select=layers("speedup"),
+    select=select,
     draw=draw,
-    columns=("block", "precision", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio", *SAMPLING),
+    columns=(
+        "block",
+        "precision",
+        "batch",
+        "standard",
+        "separable",
+        "measured speedup [95 %]",
+        "MAC ratio",
+        "standard ran",
+        "separable ran",
+        *SAMPLING,
+    ),
+    cells={f"{side} ran": Cell(partial(_said, side), left=True, optional=True) for side in SIDES},
     narrow=("block", "precision", "batch", "speedup [95 %]", "MAC ratio"),
 )

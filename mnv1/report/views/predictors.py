@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mnv1.report import why
+from mnv1.report.attribution import least_of
 from mnv1.report.cells import Cell, where_known
 from mnv1.report.known import colour
 from mnv1.report.plots.style import DARK, log_axes, new_figure, panels_of, plain_log, with_legend
@@ -31,7 +32,7 @@ def select(results: Results) -> Rows:
     roofline is the least time by the ceilings, with BatchNorm and ReLU folded or as passes of their own, unscaled.
     """
     rows = why.with_ceilings(layers("latency")(results))
-    least = [why.least_of(row) for _, row in rows.iterrows()]
+    least = [least_of(row) for _, row in rows.iterrows()]
     folded, eager = (
         pd.Series([sum(layer.total(passes) for layer in one) for one in least], rows.index, dtype=float)
         for passes in (False, True)

@@ -30,7 +30,7 @@ def finding(rows: Rows) -> str:
         if not ideals.empty:
             span = " to ".join(dict.fromkeys(map(units.ratio, (ideals.min(), ideals.max()))))
             sentence += f" This machine's ceilings would allow {span}."
-        paragraphs.append(sentence + _elsewhere(group) + _limits(group))
+        paragraphs.append(sentence + _elsewhere(group) + _limits(group) + _advice(group))
     return "\n\n".join(paragraphs)
 
 
@@ -55,6 +55,12 @@ def _limits(rows: Rows) -> str:
         how_much = "" if share is None else f": {span(share)} of the time beyond theory"
         parts.append(f"{LIMITS[str(cause)]} (batch {batches}{how_much})")
     return f" {_sentence('; '.join(parts))}"
+
+
+def _advice(rows: Rows) -> str:
+    """What helps, at the batch size at which it helps most."""
+    known = rows[rows["best_gain"].notna()].sort_values("best_gain")
+    return f" {known['advice'].iloc[-1]}" if not known.empty else ""
 
 
 def _sentence(words: str) -> str:

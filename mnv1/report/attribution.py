@@ -1,0 +1,187 @@
+"""Seconds of a call by cause: from the kernels that ran, where these were traced, and from operators elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mnv1.net.roofline import Ceilings, LeastTime, least_times
+from mnv1.report import known
+from mnv1.store.runs import Results
+
+DENSE, DEPTHWISE, CONVERSIONS, PASSES = "1×1, 3×3 kernels", "depthwise kernels", "layout conversions", "BN, ReLU passes"
+UNEXPLAINED = "not explained"
+
+CAUSES = (
+    "compute",
+    "memory bandwidth",
+    DENSE,
+    DEPTHWISE,
+    CONVERSIONS,
+    PASSES,
+    "casts",
+    "launch",
+    "dispatch",
+    "allocator",
+    "kernels",
+    UNEXPLAINED,
+)
+"""What a call's time goes into: operations at the peak rate; traffic at the measured bandwidth, where that is longer;
+what dense and depthwise convolutions take beyond these two; copies from one memory layout to another; passes over
+activations for BatchNorm, ReLU and pooling; casts; CUDA: gaps between kernels; CPU: Python and dispatch; and the
+operating system mapping memory for the allocator. Where kernels were not traced, all that is left is `kernels`."""
+
+CONVOLUTIONS, DENSE_OPS = ("pointwise", "depthwise", "standard"), ("pointwise", "standard", "linear")
+COPIED = ("images", "weights")
+IN_PASSES = ("batch_norm", "activation", "other")
+
+
+def ceilings_of(row: pd.Series) -> Ceilings:
+    """The ceilings that were measured with a row. A cache that was not measured is none."""
+    cache = [0.0 if pd.isna(row[name]) else float(row[name]) for name in ("cache_rate", "cache_size")]
+    return Ceilings(row["peak_rate"], row["copy_rate"], *cache)
+
+
+def least_of(row: pd.Series, kind: str | None = None, ops: Iterable[str] = ()) -> list[LeastTime]:
+    """The least times of the layers that a row describes, or of another kind in its place; only of some types.
+
+    None of them where this version does not know the kind's layers, or on how many bytes the precision computes.
+    """
+    layers, element_size = known.layers_of(row, kind), known.element_size(row["precision"])
+    if not layers or element_size is None:
+        return []
+    ops = tuple(ops)
+    times = least_times(layers, ceilings_of(row), int(row["batch_size"]), element_size)
+    return [time for layer, time in zip(layers, times, strict=True) if not ops or layer.op in ops]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What ran in a call of one case, in seconds, by type of kernel and of operator."""
+
+    case: pd.Series
+    kernels: Mapping[str, float]
+    """By type; empty where nothing was traced."""
+    operators: Mapping[str, float]
+    """By type, as profiled: only shares, and differences from `empty`, mean something."""
+    empty: Mapping[str, float]
+    """The same of operators that have next to nothing to compute."""
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether its kernels are known."""
+        return bool(self.kernels) and self.case["traced_call"] > 0
+
+    def busy(self, operator: str) -> float:
+        """Seconds in kernels of a type; where none was traced, in operators of it, less their dispatch."""
+        if operator in self.kernels:
+            return self.kernels[operator]
+        return max(0.0, self.operators.get(operator, 0.0) - self.empty.get(operator, 0.0))
+
+    def dispatch_of(self, operator: str) -> float:
+        """Seconds of dispatch of a type of operator: its share of them all when there is next to nothing to compute."""
+        whole = sum(self.empty.values())
+        return (self.dispatch or 0.0) * self.empty.get(operator, 0.0) / whole if whole else 0.0
+
+    @property
+    def dispatch(self) -> float | None:
+        """Seconds of Python and dispatch: on next to nothing, and what gaps between operators take beyond that.
+
+        They are longer where caches are full of something else. None where it was not measured.
+        """
+        found = self.case.get("dispatch_time")
+        return None if found is None or pd.isna(found) else float(found) + self.busy("between")
+
+    @property
+    def passes(self) -> float:
+        """Seconds in passes over activations."""
+        return sum(map(self.busy, IN_PASSES))
+
+
+def ran_in(case: pd.Series, results: Results) -> Ran:
+    """What ran in a call of a latency, or of the changed side of a gain."""
+    traced = results.kernels[results.kernels["id"] == case["id"]]
+    profiled = results.operators[results.operators["id"] == case["id"]]
+    known_empty = profiled.dropna(subset=["empty"])
+    return Ran(
+        case,
+        traced.groupby("kernel")["seconds"].sum().to_dict(),
+        dict(zip(profiled["operator"], profiled["seconds"], strict=True)),
+        dict(zip(known_empty["operator"], known_empty["empty"], strict=True)),
+    )
+
+
+def causes_of(ran: Ran, time: float) -> dict[str, float]:
+    """Seconds by cause of a call of `time` seconds. They add up to it; what nothing explains may be negative."""
+    case = ran.case
+    whole = sum(ran.operators.values())
+    shares = {name: seconds / whole for name, seconds in ran.operators.items()} if whole else {}
+    overheads = known.device_named(case["device"]).overheads(_facts(case), shares, time)
+    if not ran.is_traced:
+        return _by_operator(case, time, overheads)
+    scale = time / case["traced_call"]
+    dense, depthwise = sum(map(ran.busy, DENSE_OPS)), ran.busy("depthwise")
+    parts = {
+        **_beside_roofs(dense, least_of(case, ops=DENSE_OPS), depthwise, least_of(case, ops=("depthwise",)), scale),
+        CONVERSIONS: sum(ran.kernels.get(name, 0.0) for name in COPIED),
+        PASSES: ran.passes,
+        "casts": ran.busy("cast"),
+    }
+    parts = {name: seconds * scale for name, seconds in parts.items()}
+    if ran.dispatch is not None:
+        overheads["dispatch"] = ran.dispatch * scale
+    # Memory is mapped when a kernel first writes to it, so that its time is in theirs.
+    beside = 1 - min(1.0, overheads.get("allocator", 0.0) / sum(parts.values())) if sum(parts.values()) else 1.0
+    parts = {name: seconds * beside for name, seconds in parts.items()} | overheads
+    return parts | {UNEXPLAINED: time - sum(parts.values())}
+
+
+def _beside_roofs(
+    dense: float, least_dense: list[LeastTime], depthwise: float, least_depthwise: list[LeastTime], scale: float
+) -> dict[str, float]:
+    """Seconds of convolutions at the roofs of their layers, and beyond them; all of them where they are above a roof."""
+    parts = {"compute": 0.0, "memory bandwidth": 0.0}
+    for name, measured, least in ((DENSE, dense, least_dense), (DEPTHWISE, depthwise, least_depthwise)):
+        roofs = {"compute": 0.0, "memory bandwidth": 0.0}
+        for one in least:
+            roofs["compute" if one.is_bound_by_compute else "memory bandwidth"] += one.total(eager=False) / scale
+        whole = sum(roofs.values())
+        within = min(1.0, measured / whole) if whole else 0.0
+        for roof, seconds in roofs.items():
+            parts[roof] += seconds * within
+        parts[name] = measured - whole * within
+    return parts
+
+
+def _by_operator(case: pd.Series, time: float, overheads: dict[str, float]) -> dict[str, float]:
+    """The same where kernels were not traced: what the ceilings do not explain is `kernels`, and may be negative."""
+    least = least_of(case)
+    parts = {
+        "compute": sum(one.compute for one in least if one.is_bound_by_compute),
+        "memory bandwidth": sum(one.passes + (0 if one.is_bound_by_compute else one.traffic) for one in least),
+        **overheads,
+    }
+    return parts | {"kernels": time - sum(parts.values())}
+
+
+def predicted_time(plain: Ran, changed: Ran, time: float, folds: bool) -> float | None:
+    """Seconds of a call in a mode, from what ran in plain eager code, whose call takes `time`.
+
+    The mode's own trace tells which convolutions and conversions take the place of the eager ones; folding takes away
+    BatchNorm's passes and dispatch. All else is taken to stay. None where one of the two was not traced.
+    """
+    if not (plain.is_traced and changed.is_traced):
+        return None
+    scale = time / plain.case["traced_call"]
+    kernels = (*CONVOLUTIONS, *COPIED)
+    saved = sum(plain.kernels.get(name, 0.0) - changed.kernels.get(name, 0.0) for name in kernels)
+    if folds:
+        saved += plain.busy("batch_norm") + plain.dispatch_of("batch_norm")
+    return float(time - saved * scale)
+
+
+def _facts(row: pd.Series) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}

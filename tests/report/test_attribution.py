@@ -1,0 +1,197 @@
+"""Seconds of a call by cause, from kernels that ran; what follows for a mode; and what is advised."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnv1.report.attribution import (
+    CAUSES,
+    CONVERSIONS,
+    DENSE,
+    DEPTHWISE,
+    PASSES,
+    UNEXPLAINED,
+    causes_of,
+    predicted_time,
+    ran_in,
+)
+from mnv1.report.gains import gains_of
+from mnv1.report.views import BY_NAME
+from mnv1.report.views.why import steps
+from mnv1.report.why import excess_of
+from tests.conftest import ceiling, gain_facts, latency_facts, profiled, results_of, speedup_facts, traced
+
+ENDLESS = [ceiling("gemm", 1e18, precision="fp32"), ceiling("copy beyond cache", 1e18)]
+
+KERNELS = {"pointwise": 2e-3, "depthwise": 1e-3, "images": 1.5e-3, "weights": 0.5e-3}
+OPERATORS = profiled(pointwise=1e-3, batch_norm=2e-3, activation=1e-3, linear=0.5e-3, other=0.5e-3)
+
+
+def ran(ceilings=ENDLESS, kernels=KERNELS, operators=OPERATORS, empty=0.0, **more):
+    """What ran in a call of 10 ms."""
+    operators = [one | {"empty": empty} for one in operators]
+    facts = latency_facts(operators=operators, **({"dispatch_time": 1e-3} | traced(0.010, **kernels) | more))
+    results = results_of([facts], ceilings=ceilings)
+    return ran_in(results.cases.iloc[0], results)
+
+
+def test_every_cause_has_what_ran_for_it():
+    causes = causes_of(ran(), 0.010)
+    assert causes[DENSE] == pytest.approx(2.5e-3)  # with the fully connected layer
+    assert causes[DEPTHWISE] == pytest.approx(1e-3)
+    assert causes[CONVERSIONS] == pytest.approx(2e-3)
+    assert causes[PASSES] == pytest.approx(3.5e-3)
+    assert causes["dispatch"] == pytest.approx(1e-3)
+    assert causes[UNEXPLAINED] == pytest.approx(0, abs=1e-9)
+    assert set(causes) <= set(CAUSES)
+
+
+def test_dispatch_is_no_part_of_a_pass():
+    causes = causes_of(ran(empty=0.25e-3), 0.010)
+    assert causes[PASSES] == pytest.approx(3.5e-3 - 3 * 0.25e-3)
+
+
+def test_shares_are_of_the_call_beside_the_trace():
+    usual, twice = causes_of(ran(), 0.010), causes_of(ran(), 0.020)
+    assert {name: 2 * seconds for name, seconds in usual.items()} == pytest.approx(twice, abs=1e-8)
+
+
+def test_roofs_are_apart_from_what_kernels_take_beyond_them():
+    causes = causes_of(ran([ceiling("gemm", 568.7e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
+    assert causes["compute"] == pytest.approx(1e-3, rel=0.01)  # 569 M multiply-accumulates
+    assert causes["compute"] + causes[DENSE] + causes[DEPTHWISE] == pytest.approx(3.5e-3)
+
+
+def test_kernels_above_a_roof_are_at_the_roof():
+    causes = causes_of(ran([ceiling("gemm", 1e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
+    assert causes["compute"] == pytest.approx(3.5e-3)
+    assert causes[DENSE] == pytest.approx(0, abs=1e-12)
+
+
+def test_mapping_memory_is_within_kernels():
+    causes = causes_of(ran(system_time=0.002), 0.010)  # of two threads
+    assert causes["allocator"] == pytest.approx(1e-3)
+    assert sum(causes[name] for name in (DENSE, DEPTHWISE, CONVERSIONS, PASSES)) == pytest.approx(8e-3)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["pointwise", "depthwise", "images", "weights", "cast"]), st.floats(0, 1), min_size=1
+    ),
+    st.floats(1e-6, 10),
+    st.floats(0, 1),
+)
+def test_causes_add_up(kernels, time, dispatch):
+    found = causes_of(
+        ran(
+            [ceiling("gemm", 1e11, precision="fp32"), ceiling("copy beyond cache", 1e10)],
+            kernels,
+            dispatch_time=dispatch,
+        ),
+        time,
+    )
+    assert sum(found.values()) == pytest.approx(time, abs=1e-9)
+
+
+def test_without_a_trace_operators_have_to_do():
+    facts = latency_facts(operators=profiled(pointwise=0.9, between=0.1))
+    results = results_of([facts], ceilings=ENDLESS)
+    causes = causes_of(ran_in(results.cases.iloc[0], results), 0.010)
+    assert causes["dispatch"] == pytest.approx(1e-3)
+    assert causes["kernels"] == pytest.approx(9e-3)
+    assert UNEXPLAINED not in causes
+
+
+def pair_of(standard, separable):
+    facts = [
+        latency_facts(kind="standard", latency=0.020, operators=profiled(standard=0.016, linear=5e-4), **standard),
+        latency_facts(latency=0.010, operators=OPERATORS, **separable),
+        speedup_facts(speedup=2.0, latency=0.010, macs_ratio=8.0),
+    ]
+    results = results_of(facts, ceilings=ENDLESS)
+    return results.cases.iloc[2], results
+
+
+def test_excess_and_waterfall_are_by_what_ran():
+    pair, results = pair_of(traced(0.020, standard=18e-3, weights=2e-3), traced(0.010, **KERNELS))
+    excess = excess_of(pair, results)
+    assert excess.total == pytest.approx(0.010 - 0.020 / 8)
+    assert excess.causes[CONVERSIONS] == pytest.approx(2e-3 - 2e-3 / 8)
+    assert excess.causes[DENSE] == pytest.approx(2e-3 - 18e-3 / 8 + 0.5e-3 - 0.5e-3 / 8)
+    (row,) = BY_NAME["why"].select(results).to_dict("records")
+    found = steps(pd.Series(row))
+    assert found[0] == ("MAC ratio", 8.0)
+    assert found[-1][1] == pytest.approx(2.0)
+    assert CONVERSIONS in dict(found)
+
+
+def test_a_trace_of_one_side_alone_tells_nothing():
+    pair, results = pair_of({}, traced(0.010, **KERNELS))
+    assert excess_of(pair, results) is None
+
+
+# What modes gain.
+
+
+def test_what_a_mode_should_take():
+    plain = ran(empty=0.0)
+    assert predicted_time(plain, plain, 0.010, folds=False) == pytest.approx(0.010)
+    assert predicted_time(plain, plain, 0.010, folds=True) == pytest.approx(0.008)
+    without_copies = ran(kernels={"pointwise": 1e-3, "depthwise": 1e-3, "weights": 0.5e-3})
+    assert predicted_time(plain, without_copies, 0.010, folds=False) == pytest.approx(0.0075)
+    assert predicted_time(plain, without_copies, 0.020, folds=False) == pytest.approx(0.015)
+
+
+def gains(*more):
+    plain = latency_facts(
+        operators=[one | {"empty": 0.0} for one in OPERATORS], dispatch_time=1e-3, **traced(0.010, **KERNELS)
+    )
+    return results_of([plain, *more], ceilings=ENDLESS)
+
+
+def test_predictions_stand_beside_gains():
+    blocked = traced(0.010, pointwise=2e-3, depthwise=1e-3)
+    results = gains(
+        gain_facts("folded", speedup=1.25, **traced(0.008, **KERNELS)),
+        gain_facts("channels_last", speedup=1.02, **blocked),
+        gain_facts("compiled", speedup=2.0),
+    )
+    rows = gains_of(results).set_index("mode")
+    assert rows["right"].to_dict() == {"channels_last": "no", "folded": "yes", "compiled": "not traced"}
+    assert rows.loc["folded", "predicted"] == pytest.approx(1.25)
+    assert rows.loc["channels_last", "predicted"] == pytest.approx(1.25)
+    assert rows.loc["channels_last", "removed"] == pytest.approx(1.0)
+    said = BY_NAME["gains"].finding(BY_NAME["gains"].select(results))
+    assert said.endswith("in 1 of 2 rows. It is wrong for channels_last (fp32, batch 1).")
+
+
+def test_the_verdict_ends_with_what_helps():
+    results = gains(
+        latency_facts(kind="standard", latency=0.020, operators=OPERATORS, **traced(0.020, standard=18e-3)),
+        speedup_facts(speedup=2.0, latency=0.010),
+        gain_facts("folded", speedup=1.25, **traced(0.008, **KERNELS)),
+        gain_facts("channels_last", speedup=1.15, **traced(0.009, pointwise=2e-3, depthwise=1e-3, weights=0.5e-3)),
+        gain_facts("folded+channels_last", speedup=1.01),
+    )
+    said = BY_NAME["verdict"].finding(BY_NAME["verdict"].select(results))
+    assert said.endswith(
+        "At batch 1, copies between memory layouts cost 20 % of its call; channels_last removes 75 % of them and gains "
+        "1.15×, folded gains 1.25×. `scripts/find_fastest.py` tries every way to run it."
+    )
+
+
+def test_a_layers_row_says_what_ran_in_it():
+    layer = {"subject": "layer", "shape": "64x128-s2-d112"}
+    results = results_of(
+        [
+            latency_facts(kind="standard", **layer, **traced(0.010, standard=9e-3, weights=1e-3)),
+            latency_facts(**layer, **traced(0.010, pointwise=5e-3, depthwise=3e-3, images=2e-3)),
+            speedup_facts(**layer),
+        ],
+        ceilings=ENDLESS,
+    )
+    view = BY_NAME["layer_speedup"]
+    (row,) = (row for _, row in view.select(results).iterrows())
+    assert view.every_cell["standard ran"].text(row) == "jit_standard, copies 10 %"
+    assert view.every_cell["separable ran"].text(row) == "jit_pointwise + jit_depthwise, copies 20 %"
