@@ -2,7 +2,7 @@
 
 For tests of what surrounds measuring. `-p tests.made_up` makes `pytest benchmarks` ask it. The environment variable
 MADE_UP says, as JSON, what differs here: `facts` of the machine, `visit_time`, `messages`,
-and `fails`: how cases end, by their kind or id.
+`untraceable`: why nothing can be traced, and `fails`: how cases end, by their kind or id.
 """
 
 import json
@@ -76,6 +76,8 @@ class Bench:
         return Visit((rounds(1e-3, 20),), (1,), 0.02, extras=extras, messages=around * 20)
 
     def trace(self, _case):
+        if "untraceable" in WANTED:
+            raise RuntimeError(WANTED["untraceable"])
         values = {"low": 2e-4, "high": 4e-4, "calls": 3}
         kernel = {"kernel": "pointwise", "implementation": "made up", "layouts": "abcd", "count": 2, "seconds": 3e-4}
         found = {"traced_call": 1e-3, "dispatch_time": 1e-4, "kernels": [kernel | values]}

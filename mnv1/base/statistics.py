@@ -51,7 +51,7 @@ def _rank(n: int, confidence: float) -> tuple[int, float]:
 
 
 @cache
-def _students_t(n: float, confidence: float) -> float:
+def students_t(n: float, confidence: float) -> float:
     """How many standard errors the interval of a mean of n values reaches."""
     return float(special.stdtrit(n - 1, (1 + confidence) / 2))
 
@@ -90,8 +90,19 @@ def _grouped(groups: Sequence[Sequence[float]], cut: float, confidence: float) -
     centre = math.fsum(map(math.fsum, limited)) / len(values)
     squares = math.fsum(math.fsum(one - centre) ** 2 for one in limited)
     error = math.sqrt(number / (number - 1) * squares) / len(kept)
-    reach = _students_t(min(number, len(kept)), confidence) * error
+    reach = students_t(min(number, len(kept)), confidence) * error
     return mean, mean - reach, mean + reach
+
+
+def widened(interval: tuple[float, float, float], deviation: float) -> tuple[float, float, float]:
+    """A figure with an interval that a component of known standard deviation makes wider: squares of both add up.
+
+    That is how the Guide to the Expression of Uncertainty in Measurement (JCGM 100:2008, 5.1 and G.3) combines what
+    repetitions tell with what they cannot.
+    """
+    value, low, high = interval
+    reach = float(special.ndtri((1 + CONFIDENCE) / 2)) * deviation
+    return value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach)
 
 
 def quantile(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ import pandas as pd
 from mnv1.claims.figures import Figure, factor
 from mnv1.net.published import Claim
 from mnv1.store.columns import TRAINING, TRAINING_SPEEDUP
-from mnv1.store.runs import ResultError, Results, load, load_operators
+from mnv1.store.runs import ResultError, Results, load, load_kernels, load_operators
 
 Rows = pd.DataFrame
 
@@ -40,7 +40,7 @@ def stored_runs(paths: Iterable[Path | str]) -> tuple[list[Results], list[str]]:
             cases = load([path])
             if (plain := cases[cases["mode"] == "eager"]).empty:
                 continue
-            found.append(Results(plain, load_operators([path])))
+            found.append(Results(plain, load_operators([path]), kernels=load_kernels([path])))
         except ResultError as error:
             complaints.append(str(error))
     return sorted(found, key=lambda one: one.cases["time"].iloc[0], reverse=True), complaints
@@ -106,8 +106,12 @@ def _conditions(row: pd.Series) -> str:
 def _time_share(results: Results) -> Iterator[Found]:
     rows = _networks(results, "latency")
     for _, row in rows[rows["kind"] == "separable"].iterrows():
+        kernels = results.kernels[(results.kernels["id"] == row["id"]) & (results.kernels["kernel"] == "pointwise")]
         profile = results.operators[results.operators["id"] == row["id"]].set_index("operator")
-        if "pointwise" in profile.index:
+        if not kernels.empty:  # without the copies and the dispatch that belong to their operators
+            value, low, high = kernels[["seconds", "low", "high"]].sum() / row["traced_call"]
+            yield Found(float(value), float(low), float(high), _conditions(row), str(row["run"]))
+        elif "pointwise" in profile.index:
             value, low, high = profile.loc["pointwise", ["seconds", "low", "high"]] / profile["seconds"].sum()
             yield Found(float(value), float(low), float(high), _conditions(row), str(row["run"]))
 

@@ -13,11 +13,15 @@ from statistics import median
 from typing import cast
 
 from mnv1.base.facts import Facts
-from mnv1.base.statistics import percentiles
+from mnv1.base.statistics import percentiles, widened
 from mnv1.cases import PRECISIONS, Case, Conditions, Pair, Workload
 from mnv1.measure.by_state import FIRST, LAST, SPEEDUP, InState, by_state, headline
 from mnv1.measure.states import State
 from mnv1.measure.timing import Policy, Stopped, Visit
+
+RUN_TO_RUN = {"speedup": 0.02, "latency": 0.02}
+"""Standard deviation of figures between runs of one machine, in one state, beyond what their visits let expect, on a
+logarithmic scale. A run cannot see it in itself; `scripts/method/coverage.py` measures it over several."""
 
 LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
@@ -83,17 +87,17 @@ def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:
 
 
 def figures_of(pair: bool, found: InState) -> Facts:
-    """The figures that rounds give, with their 95 % intervals."""
+    """The figures that rounds give, with 95 % intervals that should hold for the next run too."""
     facts = _interval("latency_p50", "latency", found.mean(LAST))
     if pair:
         facts |= {"standard_latency_p50": math.exp(found.mean(FIRST)[0])}
         facts |= _interval("speedup", "speedup", found.mean(SPEEDUP))
-    return facts
+    return facts | {"run_to_run": RUN_TO_RUN["speedup" if pair else "latency"]}
 
 
-def _interval(name: str, ends: str, logs: tuple[float, float, float]) -> Facts:
-    value, low, high = map(math.exp, logs)
-    return {name: value, f"{ends}_low": low, f"{ends}_high": high}
+def _interval(name: str, figure: str, logs: tuple[float, float, float]) -> Facts:
+    value, low, high = map(math.exp, widened(logs, RUN_TO_RUN[figure]))
+    return {name: value, f"{figure}_low": low, f"{figure}_high": high}
 
 
 def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> list[Facts]:

@@ -19,10 +19,10 @@ SHARED, APART, FAR = "CPUs share a cache", "CPUs apart", "CPUs far apart"
 MIXED = "states mixed"
 """Of a figure whose rounds met several states, none of them often enough for a figure of its own."""
 
-BEYOND_CACHE = 100e-9
+BEYOND_CACHE = 60e-9
 """Seconds of a message above which two CPUs share no cache. Published core-to-core latencies are 20 to 60 ns within a
 cache or a mesh, 85 to 170 ns between caches of one socket (nviennot/core-to-core-latency, 2022)."""
-BEYOND_SOCKET = 350e-9
+BEYOND_SOCKET = 280e-9
 """Seconds above which they are farther apart than caches of one socket: 230 ns and more between sockets."""
 
 LOST = 1.0

@@ -18,8 +18,8 @@ from mnv1.measure import operators
 from mnv1.measure.modules import elsewhere, prepare
 from mnv1.measure.watch import Watch
 
-BLOCKS = 8
-"""How often untraced, traced and profiled calls alternate, their tensors somewhere else each time."""
+BLOCKS = {"model": 5, "layer": 3}
+"""How often untraced, traced and profiled calls alternate, their tensors somewhere else each time; by subject."""
 BLOCK_TIME = 0.03
 """Seconds of untraced calls in a block, and of traced ones, of at least one call each."""
 PROFILED = 2
@@ -77,7 +77,7 @@ def _traced(case: Case, watch: Watch) -> _Traced:
     prepared, device = prepare(case), case.conditions.on
     clock, found = device.clock(), _Traced()
     long = prepared.first_call > LONG_CALL
-    for _ in range(LONG_BLOCKS if long else BLOCKS):
+    for _ in range(LONG_BLOCKS if long else BLOCKS[case.workload.subject]):
         with elsewhere([prepared], device.is_host) as (call,):
             before = watch.look()
             calls = 1 if long else max(1, math.ceil(BLOCK_TIME / clock.time(call, 1).wall))

@@ -114,6 +114,18 @@ def ran_in(case: pd.Series, results: Results) -> Ran:
     )
 
 
+def with_kernel_times(rows: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Latencies of blocks with `seconds`, the time of their convolutions' kernels alone where these were traced.
+
+    Where they were not, of the whole call. `timed`: kernels or call.
+    """
+    kernels = results.kernels[results.kernels["kernel"].isin(CONVOLUTIONS)].groupby("id")["seconds"].sum()
+    within = rows["id"].map(kernels) / rows["traced_call"].astype(float) * rows["latency_p50"]
+    return rows.assign(
+        seconds=within.fillna(rows["latency_p50"]), timed=within.isna().map({True: "call", False: "kernels"})
+    )
+
+
 def causes_of(ran: Ran, time: float) -> dict[str, float]:
     """Seconds by cause of a call of `time` seconds. They add up to it; what nothing explains may be negative."""
     case = ran.case
@@ -142,7 +154,7 @@ def causes_of(ran: Ran, time: float) -> dict[str, float]:
 def _beside_roofs(
     dense: float, least_dense: list[LeastTime], depthwise: float, least_depthwise: list[LeastTime], scale: float
 ) -> dict[str, float]:
-    """Seconds of convolutions at the roofs of their layers, and beyond them; all of them where they are above a roof."""
+    """Seconds of convolutions at the roofs of their layers, and beyond; all of them where they are above a roof."""
     parts = {"compute": 0.0, "memory bandwidth": 0.0}
     for name, measured, least in ((DENSE, dense, least_dense), (DEPTHWISE, depthwise, least_depthwise)):
         roofs = {"compute": 0.0, "memory bandwidth": 0.0}

@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 
 from mnv1.base import tables
+from mnv1.base.statistics import CONFIDENCE, students_t
 from mnv1.report import units
 from mnv1.report.rows import Rows
 from mnv1.store.runs import ResultError
 
 FEWEST_RUNS = 3
 """Runs that must have met a figure in a state."""
+
+NORMAL = 1.96
+"""Standard deviations that a 95 % interval reaches."""
 
 RESAMPLED = 2000
 """Times that whole runs are drawn anew."""
@@ -28,9 +32,10 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
 
     An interval is widened by √(1 + 1 / (n − 1)) and should hold the mean of the n − 1 other runs, which scatters too.
     Columns: `measures`, `state`, `runs`, `cases`, `cv` and `cv_tail` (median and 90th percentile of the cases'
-    coefficients of variation between runs), `half_width` (median, relative), `covered` (share of intervals that hold
-    the others' mean) with `covered_low` and `covered_high`, its 95 % interval over whole runs drawn anew. Raises
-    `ResultError` where no figure has enough runs.
+    coefficients of variation between runs), `run_to_run` (the standard deviation between runs beyond what visits let
+    expect), `half_width` (median, relative), `covered` (share of intervals that hold the others' mean) with
+    `covered_low` and `covered_high`, its 95 % interval over whole runs drawn anew, and `visits_cover`, the same share
+    of intervals from visits alone. Raises `ResultError` where no figure has enough runs.
     """
     each = checks(figures, fewest)
     if each.empty:
@@ -48,10 +53,12 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
                 "cases": cases.ngroups,
                 "cv": variation.median(),
                 "cv_tail": variation.quantile(0.9),
+                "run_to_run": _run_to_run(part),
                 "half_width": part["half"].median(),
                 "covered": part["holds"].mean(),
                 "covered_low": low,
                 "covered_high": high,
+                "visits_cover": part["visits_hold"].mean(),
             }
         )
     return pd.DataFrame(rows)
@@ -60,7 +67,7 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
 def checks(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
     """One row a figure of a run: `log`, its interval's `half` width, the mean of the `others`, and whether it `holds`.
 
-    All are on a logarithmic scale.
+    `visits_half` and `visits_hold` are of the interval from visits alone. All are on a logarithmic scale.
     """
     table = figures.assign(log=np.log(figures["value"].astype(float)))
     table["half"] = (np.log(table["high"].astype(float)) - np.log(table["low"].astype(float))) / 2
@@ -68,8 +75,19 @@ def checks(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
     number = grouped.transform("count")
     table = table.assign(number=number, others=(grouped.transform("sum") - table["log"]) / (number - 1))
     table = table[table["number"] >= max(2, fewest)]
-    wide = table["half"] * np.sqrt(1 + 1 / (table["number"] - 1))
-    return table.assign(holds=(table["log"] - table["others"]).abs() <= wide)
+    between = NORMAL * table["run_to_run"].astype(float)
+    table["visits_half"] = np.sqrt((table["half"] ** 2 - between**2).clip(lower=0))
+    off = (table["log"] - table["others"]).abs() / np.sqrt(1 + 1 / (table["number"] - 1))
+    return table.assign(holds=off <= table["half"], visits_hold=off <= table["visits_half"])
+
+
+def _run_to_run(part: Rows) -> float:
+    """Standard deviation between runs beyond what visits let expect: over all cases, as in an analysis of variance."""
+    visits = part["visits"].fillna(np.inf).astype(float)
+    reach = visits.map(lambda number: students_t(number, CONFIDENCE) if number >= 2 else NORMAL)
+    errors = (part["visits_half"] / reach) ** 2
+    between = part.groupby("id")["log"].var(ddof=1) - errors.groupby(part["id"]).mean()
+    return math.sqrt(max(0.0, between.mean()))
 
 
 def _over_runs(part: Rows) -> tuple[float, float]:
@@ -82,16 +100,20 @@ def _over_runs(part: Rows) -> tuple[float, float]:
 
 def coverage_table(table: Rows) -> str:
     """The same in Markdown."""
-    header = ("figure", "state", "runs", "cases", "CV between runs", "90th percentile", "half width", "covered [95 %]")
+    header = (
+        *("figure", "state", "runs", "cases", "CV between runs", "90th percentile", "run to run", "half width"),
+        *("covered [95 %]", "by visits alone"),
+    )
     rows = [
         (
             row["measures"],
             row["state"] or "not read",
             row["runs"],
             row["cases"],
-            *(units.percent(row[name]) for name in ("cv", "cv_tail")),
+            *(units.percent(row[name]) for name in ("cv", "cv_tail", "run_to_run")),
             f"±{units.percent(math.expm1(row['half_width']))}",
             f"{row['covered']:.0%} [{row['covered_low']:.0%}, {row['covered_high']:.0%}]",
+            f"{row['visits_cover']:.0%}",
         )
         for row in table.to_dict("records")
     ]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mnv1.report import units
-from mnv1.store.columns import TRAINING_SPEEDUP
 
 
 class Progress:
@@ -39,7 +38,7 @@ def visit_line(counter: str, case_id: str, remaining: float) -> str:
 
 def progress_line(counter: str, facts: Mapping[str, Any], remaining: float) -> str:
     """One line about one finished case; `remaining` is the expected rest of the sweep in seconds."""
-    if facts["measures"] in ("speedup", TRAINING_SPEEDUP):
+    if "speedup" in facts:
         figures = [
             units.ratio_interval(facts["speedup"], facts["speedup_low"], facts["speedup_high"]),
             f"{units.seconds(facts['standard_latency_p50'])} → {units.seconds(facts['latency_p50'])}",

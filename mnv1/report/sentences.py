@@ -51,6 +51,14 @@ LIMITS = {
 """What each cause does to the separable network."""
 
 
+def timed(rows: Rows) -> str:
+    """Of how many layers it is the time of kernels that is looked at; nothing where it is of none."""
+    of_kernels = int((rows["timed"] == "kernels").sum())
+    if not of_kernels:
+        return ""
+    return f" Times are of the convolutions' kernels alone in {of_kernels} of {len(rows)} rows, and of calls elsewhere."
+
+
 def span(shares: pd.Series) -> str:
     """From the least share to the largest: `5 to 12 %`."""
     low, high = (f"{100 * value:.0f}" for value in (shares.min(), shares.max()))

@@ -101,6 +101,8 @@ COLUMNS: dict[str, str] = {
     "copy_rate": "ceiling of the run: bytes a second, read and written, of a copy beyond the last-level cache",
     "cache_rate": "ceiling of the run: bytes a second, read and written, of a copy within the last-level cache",
     "cache_size": "bytes of the last-level cache",
+    "run_to_run": "relative standard deviation between runs that the interval of the speedup, or else of the "
+    "latency, has beside the scatter of visits",
     "rounds": "counted rounds",
     "visits": "times that the case was sampled, spread over the sweep",
     "call_time": "seconds of all calls, warm-up and rounds that do not count included",

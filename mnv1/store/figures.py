@@ -20,6 +20,7 @@ FIGURE_COLUMNS: dict[str, str] = {
     "value": "the figure",
     "low": "lower end of its 95 % interval",
     "high": "upper end of its 95 % interval",
+    "run_to_run": "standard deviation between runs that the interval has beside the scatter of visits; 0 for none",
     "visits": "visits that it rests on",
     "rounds": "rounds that it rests on",
 }
@@ -54,6 +55,7 @@ def _figure(found: Mapping[str, Any]) -> dict[str, Any]:
         "value": found["speedup" if name == "speedup" else "latency_p50"],
         "low": found[f"{name}_low"],
         "high": found[f"{name}_high"],
+        "run_to_run": found.get("run_to_run", 0.0),
         "visits": found.get("visits"),
         "rounds": found.get("rounds"),
     }

@@ -15,6 +15,7 @@ from mnv1.measure.child import unheard_signals
 from mnv1.measure.facts import Record, better_of
 from mnv1.measure.messages import Failed
 from mnv1.measure.quota import Quotas, facts, verdict
+from mnv1.measure.states import MIXED
 from mnv1.measure.supervisor import Supervisor, SupervisorError
 from mnv1.measure.timing import Policy
 from mnv1.report.progress import Progress, progress_line, visit_line
@@ -28,10 +29,10 @@ from mnv1.suite.sweep import Sweep, unlike
 EARLY = 110.0
 """Seconds after which the verdict is said as far as it is known."""
 
-TRACE_TIME = 75.0
-"""Seconds in which it is looked at what runs in cases, about."""
-TRACE_TRIES = 3
-"""How often that is tried for one, because the machine was in another state."""
+TRACE_TIME = 0.22
+"""Share of the sweep's time in which it is looked at what runs in cases, about."""
+TRACE_TRIES = 10
+"""How often that is tried at most for one, because the machine was in another state."""
 
 CEILING_TIME = 0.6
 """Seconds of a ceiling, or a hundredth of the sweep where that is less."""
@@ -164,19 +165,22 @@ class Run:
     def trace(self, cases: Sequence[Case | Pair], say: Say) -> None:
         """Look at what runs in the cases that reports explain, in a fresh process, and keep it with their figures.
 
-        Of each in the machine's state that its figures are of, if that comes again within `TRACE_TIME`.
+        Of each in the machine's state that its figures are of, if that comes again in time.
         """
         sweep = self.sweep
         assert sweep is not None
         if not self.complete:
             return
         waiting = {name: case for name, case in self.profile.explained(cases).items() if name in self.facts}
+        if not waiting:
+            return
         self.supervisor.close()
+        self.supervisor.look()  # and a fresh process is there
         start = time.monotonic()
         number, done, failed = len(waiting), set[str](), list[str]()
         for _ in range(TRACE_TRIES):
             for name, case in list(waiting.items()):
-                if time.monotonic() - start > TRACE_TIME:
+                if time.monotonic() - start > TRACE_TIME * self.profile.sweep_time:
                     break
                 found = self.supervisor.trace(case)
                 if isinstance(found, Failed):
@@ -185,15 +189,14 @@ class Run:
                     continue
                 facts = self.facts[name]
                 state = sweep.state_of_messages(cast("list[tuple[float, float]]", found.pop("traced_messages")))
-                as_measured = state == facts.get("state")
+                as_measured = facts.get("state") in (state, MIXED)
                 if as_measured or name not in done:
                     facts.update(found, traced_state=state)
                 done.add(name)
                 if as_measured:
                     del waiting[name]
-        if number:
-            took = duration(time.monotonic() - start)
-            say(f"what runs in a call: looked at {len(done)} of {number} cases in {took} min")
+        took = duration(time.monotonic() - start)
+        say(f"what runs in a call: looked at {len(done)} of {number} cases in {took} min")
         for line in failed:
             say(line, red=True)
 

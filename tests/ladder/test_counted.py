@@ -15,7 +15,7 @@ from mnv1.measure.states import APART, MIXED, SHARED
 from tests.ladder.test_find_fastest import findings_ladder
 from tests.ladder.test_ladder import SECONDS, Process, climbed, ladder_of, some_rungs
 
-OWN = 50e-9
+OWN = 80e-9
 NEAR, DISTANT, CHANGE = (110e-9, 112e-9), (290e-9, 295e-9), (110e-9, 295e-9)
 
 

@@ -235,7 +235,7 @@ def test_stored_training_steps_judge_the_articles_claims(store):
     assert re.fullmatch(r"3\.50× \[3\.[34]\d, 3\.[56]\d\] \(cpu, amp, batch 8\)", epoch.ours)
     assert (epoch.verdict, epoch.why) == ("measured", "holds; by `0001_a`")
     assert (memory.ours, memory.why) == ("1.40× (cuda, fp32, batch 32)", "does not hold; by `0001_a`")
-    assert (faster.ours, faster.why) == ("2.50× (cuda, amp, batch 32)", "holds; by `0001_a`")
+    assert (faster.ours, faster.why) == ("2.50× [2.31, 2.70] (cuda, amp, batch 32)", "holds; by `0001_a`")
 
 
 def test_a_layers_facts_name_its_shape():

@@ -84,13 +84,13 @@ def test_record_of_a_case_has_every_fact():
     about_runs_states = {name for name in COLUMNS if name.startswith("other_")} - {"other_rounds"} | {"odd_state"}
     about_runs_states |= {"disturbed_rounds", "effective_rounds"}
     of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}
-    not_here = about_runs_states | optional | on_cuda | about_run | about_pairs | about_modes | of_steps
-    assert set(facts) - {"operators", "states", "visit_rounds"} == set(COLUMNS) - not_here
+    of_traces = {"traced_call", "traced_state", "dispatch_time"}
+    not_here = of_traces | about_runs_states | optional | on_cuda | about_run | about_pairs | about_modes | of_steps
+    assert set(facts) - {"states", "visit_rounds"} == set(COLUMNS) - not_here
     assert facts["rounds"] == len(made.samples) >= 2
     assert facts["latency_low"] <= facts["latency_p50"] <= facts["latency_high"]
     assert facts["memory_floor"] <= facts["peak_memory"]
     assert facts["system_time"] >= 0
-    assert {"pointwise", "depthwise", "between"} <= {one["operator"] for one in facts["operators"]}
     assert json.loads(json.dumps(facts)) == facts
 
 
@@ -282,7 +282,6 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
     monkeypatch.setitem(DEVICES, "cuda", Fake("cuda"))
     monkeypatch.setattr(runner, "visit", fake_visit)
     monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: None, 0.5))
-    monkeypatch.setattr(runner, "operator_times", lambda _, device, __: [{"operator": f"one on {device.name}"}])
     case = Case(TINY.workload, Conditions(1, "cuda", "fp32"))
     extras = Runner(watch="controls").visit(case, QUICK).extras
     assert (asked["clock"], asked["round_time"]) == ("events", 5e-3)
@@ -293,7 +292,6 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
         "peak_memory": 1,
         "peak_reserved": 2,
         "device_busy": 0.25,
-        "operators": [{"operator": "one on cuda"}],
     }
 
 
@@ -307,7 +305,7 @@ def test_ceilings_have_intervals_and_units():
     ]
     for one in found:
         assert 0 < one["low"] <= one["value"] <= one["high"]
-        assert one["rounds"] >= 6
+        assert one["rounds"] >= 1
     assert (
         found[2]["size"] > (DEVICES["cpu"].last_level_cache() or 0) > found[3]["size"]
         or DEVICES["cpu"].last_level_cache() is None

@@ -44,7 +44,7 @@ class Watching(NoWatch):
 def test_a_real_network():
     case = Case(Network("separable", 0.25, 64), Conditions(2, "cpu", "fp32"))
     found = trace(case, Watching())
-    assert len(found["traced_messages"]) == BLOCKS
+    assert len(found["traced_messages"]) == BLOCKS["model"]
     assert all(low < high for low, high in found["traced_messages"])
     operators = {one["operator"]: one for one in found["operators"]}
     assert operators["depthwise"]["count"] == 13
@@ -77,7 +77,7 @@ def test_what_is_explained():
         "folded+channels_last",
     }
     blocks = {case.workload.kind for name, case in found.items() if name.startswith("layer")}
-    assert blocks == {"standard", "separable"}
+    assert blocks == {"standard", "separable", "depthwise", "pointwise"}
 
 
 def test_gains_have_ids_of_their_own_and_are_no_answer():

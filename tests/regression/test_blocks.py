@@ -15,7 +15,7 @@ LOST = math.nan
 def blocks_of(readings, throttled=lambda: False):
     """Blocks among these readings: one before each block, and one after each time that it is taken."""
     readings = iter(readings)
-    return Blocks(throttled, lambda: next(readings), own=50e-9)
+    return Blocks(throttled, lambda: next(readings), own=80e-9)
 
 
 def taken(blocks, number):

@@ -215,7 +215,7 @@ def test_a_container_that_is_always_stopped_is_not_asked_for_ever():
 
 def test_a_comparison_says_how_often_the_machine_changed():
     readings = iter([110e-9] * 201 + [290e-9] * 10_000)
-    found, _ = run(watched=Blocks(look=lambda: next(readings), own=50e-9))
+    found, _ = run(watched=Blocks(look=lambda: next(readings), own=80e-9))
     assert found.taken_again == 1
     assert list(found.states) == ["CPUs apart", "CPUs share a cache"]
     assert run()[0].states == {}

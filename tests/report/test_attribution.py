@@ -195,3 +195,28 @@ def test_a_layers_row_says_what_ran_in_it():
     (row,) = (row for _, row in view.select(results).iterrows())
     assert view.every_cell["standard ran"].text(row) == "jit_standard, copies 10 %"
     assert view.every_cell["separable ran"].text(row) == "jit_pointwise + jit_depthwise, copies 20 %"
+
+
+def test_layers_are_judged_by_their_kernels_where_these_were_traced():
+    layer = {"subject": "layer", "shape": "64x128-s2-d112"}
+    results = results_of(
+        [
+            latency_facts(latency=0.020, **layer, **traced(0.010, pointwise=4e-3, depthwise=3e-3, images=3e-3)),
+            latency_facts(kind="standard", latency=0.040, **layer),
+        ],
+        ceilings=[ceiling("gemm", 1e11, precision="fp32"), ceiling("copy beyond cache", 1e10)],
+    )
+    roofline = BY_NAME["roofline"].select(results).set_index("kind")
+    assert roofline["timed"].to_dict() == {"standard": "call", "separable": "kernels"}
+    assert roofline.loc["separable", "macs_per_second"] == pytest.approx(568_740_352 / 0.014)  # 70 % of 20 ms
+    assert roofline.loc["standard", "macs_per_second"] == pytest.approx(568_740_352 / 0.040)
+    said = " Times are of the convolutions' kernels alone in 1 of 2 rows, and of calls elsewhere."
+    for name in ("roofline", "predictors"):
+        assert said in BY_NAME[name].finding(BY_NAME[name].select(results))
+
+
+def test_the_share_of_1x1_convolutions_is_said_by_operator_and_by_kernel():
+    results = results_of([latency_facts(operators=OPERATORS, **traced(0.010, **KERNELS))], ceilings=ENDLESS)
+    said = BY_NAME["operators"].finding(BY_NAME["operators"].select(results))
+    assert "Their share of the time here is 20 % [18, 22] (fp32, batch 1)" in said
+    assert said.endswith("Their kernels alone, without copies and dispatch, take 20 %.")

@@ -12,15 +12,20 @@ from mnv1.store.runs import ResultError
 from tests.conftest import latency_facts, speedup_facts
 
 
-def runs(number, cases=40, between=0.0, half=0.02, state="CPUs share a cache", seed=1):
-    """Figures whose interval is right for a run by itself, while runs differ by `between` as well."""
+def runs(number, cases=40, between=0.0, half=0.02, state="CPUs share a cache", seed=1, told=0.0):
+    """Figures whose visits tell the truth of a run by itself, while runs differ by `between` as well.
+
+    Intervals have a component of `told` between runs.
+    """
+    wide = math.hypot(half, 1.96 * told)
     rng = np.random.default_rng(seed)
     rows = []
     for run in range(number):
         for case in range(cases):
             log = rng.normal(0, half / 1.96) + rng.normal(0, between)
-            value, low, high = (math.exp(log + shift) for shift in (0, -half, half))
-            rows.append((f"000{run}", f"case-{case}", "speedup", state, 1e-7, "speedup", value, low, high, 9, 18))
+            value, low, high = (math.exp(log + shift) for shift in (0, -wide, wide))
+            figure = ("speedup", value, low, high, told, 10**6, 10**7)
+            rows.append((f"000{run}", f"case-{case}", "speedup", state, 1e-7, *figure))
     return pd.DataFrame(rows, columns=list(FIGURE_COLUMNS))
 
 
@@ -35,11 +40,32 @@ def test_honest_intervals_cover_and_others_do_not():
     assert shaken["cv_tail"] > shaken["cv"] > honest["cv"]
 
 
+def test_what_runs_differ_by_is_found_and_intervals_with_it_cover():
+    (found,) = coverage(runs(12, cases=200, between=0.03, told=0.03)).to_dict("records")
+    assert found["run_to_run"] == pytest.approx(0.03, rel=0.05)
+    assert found["covered"] == pytest.approx(0.95, abs=0.02)
+    assert found["visits_cover"] < 0.6
+    (none,) = coverage(runs(12, cases=200)).to_dict("records")
+    assert none["run_to_run"] < 0.003
+    assert none["visits_cover"] == none["covered"]
+
+
 def test_by_hand():
     # Three runs of one figure: each against the mean of the other two, with its interval times the root of 1.5.
     logs, half = (0.00, 0.03, 0.06), 0.02
     rows = [
-        (f"000{run}", "a", "latency", "", None, "latency", *(math.exp(log + one) for one in (0, -half, half)), 9, 9)
+        (
+            f"000{run}",
+            "a",
+            "latency",
+            "",
+            None,
+            "latency",
+            *(math.exp(log + one) for one in (0, -half, half)),
+            0.0,
+            9,
+            9,
+        )
         for run, log in enumerate(logs)
     ]
     found = checks(pd.DataFrame(rows, columns=list(FIGURE_COLUMNS)))

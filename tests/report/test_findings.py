@@ -103,8 +103,8 @@ def test_the_papers_share_of_time_is_tested():
 
 def test_points_above_the_memory_roof_are_explained():
     layer = {"subject": "layer", "shape": "64x128-s2-d112"}
-    fast = latency_facts(**layer, macs_per_second=6e10, min_bytes=568_740_352)  # 1 MAC a byte: 22 G MACs/s
-    slow = latency_facts(**layer, kind="standard", macs_per_second=6e9, min_bytes=568_740_352)
+    fast = latency_facts(**layer, latency=568_740_352 / 6e10, min_bytes=568_740_352)  # 1 MAC a byte: 22 G MACs/s
+    slow = latency_facts(**layer, kind="standard", latency=568_740_352 / 6e9, min_bytes=568_740_352)
     text = said("roofline", fast, slow)
     assert "1 of 2 points lie above the memory roof" in text
     assert "in the last-level cache of 32.0 MiB" in text
@@ -149,7 +149,7 @@ def test_errors_of_predictors():
         {
             "precision": "fp32",
             "predictor": "MACs",
-            "latency_p50": [1.0, 2.0, 8.0],
+            "seconds": [1.0, 2.0, 8.0],
             "predicted": [2.0, 2.0, 2.0 + 1e-9],
         }
     )

@@ -23,7 +23,7 @@ def figures(values, half=0.02, state=NEAR, visits=20):
         )
     ]
     about = ("speedup", state, 1e-7, "speedup")
-    rows = [("0001", name, *about, value, low, high, visits, 2 * visits) for name, value, low, high in rows]
+    rows = [("0001", name, *about, value, low, high, 0.0, visits, 2 * visits) for name, value, low, high in rows]
     return pd.DataFrame(rows, columns=list(FIGURE_COLUMNS))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mnv1.report.summary import machine_note
-from mnv1.store.runs import find_runs, load, load_ceilings, load_results
+from mnv1.store.runs import find_runs, load, load_ceilings, load_kernels, load_results
 from mnv1.suite.journal import interrupted
 from tests.conftest import MADE_UP, sweep, sweeps
 
@@ -206,3 +206,41 @@ def test_amp_on_a_cpu_without_bf16_is_skipped_unless_it_is_named():
     assert "1 passed, 1 skipped" in usual.stdout
     assert "1 passed" in named.stdout
     assert "skipped" not in named.stdout
+
+
+def test_what_ran_is_stored_with_the_cases_that_reports_explain(tmp_path):
+    done = sweep(
+        *MADE_UP,
+        "--profile=smoke",
+        "--precisions=fp32",
+        "--benchmark-autosave",
+        f"--benchmark-storage=file://{tmp_path}",
+    )
+    assert "what runs in a call: looked at 10 of 10 cases in 0:0" in done.stdout
+    runs = find_runs(tmp_path)
+    kernels = load_kernels(runs)
+    assert set(kernels["id"]) == {
+        f"{name}-b1-cpu-fp32"
+        for name in (
+            *("model-standard-a0.25-r128", "model-separable-a0.25-r128"),
+            *(f"layer-{kind}-64x128-s2-d112" for kind in ("standard", "separable", "depthwise", "pointwise")),
+            *(f"layer-{kind}-512x512-s1-d14" for kind in ("standard", "separable", "depthwise", "pointwise")),
+        )
+    }
+    assert set(kernels["implementation"]) == {"made up"}
+    cases = load(runs).set_index("id")
+    assert cases.loc["model-separable-a0.25-r128-b1-cpu-fp32", "traced_call"] == 1e-3
+    assert cases.loc["model-separable-a0.25-r128-b1-cpu-fp32", "traced_state"]
+    assert cases["traced_call"].notna().sum() == 10
+
+
+def test_what_cannot_be_traced_is_said_and_loses_nothing(tmp_path):
+    broken = {"MADE_UP": json.dumps({"untraceable": "no trace today"})}
+    arguments = ("--profile=smoke", "--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}")
+    done = sweep(*MADE_UP, *arguments, environment=broken)
+    assert done.returncode == 0
+    assert (
+        "what runs in model-separable-a0.25-r128-b1-cpu-fp32 cannot be told: RuntimeError: no trace today"
+        in done.stdout
+    )
+    assert load_kernels(find_runs(tmp_path)).empty

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mnv1.report import why
-from mnv1.report.attribution import least_of
+from mnv1.report.attribution import least_of, with_kernel_times
 from mnv1.report.cells import Cell, where_known
 from mnv1.report.known import colour
 from mnv1.report.plots.style import DARK, log_axes, new_figure, panels_of, plain_log, with_legend
 from mnv1.report.rows import Rows, layers
-from mnv1.report.sentences import rank_correlation
+from mnv1.report.sentences import rank_correlation, timed
 from mnv1.report.view import View
 from mnv1.store.runs import Results
 
@@ -31,7 +31,7 @@ def select(results: Results) -> Rows:
     MACs and bytes are scaled to fit, by the geometric mean of time to predictor over the layers of one precision; the
     roofline is the least time by the ceilings, with BatchNorm and ReLU folded or as passes of their own, unscaled.
     """
-    rows = why.with_ceilings(layers("latency")(results))
+    rows = with_kernel_times(why.with_ceilings(layers("latency")(results)), results)
     least = [least_of(row) for _, row in rows.iterrows()]
     folded, eager = (
         pd.Series([sum(layer.total(passes) for layer in one) for one in least], rows.index, dtype=float)
@@ -41,8 +41,8 @@ def select(results: Results) -> Rows:
     found = []
     for _, group in rows.groupby("precision", sort=False):
         values = {
-            "MACs": _scaled(group["macs"], group["latency_p50"]),
-            "bytes": _scaled(group["min_bytes"], group["latency_p50"]),
+            "MACs": _scaled(group["macs"], group["seconds"]),
+            "bytes": _scaled(group["min_bytes"], group["seconds"]),
             "roofline": folded[group.index],
             "roofline, eager": eager[group.index],
         }
@@ -61,8 +61,8 @@ def errors(rows: Rows) -> Rows:
     """How far each predictor is off, by precision: factors, and the rank correlation with the measured time."""
     found = []
     for (precision, predictor), group in rows.groupby(["precision", "predictor"], sort=False):
-        off = (group["latency_p50"] / group["predicted"]).astype(float).map(log).abs()
-        rho = rank_correlation(group["predicted"], group["latency_p50"])
+        off = (group["seconds"] / group["predicted"]).astype(float).map(log).abs()
+        rho = rank_correlation(group["predicted"], group["seconds"])
         found.append(
             {
                 "precision": precision,
@@ -83,7 +83,11 @@ def finding(rows: Rows) -> str:
         ranked = group.sort_values("typical")
         named = [f"{row['predictor']} {row['typical']:.2f}×" for _, row in ranked.iterrows()]
         parts.append(f"{precision}: {', '.join(named)}")
-    return f"Typical error (half of the layers are off by less than this factor), best first. {'; '.join(parts)}."
+    of_one = rows[rows["predictor"] == PREDICTORS[0]]
+    return (
+        f"Typical error (half of the layers are off by less than this factor), best first. {'; '.join(parts)}."
+        f"{timed(of_one)}"
+    )
 
 
 def draw(rows: Rows) -> Figure:
@@ -92,14 +96,14 @@ def draw(rows: Rows) -> Figure:
     columns = rows["predictor"].nunique()
     figure, all_axes = new_figure(len(panels), 2.9 * columns, 2.7, columns)
     ends = [
-        rows[["predicted", "latency_p50"]].min().min() * 0.7e3,
-        rows[["predicted", "latency_p50"]].max().max() * 1.4e3,
+        rows[["predicted", "seconds"]].min().min() * 0.7e3,
+        rows[["predicted", "seconds"]].max().max() * 1.4e3,
     ]
     for number, (axes, ((precision, predictor), group)) in enumerate(zip(all_axes, panels, strict=True)):
         for (kind,), points in panels_of(group, ["kind"]):
             axes.scatter(
                 points["predicted"] * 1e3,
-                points["latency_p50"] * 1e3,
+                points["seconds"] * 1e3,
                 s=16,
                 color=colour(kind),
                 label=str(kind),
@@ -124,7 +128,8 @@ VIEW = View(
     title="What predicts a layer's time?",
     reading=(
         "Each point is a layer; on the line the prediction is right. MACs and bytes are scaled to fit, the rooflines "
-        "are not: they are least times, so points lie above the line. An error of 2× means twice or half the time."
+        "are not: they are least times, so points lie above the line. An error of 2× means twice or half the time. "
+        "Where it was traced which kernels ran, the measured time is that of the convolutions' kernels alone."
     ),
     needs="layers, and ceilings",
     select=select,

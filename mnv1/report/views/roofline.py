@@ -9,11 +9,12 @@ import pandas as pd
 
 from mnv1.net.architecture import network_layers
 from mnv1.report import units, why
+from mnv1.report.attribution import with_kernel_times
 from mnv1.report.cells import Cell, where_known
 from mnv1.report.known import colour
 from mnv1.report.plots.style import DARK, GREY, MARKERS, batch, log_axes, new_figure, panels_of
 from mnv1.report.rows import Rows, layers
-from mnv1.report.sentences import several
+from mnv1.report.sentences import several, timed
 from mnv1.report.view import View
 from mnv1.store.runs import Results
 
@@ -30,6 +31,8 @@ def select(results: Results) -> Rows:
     rows = why.with_ceilings(layers("latency")(results)).dropna(subset=["min_bytes"])
     if rows.empty:
         return rows
+    rows = with_kernel_times(rows, results)
+    rows = rows.assign(macs_per_second=rows["macs"] / rows["seconds"])
     repeats: dict[str, int] = {}
     for layer in network_layers("standard"):
         shape = f"{layer.in_channels}x{layer.out_channels}-s{layer.stride}-d{layer.side}"
@@ -50,7 +53,7 @@ def select(results: Results) -> Rows:
 def finding(rows: Rows) -> str:
     """How near the kinds come to the roof, and which points are above the memory roof and why."""
     near = [f"{kind} {units.percent(group['of_roof'].median())}" for kind, group in rows.groupby("kind", sort=False)]
-    text = f"The median layer reaches this share of the roof beyond the cache: {several(near)}."
+    text = f"The median layer reaches this share of the roof beyond the cache: {several(near)}.{timed(rows)}"
     above = rows[rows["above"]]
     if above.empty:
         return text + " No point lies above the memory roof."
@@ -110,7 +113,7 @@ VIEW = View(
         "A point is a layer: its MACs per byte of compulsory traffic (BatchNorm folded, ReLU fused) against the rate "
         "that it reaches. The larger the point, the larger the layer's share of the network's time. The lines are "
         "measured ceilings: the slanted ones memory beyond and within the last-level cache, the level one the peak "
-        "rate."
+        "rate. Where it was traced which kernels ran, the rate is that of the convolutions' kernels alone."
     ),
     needs="layers, and ceilings",
     select=select,
@@ -118,12 +121,13 @@ VIEW = View(
     draw=draw,
     columns=(
         *("block", "kind", "precision", "batch", "MACs/byte", "MAC/s", "share of its roof"),
-        *("above the memory roof", "share of time", "rounds", "stopped"),
+        *("above the memory roof", "share of time", "time of", "rounds", "stopped"),
     ),
     cells={
         "MACs/byte": Cell(lambda row: units.significant(row["intensity"]), "intensity"),
         "share of its roof": Cell(lambda row: units.percent(row["of_roof"]), "of_roof"),
         "above the memory roof": Cell(lambda row: "yes" if row["above"] else "", "above", optional=True),
         "share of time": where_known("share", units.percent),
+        "time of": Cell(lambda row: row["timed"], left=True),
     },
 )
