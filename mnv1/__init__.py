@@ -5,6 +5,8 @@ neither torch nor pandas.
 
 - `MobileNetV1`: the network; `conv_standard` as its `block` gives the standard-convolution twin.
 - `network_layers`, `count`: a network's layers as data, and their MACs, parameters and bytes. Need no torch.
+- `separable_twin`: a copy of any network whose convolutions are depthwise-separable.
+- `workload`: marks a function of a file as a workload of `pytest benchmarks --workloads FILE.py`. Needs no torch.
 - `find_runs`, `load`: the stored runs below a folder, and their cases as a table. Need no torch.
 """
 
@@ -14,13 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnv1.cases.workloads.marked import workload
     from mnv1.net.architecture import network_layers
     from mnv1.net.blocks import conv_standard
     from mnv1.net.counts import count
     from mnv1.net.model import MobileNetV1
+    from mnv1.net.twin import separable_twin
     from mnv1.store.runs import find_runs, load
 
-__all__ = ["MobileNetV1", "conv_standard", "count", "find_runs", "load", "network_layers"]
+__all__ = ["MobileNetV1", "conv_standard", "count", "find_runs", "load", "network_layers", "separable_twin", "workload"]
 
 _HOMES = {
     "MobileNetV1": "mnv1.net.model",
@@ -29,6 +33,8 @@ _HOMES = {
     "find_runs": "mnv1.store.runs",
     "load": "mnv1.store.runs",
     "network_layers": "mnv1.net.architecture",
+    "separable_twin": "mnv1.net.twin",
+    "workload": "mnv1.cases.workloads.marked",
 }
 
 

@@ -457,6 +457,9 @@ def everything():
             facts.append(
                 reference_facts(kind, macs, params, batch_size, latency=latency * batch_size, process_peak=2**24)
             )
+    mine = speedup_facts(speedup=1.8, kind="smaller", shape="mine", macs_ratio=4.0)
+    del mine["alpha"], mine["resolution"], mine["min_bytes"]
+    facts.append(mine | {"id": "speedup-own-mine-smaller-b1-cpu-fp32"})
     return facts
 
 

@@ -13,7 +13,18 @@ from mnv1.cases.conditions import Conditions
 from mnv1.cases.devices import DEVICES, device_named
 from mnv1.cases.modes import MODES
 from mnv1.cases.precisions import PRECISIONS
-from mnv1.cases.workloads import KINDS, NUM_CLASSES, OWN_KINDS, Block, Network, Reference, Training, Workload
+from mnv1.cases.workloads import (
+    KINDS,
+    NUM_CLASSES,
+    OWN_KINDS,
+    Block,
+    Convolution,
+    Marked,
+    Network,
+    Reference,
+    Training,
+    Workload,
+)
 
 __all__ = [
     "DEVICES",
@@ -25,7 +36,9 @@ __all__ = [
     "Block",
     "Case",
     "Conditions",
+    "Convolution",
     "Gain",
+    "Marked",
     "Network",
     "Pair",
     "Reference",

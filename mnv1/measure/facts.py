@@ -19,9 +19,10 @@ from mnv1.measure.by_state import FIRST, LAST, SPEEDUP, InState, by_state, headl
 from mnv1.measure.states import State
 from mnv1.measure.timing import Policy, Stopped, Visit
 
-RUN_TO_RUN = {"speedup": 0.02, "latency": 0.02}
+RUN_TO_RUN = {"speedup": 0.03, "latency": 0.03}
 """Standard deviation of figures between runs of one machine, in one state, beyond what their visits let expect, on a
-logarithmic scale. A run cannot see it in itself; `scripts/method/coverage.py` measures it over several."""
+logarithmic scale. A run cannot see it in itself; `scripts/method/coverage.py` measures it over several. It was 1.5 %
+for speedups on one kind of virtual machine and 3 % on another; this is the larger."""
 
 LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
@@ -75,13 +76,15 @@ def _of_latency(case: Case, visits: Sequence[Visit], known: Facts) -> Facts:
 
 
 def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:
-    counted, standard_macs = _counted(pair.separable), _counted(pair.standard)["macs"]
+    found = visits[0].extras
+    counted = _counted(pair.separable, found)
+    standard_macs = _counted(pair.standard, {"macs": found.get("standard_macs"), "params": 0})["macs"]
     counted.pop("memory_floor", None)  # of the latency
     return {
         **_identity(pair.id, pair.measures, pair.workload, pair.conditions),
         **counted,
         "standard_macs": standard_macs,
-        "macs_ratio": standard_macs / counted["macs"],
+        "macs_ratio": standard_macs / counted["macs"] if counted["macs"] else 1.0,
         "standard_calls_per_round": visits[0].calls[0],
     }
 

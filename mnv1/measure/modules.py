@@ -78,33 +78,43 @@ def prepare(case: Case) -> Prepared:
     conditions = case.conditions
     module, images = module_and_images(case)
     if not conditions.is_plain:
-        executable = execute(conditions, module, images)
+        if case.workload.brings_input:
+            raise WrongOutputError(f"{case.id}: exists in eager mode only: it brings its input itself")
+        executable = execute(conditions, module, *images)
         return Prepared(executable.call, executable.first_call, facts=executable.facts)
-    outputs: list[torch.Tensor] = []
+    outputs: list[object] = []
     call = _eager(module, images, conditions)
     first_call = conditions.on.clock().time(lambda: outputs.append(call()), 1).wall
     output = outputs.pop()
-    if tuple(output.shape) != case.output_shape:
-        raise WrongOutputError(f"{case.id}: output has shape {tuple(output.shape)}, expected {case.output_shape}")
-    if not bool(torch.isfinite(output).all()):
-        raise WrongOutputError(f"{case.id}: output is not finite")
-    return Prepared(call, first_call, again=lambda: _eager(deepcopy(module), images.clone(), conditions))
+    if isinstance(output, torch.Tensor):
+        if not case.workload.brings_input and tuple(output.shape) != case.output_shape:
+            raise WrongOutputError(f"{case.id}: output has shape {tuple(output.shape)}, expected {case.output_shape}")
+        if not bool(torch.isfinite(output).all()):
+            raise WrongOutputError(f"{case.id}: output is not finite")
+    return Prepared(
+        call, first_call, again=lambda: _eager(deepcopy(module), tuple(one.clone() for one in images), conditions)
+    )
 
 
-def _eager(module: nn.Module, images: torch.Tensor, conditions: Conditions) -> Callable[[], torch.Tensor]:
-    def call() -> torch.Tensor:
+Images = tuple[torch.Tensor, ...]
+"""What a module is called with: one batch, or nothing where it holds its input."""
+
+
+def _eager(module: nn.Module, images: Images, conditions: Conditions) -> Call:
+    def call() -> object:
         with torch.inference_mode(), precision_context(conditions.device, conditions.precision):
-            output: torch.Tensor = module(images)
-        return output
+            return module(*images)
 
     return call
 
 
-def module_and_images(case: Case) -> tuple[nn.Module, torch.Tensor]:
+def module_and_images(case: Case) -> tuple[nn.Module, Images]:
     """A case's module and its input in fp32, on its device."""
     device = case.conditions.device
-    images = torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device)
-    return _module(case.workload.smallest, device), images
+    module = _module(case.workload.smallest, device)
+    if case.workload.brings_input:
+        return module, ()
+    return module, (torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device),)
 
 
 def _prepare_step(case: Case) -> Prepared:
@@ -140,7 +150,7 @@ def count_module(case: Case) -> Facts:
     Multiply-accumulates of convolutions, fully connected layers and other matrix products, and trainable parameters.
     """
     module, image = module_and_images(replace(case, conditions=replace(case.conditions, batch_size=1)))
-    macs = case.conditions.batch_size * count_with_torch(module, image)
+    macs = case.conditions.batch_size * count_with_torch(module, *image)
     return {"macs": macs, "params": sum(parameter.numel() for parameter in module.parameters())}
 
 

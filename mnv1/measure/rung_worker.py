@@ -51,7 +51,7 @@ class RungBench:
         from mnv1.measure.execution import execute
         from mnv1.measure.modules import module_and_images
 
-        module, images = module_and_images(case)
+        module, (images,) = module_and_images(case)
         made = execute(case.conditions, module, images)
         device = case.conditions.on
         self._call, self._clock = made.call, device.clock()

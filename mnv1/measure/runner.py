@@ -67,6 +67,8 @@ class Runner:
         extras = device.now()  # at once: clocks recover when the work is over
         if earlier is None and isinstance(case, Case):
             extras |= self._beside(case, prepared[0], median(visited.sides[0]))
+        elif earlier is None and isinstance(case, Pair) and case.workload.counts(1, 1) is None:
+            extras |= count_module(case.separable) | {"standard_macs": count_module(case.standard)["macs"]}
         return replace(visited, extras=extras)
 
     def _beside(self, case: Case, prepared: Prepared, seconds: float) -> Facts:

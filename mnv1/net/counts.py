@@ -144,13 +144,13 @@ def count_with_fvcore(module: nn.Module, images: torch.Tensor) -> int:
         return int(analysis.total())
 
 
-def count_with_torch(module: nn.Module, images: torch.Tensor) -> int:
+def count_with_torch(module: nn.Module, *images: torch.Tensor) -> int:
     """MACs as `torch.utils.flop_counter` counts them (it counts two per MAC): the second cross-check."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(images)
+        module(*images)
     return int(counter.get_total_flops()) // 2
 
 

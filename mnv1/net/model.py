@@ -95,7 +95,7 @@ def initialise(module: nn.Module) -> None:
     then shrink to denormal numbers, which are also slow.
     """
     for part in module.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
         elif isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=0.01)

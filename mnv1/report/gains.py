@@ -13,6 +13,9 @@ from mnv1.store.runs import Results
 WITHIN = 0.25
 """A prediction is right when the time that it says is saved is within this share of what is saved."""
 
+UNLIKE = "traced in unlike states"
+"""Of a prediction from traces of plain code and of the mode that were made in other states of the machine."""
+
 WORTH = 1.02
 """The least gain that is worth a word."""
 
@@ -20,8 +23,8 @@ WORTH = 1.02
 def gains_of(results: Results) -> pd.DataFrame:
     """Every gain with its prediction, in the order of precisions, batch sizes and modes.
 
-    `predicted`: eager time / predicted time. `saved`, `predicted_saved`: shares of the eager call. `right`: yes, no, or
-    not traced. `removed`: the share of the copies between layouts that is gone.
+    `predicted`: eager time / predicted time. `saved`, `predicted_saved`: shares of the eager call. `right`: yes, no,
+    not traced, or traced in unlike states. `removed`: the share of the copies between layouts that is gone.
     """
     rows = results.cases[results.cases["measures"] == GAIN]
     keys = pd.DataFrame(
@@ -29,7 +32,10 @@ def gains_of(results: Results) -> pd.DataFrame:
     )
     rows = rows.loc[keys.sort_values(keys.columns.tolist(), kind="stable").index].reset_index(drop=True)
     found = pd.DataFrame(
-        [_predicted(row, results) for _, row in rows.iterrows()], rows.index, ["predicted", "removed"], dtype=float
+        [_predicted(row, results) for _, row in rows.iterrows()],
+        rows.index,
+        ["predicted", "removed", "unlike"],
+        dtype=float,
     )
     rows = rows.assign(predicted=found["predicted"], removed=found["removed"])
     saved, low, high, promised = (
@@ -37,17 +43,22 @@ def gains_of(results: Results) -> pd.DataFrame:
     )
     right = promised.between(low - WITHIN * saved.abs(), high + WITHIN * saved.abs())
     words = right.map({True: "yes", False: "no"}).where(promised.notna(), "not traced")
+    words = words.mask(promised.notna() & found["unlike"].gt(0), UNLIKE)
     return rows.assign(saved=saved, predicted_saved=promised, right=words)
 
 
-def _predicted(row: pd.Series, results: Results) -> tuple[float | None, float | None]:
-    """The gain that is predicted and the share of copies that goes, where plain code and the mode were traced."""
+def _predicted(row: pd.Series, results: Results) -> tuple[float | None, float | None, float]:
+    """The gain that is predicted and the share of copies that goes, where plain code and the mode were traced.
+
+    And whether the machine was in unlike states meanwhile.
+    """
     plain, changed = plain_of(row, results), ran_in(row, results)
     time = plain and predicted_time(plain, changed, row["standard_latency_p50"], is_folding(row["mode"]))
     if plain is None or time is None:
-        return None, None
+        return None, None, 0.0
     before, after = (sum(one.kernels.get(name, 0.0) for name in COPIED) for one in (plain, changed))
-    return row["standard_latency_p50"] / time, 1 - after / before if before else None
+    unlike = plain.case["traced_state"] != row["traced_state"] and pd.notna(row["traced_state"])
+    return row["standard_latency_p50"] / time, 1 - after / before if before else None, float(unlike)
 
 
 def plain_of(row: pd.Series, results: Results) -> Ran | None:

@@ -107,5 +107,8 @@ def layers_of(row: pd.Series, kind: str | None = None) -> tuple[Layer, ...]:
         return ()
     if row["subject"] == "model":
         return Network(kind, float(row["alpha"]), int(row["resolution"])).layers
-    numbers = (int(row[name]) for name in ("in_channels", "out_channels", "stride", "side"))
-    return Block(kind, *numbers).layers
+    numbers = [row[name] for name in ("in_channels", "out_channels", "stride", "side")]
+    if any(map(pd.isna, numbers)):
+        return ()
+    block = Block(kind, *map(int, numbers))
+    return block.layers if block.shape_id == row["shape"] else ()  # of another kernel, or other dimensions

@@ -38,7 +38,7 @@ LIMITS = {
     "compute": "only the rate of operations limits it",
     "memory bandwidth": "memory bandwidth limits it",
     "launch": "it waits for the host to launch its kernels",
-    "dispatch": "it waits for Python to dispatch its operators",
+    "dispatch": "it waits for Python and libraries to dispatch its operators",
     "allocator": "it waits for the system to map memory anew at every call",
     "kernels": "its kernels run further below the machine's peak than standard kernels do",
     "1×1, 3×3 kernels": "its 1×1 convolutions run further below the machine's peak than 3×3 convolutions do",

@@ -25,12 +25,12 @@ DISTURBED = (
 def verdict_text(results: Results) -> str:
     """The closing words of a sweep: the largest network's speedup, or its blocks' where no network was paired.
 
-    After it the speedup of training steps.
+    After it speedups of training steps, and of somebody's own workloads.
     """
     sections = []
     for device in results.cases["device"].unique():
         part = results.of_device(device)
-        for names in (("verdict", "layer_speedup"), ("training_speedup",)):
+        for names in (("verdict", "layer_speedup"), ("training_speedup",), ("own_speedup",)):
             found = [(BY_NAME[name], rows) for name in names if not (rows := BY_NAME[name].select(part)).empty]
             sections += [_section(view, rows, str(device)) for view, rows in found[:1]]
     return "\n\n".join(sections) or NO_PAIR
@@ -39,6 +39,7 @@ def verdict_text(results: Results) -> str:
 def _section(view: View, rows: pd.DataFrame, device: str) -> str:
     first = rows.iloc[0]
     is_one_network = first["subject"] == "model" and rows["shape"].nunique() == 1  # otherwise the table tells which
+    is_one_network = is_one_network and pd.notna(first["alpha"])
     about = f"α {first['alpha']:g} at {first['resolution']:g} px, " if is_one_network else ""
     table = terminal_table(rows, view.narrow, view.every_cell)
     said = [wrapped(part) for part in view.finding(rows).split("\n\n")]

@@ -14,6 +14,9 @@ import pytest
 
 from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.cases.grids import CaseError, Overrides
+from mnv1.cases.workloads import Workload
+from mnv1.cases.workloads.convolutions import GRAMMAR, parsed
+from mnv1.cases.workloads.marked import marked_in
 from mnv1.measure.state import STATES
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import PROFILES, Cases, select
@@ -43,6 +46,8 @@ AXES: dict[str, tuple[Callable[[str], Any], str]] = {
 KEPT_OPTIONS: dict[str, object] = {
     "profile": "default",
     **dict.fromkeys(AXES),
+    "layers": None,
+    "workloads": None,
     "machine_state": "controlled",
     "threads": None,
     "half_width": "2",
@@ -91,6 +96,14 @@ def add_options(parser: pytest.Parser) -> None:
     for name, (_, values) in AXES.items():
         group.addoption(f"--{name.replace('_', '-')}", metavar="LIST", help=f"replace this axis: {values}")
     group.addoption(
+        "--layers", metavar="SHAPES", help=f"measure these layers instead of the profile's cases: {GRAMMAR}"
+    )
+    group.addoption(
+        "--workloads",
+        metavar="FILE",
+        help="measure functions of this Python file, marked by @mnv1.workload, instead of the profile's cases",
+    )
+    group.addoption(
         "--machine-state",
         default="controlled",
         choices=STATES,
@@ -115,10 +128,14 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def selected(options: argparse.Namespace) -> Cases:
-    """The cases that the options choose. Raises `CaseError` for a value that does not exist."""
+    """The cases that the options choose. Raises `UserError` for a value that does not exist."""
     texts = {name: getattr(options, name) for name in AXES}
     given = {name: AXES[name][0](text) for name, text in texts.items() if text is not None}
-    return select(options.profile, Overrides(**given))
+    shapes = tuple(options.layers.split(",")) if options.layers is not None else ()
+    own: tuple[Workload, ...] = tuple(map(parsed, shapes))
+    if options.workloads is not None:
+        own += marked_in(options.workloads)
+    return select(options.profile, Overrides(**given), own)
 
 
 def chosen_shard(options: argparse.Namespace) -> tuple[int, int] | None:

@@ -12,10 +12,12 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from mnv1.cases import OWN_KINDS, Case, Gain, Pair
+from mnv1.cases import OWN_KINDS, Case, Gain, Pair, Workload
 from mnv1.cases.devices import Device
 from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, gains_of, pairs_of
 from mnv1.cases.workloads import BLOCK_TYPES
+from mnv1.cases.workloads.convolutions import KINDS as LAYER_KINDS
+from mnv1.cases.workloads.convolutions import Convolution
 from mnv1.cases.workloads.workload import LAYER
 from mnv1.measure.timing import Policy
 
@@ -251,15 +253,18 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def select(profile: str, overrides: Overrides | None = None) -> Cases:
+def select(profile: str, overrides: Overrides | None = None, own: Sequence[Workload] = ()) -> Cases:
     """The cases of a profile, with overridden axes; each case once, however many grids name it.
 
-    Raises `CaseError` when the profile is unknown or nothing is left to measure.
+    Of somebody's `own` workloads instead, where there are any; convolutions in every kind. Raises `CaseError` when the
+    profile is unknown or nothing is left to measure.
     """
     if profile not in PROFILES:
         raise CaseError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
     chosen = PROFILES[profile]
     overrides = overrides or Overrides()
+    if own:
+        return _of_own(own, overrides)
     selected = Cases(
         layers=cases_of(chosen.layers, Grid.blocks, overrides),
         models=cases_of(chosen.models, Grid.networks, overrides),
@@ -274,6 +279,37 @@ def select(profile: str, overrides: Overrides | None = None) -> Cases:
             "the chosen axes leave no case to measure (tf32 exists on cuda only, int8 on the cpu in compiled modes)"
         )
     return selected
+
+
+def _of_own(own: Sequence[Workload], overrides: Overrides) -> Cases:
+    grid = overrides.apply(Grid(LAYER_KINDS, (1.0,), (224,), _small))
+    cases: list[Case] = []
+    for one in own:
+        if one.brings_input:  # its batch is in it; other precisions than fp32 are for whoever asks
+            how = replace(grid, batch_sizes=_sizes(1), precisions=overrides.precisions or _PLAIN)
+            cases += [Case(one, conditions) for conditions in how.conditions()]
+        elif isinstance(one, Convolution):
+            kinds = [kind for kind in LAYER_KINDS if kind in grid.kinds]
+            cases += [Case(replace(one, kind=kind), conditions) for kind in kinds for conditions in grid.conditions()]
+    cases = list(dict.fromkeys(cases))
+    if not cases:
+        raise CaseError(f"the chosen axes leave no case; layers have the kinds {', '.join(LAYER_KINDS)}")
+    measured = set(cases)
+    pairs = [
+        Pair(standard=twin, separable=case)
+        for case in cases
+        if case.workload.twin is not None and (twin := _twin_of(case, measured))
+    ]
+    layers = tuple(case for case in cases if case.workload.effort is LAYER)
+    models = tuple(case for case in cases if case.workload.effort is not LAYER)
+    return Cases(layers=layers, models=models, pairs=tuple(pairs))
+
+
+def _twin_of(case: Case, measured: Iterable[Case]) -> Case | None:
+    """The case of a workload's twin, where that is measured too."""
+    twin = case.workload.twin
+    found = (one for one in measured if one.conditions == case.conditions and twin and one.workload.id == twin.id)
+    return next(found, None)
 
 
 def shard(cases: Iterable[Case | Pair], number: int, shards: int, profile: Profile) -> frozenset[str]:

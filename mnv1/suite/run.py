@@ -29,7 +29,7 @@ from mnv1.suite.sweep import Sweep, unlike
 EARLY = 110.0
 """Seconds after which the verdict is said as far as it is known."""
 
-TRACE_TIME = 0.22
+TRACE_TIME = 0.18
 """Share of the sweep's time in which it is looked at what runs in cases, about."""
 TRACE_TRIES = 10
 """How often that is tried at most for one, because the machine was in another state."""

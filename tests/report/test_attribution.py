@@ -20,7 +20,17 @@ from mnv1.report.gains import gains_of
 from mnv1.report.views import BY_NAME
 from mnv1.report.views.why import steps
 from mnv1.report.why import excess_of
-from tests.conftest import ceiling, gain_facts, latency_facts, profiled, results_of, speedup_facts, traced
+from scripts.method import causes
+from tests.conftest import (
+    ceiling,
+    everything,
+    gain_facts,
+    latency_facts,
+    profiled,
+    results_of,
+    speedup_facts,
+    traced,
+)
 
 ENDLESS = [ceiling("gemm", 1e18, precision="fp32"), ceiling("copy beyond cache", 1e18)]
 
@@ -37,19 +47,19 @@ def ran(ceilings=ENDLESS, kernels=KERNELS, operators=OPERATORS, empty=0.0, **mor
 
 
 def test_every_cause_has_what_ran_for_it():
-    causes = causes_of(ran(), 0.010)
-    assert causes[DENSE] == pytest.approx(2.5e-3)  # with the fully connected layer
-    assert causes[DEPTHWISE] == pytest.approx(1e-3)
-    assert causes[CONVERSIONS] == pytest.approx(2e-3)
-    assert causes[PASSES] == pytest.approx(3.5e-3)
-    assert causes["dispatch"] == pytest.approx(1e-3)
-    assert causes[UNEXPLAINED] == pytest.approx(0, abs=1e-9)
-    assert set(causes) <= set(CAUSES)
+    found = causes_of(ran(), 0.010)
+    assert found[DENSE] == pytest.approx(2.5e-3)  # with the fully connected layer
+    assert found[DEPTHWISE] == pytest.approx(1e-3)
+    assert found[CONVERSIONS] == pytest.approx(2e-3)
+    assert found[PASSES] == pytest.approx(3.5e-3)
+    assert found["dispatch"] == pytest.approx(1e-3)
+    assert found[UNEXPLAINED] == pytest.approx(0, abs=1e-9)
+    assert set(found) <= set(CAUSES)
 
 
 def test_dispatch_is_no_part_of_a_pass():
-    causes = causes_of(ran(empty=0.25e-3), 0.010)
-    assert causes[PASSES] == pytest.approx(3.5e-3 - 3 * 0.25e-3)
+    found = causes_of(ran(empty=0.25e-3), 0.010)
+    assert found[PASSES] == pytest.approx(3.5e-3 - 3 * 0.25e-3)
 
 
 def test_shares_are_of_the_call_beside_the_trace():
@@ -58,21 +68,21 @@ def test_shares_are_of_the_call_beside_the_trace():
 
 
 def test_roofs_are_apart_from_what_kernels_take_beyond_them():
-    causes = causes_of(ran([ceiling("gemm", 568.7e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
-    assert causes["compute"] == pytest.approx(1e-3, rel=0.01)  # 569 M multiply-accumulates
-    assert causes["compute"] + causes[DENSE] + causes[DEPTHWISE] == pytest.approx(3.5e-3)
+    found = causes_of(ran([ceiling("gemm", 568.7e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
+    assert found["compute"] == pytest.approx(1e-3, rel=0.01)  # 569 M multiply-accumulates
+    assert found["compute"] + found[DENSE] + found[DEPTHWISE] == pytest.approx(3.5e-3)
 
 
 def test_kernels_above_a_roof_are_at_the_roof():
-    causes = causes_of(ran([ceiling("gemm", 1e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
-    assert causes["compute"] == pytest.approx(3.5e-3)
-    assert causes[DENSE] == pytest.approx(0, abs=1e-12)
+    found = causes_of(ran([ceiling("gemm", 1e9, precision="fp32"), ceiling("copy beyond cache", 1e18)]), 0.010)
+    assert found["compute"] == pytest.approx(3.5e-3)
+    assert found[DENSE] == pytest.approx(0, abs=1e-12)
 
 
 def test_mapping_memory_is_within_kernels():
-    causes = causes_of(ran(system_time=0.002), 0.010)  # of two threads
-    assert causes["allocator"] == pytest.approx(1e-3)
-    assert sum(causes[name] for name in (DENSE, DEPTHWISE, CONVERSIONS, PASSES)) == pytest.approx(8e-3)
+    found = causes_of(ran(system_time=0.002), 0.010)  # of two threads
+    assert found["allocator"] == pytest.approx(1e-3)
+    assert sum(found[name] for name in (DENSE, DEPTHWISE, CONVERSIONS, PASSES)) == pytest.approx(8e-3)
 
 
 @given(
@@ -97,10 +107,10 @@ def test_causes_add_up(kernels, time, dispatch):
 def test_without_a_trace_operators_have_to_do():
     facts = latency_facts(operators=profiled(pointwise=0.9, between=0.1))
     results = results_of([facts], ceilings=ENDLESS)
-    causes = causes_of(ran_in(results.cases.iloc[0], results), 0.010)
-    assert causes["dispatch"] == pytest.approx(1e-3)
-    assert causes["kernels"] == pytest.approx(9e-3)
-    assert UNEXPLAINED not in causes
+    found = causes_of(ran_in(results.cases.iloc[0], results), 0.010)
+    assert found["dispatch"] == pytest.approx(1e-3)
+    assert found["kernels"] == pytest.approx(9e-3)
+    assert UNEXPLAINED not in found
 
 
 def pair_of(standard, separable):
@@ -220,3 +230,15 @@ def test_the_share_of_1x1_convolutions_is_said_by_operator_and_by_kernel():
     said = BY_NAME["operators"].finding(BY_NAME["operators"].select(results))
     assert "Their share of the time here is 20 % [18, 22] (fp32, batch 1)" in said
     assert said.endswith("Their kernels alone, without copies and dispatch, take 20 %.")
+
+
+def test_the_views_of_what_ran_are_written_for_the_documents(store, tmp_path):
+    out = tmp_path / "method"
+    assert causes.main([str(store(everything())), "--out", str(out)]) == 0
+    assert {path.name for path in out.glob("*.md")} == {
+        f"{name}-cpu.md" for name in ("why", "causes", "gains", "kernels", "layer_speedup")
+    }
+    text = (out / "causes-cpu.md").read_text()
+    assert text.startswith("Copies of images and weights from one memory layout to another take ")
+    assert "| layout conversions |" in text.replace("  ", " ").replace("  ", " ")
+    assert causes.main([str(store([latency_facts()])), "--out", str(out)]) == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mnv1.cases.workloads.blocks import BLOCK_TYPES, Block
+from mnv1.cases.workloads.convolutions import Convolution
+from mnv1.cases.workloads.marked import Marked
 from mnv1.cases.workloads.networks import NETWORK_TYPES, Network, Training
 from mnv1.cases.workloads.references import REFERENCES, Reference
 from mnv1.cases.workloads.workload import NUM_CLASSES, Workload
@@ -16,6 +18,8 @@ __all__ = [
     "OWN_KINDS",
     "REFERENCES",
     "Block",
+    "Convolution",
+    "Marked",
     "Network",
     "Reference",
     "Training",

@@ -48,6 +48,8 @@ class Workload(ABC):
     pair_measures: ClassVar[str] = SPEEDUP
     trains: ClassVar[bool] = False
     """Whether a training step is run, in place of a forward pass."""
+    brings_input: ClassVar[bool] = False
+    """Whether its module holds its input and is called without one; of its output then no shape is known."""
     is_profiled: ClassVar[bool] = True
     """Whether its time is told apart by operator."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mnv1.report import units
-from mnv1.report.attribution import CAUSES, CONVERSIONS, UNEXPLAINED, causes_of, ran_in
+from mnv1.report.attribution import CAUSES, CONVERSIONS, COPIED, UNEXPLAINED, causes_of, ran_in
 from mnv1.report.cells import where_known
 from mnv1.report.plots.bars import stacked
 from mnv1.report.plots.style import DARK, batch, new_figure, with_legend
@@ -29,15 +29,22 @@ def select(results: Results) -> Rows:
         ran = ran_in(row, results)
         if ran.is_traced:
             shares = causes_of(ran, 1.0)
-            found[place] = {f"share_{name}": share for name, share in shares.items()} | {
-                "copies": _copies(results.kernels[results.kernels["id"] == row["id"]])
+            kernels = results.kernels[results.kernels["id"] == row["id"]]
+            found[place] = {
+                **{f"share_{name}": share for name, share in shares.items()},
+                "copies": float(kernels.loc[kernels["kernel"].isin(COPIED), "count"].sum()),
+                "elsewhere": _elsewhere(row),
             }
     shown = rows.loc[list(found)]
     return pd.concat([shown, pd.DataFrame(found.values(), index=shown.index)], axis="columns").reset_index(drop=True)
 
 
-def _copies(kernels: pd.DataFrame) -> float:
-    return float(kernels.loc[kernels["kernel"].isin(["images", "weights"]), "count"].sum())
+def _elsewhere(row: pd.Series) -> str | None:
+    """The state of the machine in which it was traced, where that is not the state that its time is of."""
+    state = row["traced_state"]
+    if pd.isna(row["state"]) or state in (row["state"], None) or pd.isna(state):
+        return None
+    return str(state) or "states mixed"
 
 
 def finding(rows: Rows) -> str:
@@ -89,6 +96,6 @@ VIEW = View(
     cells={
         **{name: where_known(f"share_{name}", units.percent, optional=True) for name in CAUSES},
         "copies": where_known("copies", "{:.0f}".format),
-        "traced while": where_known("other_traced_state", str, optional=True),
+        "traced while": where_known("elsewhere", str, optional=True),
     },
 )

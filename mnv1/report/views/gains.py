@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def finding(rows: Rows) -> str:
     """For how many rows the prediction holds."""
-    known = rows[rows["right"] != "not traced"]
+    known = rows[rows["right"].isin(["yes", "no"])]
     if known.empty:
         return ""
     right = int((known["right"] == "yes").sum())

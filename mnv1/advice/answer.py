@@ -1,0 +1,92 @@
+"""From figures of layers and networks to an answer: what to replace, and what that brings. No clock, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REPLACE, KEEP, CANNOT_TELL = "replace", "keep", "cannot tell"
+
+WRONG = 0.1
+"""A predicted time that is off by more than this share is called wrong."""
+
+Figures = Mapping[str, Any]
+"""Facts of a speedup, or its figures in one state of the machine."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What was measured of a convolution that can be replaced. Times are seconds a call of the network."""
+
+    name: str
+    shape: str
+    calls: int
+    macs_ratio: float
+    standard_time: float
+    separable_time: float
+    speedup: float
+    low: float
+    high: float
+    visits: int
+    rounds: int
+    stopped: str
+
+    @property
+    def verdict(self) -> str:
+        """Replace what gains, keep what loses; what cannot be told stays as it is."""
+        return REPLACE if self.low > 1 else KEEP if self.high < 1 else CANNOT_TELL
+
+    @property
+    def saved(self) -> float:
+        """Seconds that replacing it saves; negative where it costs."""
+        return self.standard_time - self.separable_time
+
+
+def layer_of(name: str, shape: str, calls: int, facts: Figures, state: str) -> Layer:
+    """A layer from the facts of its pair, in a state of the machine where it was measured in that."""
+    found = in_state(facts, state)
+    return Layer(
+        name,
+        shape,
+        calls,
+        float(facts["macs_ratio"]),
+        calls * found["standard_latency_p50"],
+        calls * found["latency_p50"],
+        found["speedup"],
+        found["speedup_low"],
+        found["speedup_high"],
+        int(found["visits"]),
+        int(found["rounds"]),
+        str(facts["stopped"]),
+    )
+
+
+def in_state(facts: Figures, state: str) -> Figures:
+    """The figures of a state, or those of the headline where the state has none."""
+    return next((one for one in facts.get("states") or () if one["state"] == state), facts)
+
+
+def gaining(layers: Iterable[Layer]) -> tuple[str, ...]:
+    """Names of the convolutions to replace: all calls of one are replaced together, so what they save is added up.
+
+    A convolution that is called with several shapes gains when it gains with each, or cannot be told for some.
+    """
+    by_name: dict[str, list[Layer]] = {}
+    for layer in layers:
+        by_name.setdefault(layer.name, []).append(layer)
+    return tuple(
+        name
+        for name, several in by_name.items()
+        if any(one.verdict == REPLACE for one in several) and not any(one.verdict == KEEP for one in several)
+    )
+
+
+def predicted(time: float, layers: Iterable[Layer], replaced: Sequence[str]) -> float:
+    """Seconds of the twin, by what its layers saved alone."""
+    return time - sum(layer.saved for layer in layers if layer.name in replaced)
+
+
+def is_right(predicted_time: float, measured_time: float) -> bool:
+    """Whether a prediction is within `WRONG` of what was measured."""
+    return abs(predicted_time / measured_time - 1) <= WRONG
