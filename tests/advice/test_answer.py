@@ -159,7 +159,8 @@ def test_several_answers_beside_each_other(tmp_path):
     assert advice.main([*map(str, paths), "--out", str(tmp_path)]) == 0
     lines = (tmp_path / "advice.md").read_text().splitlines()
     assert lines[2] == (
-        "| vgg16 | fp32 | 1 | 8.11× | 2.70× [2.62, 2.78] | 37.5 ms (+1 %) | 1 of 2 | 2.86× [2.77, 2.95] | 50.0 ms (+43 %) |"
+        "| vgg16 | fp32 | 1 | 8.11× | 2.70× [2.62, 2.78] | 37.5 ms (+1 %) | 1 of 2 | 2.86× [2.77, 2.95] "
+        "| 50.0 ms (+43 %) |"
     )
     assert lines[3].endswith("| 0 of 2 |  |  |")
     assert (tmp_path / "advice.svg").read_text().startswith("<?xml")

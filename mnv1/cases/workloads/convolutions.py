@@ -120,7 +120,7 @@ class Convolution(Workload):
 
     @property
     def out_side(self) -> Sizes:
-        """Output sides: ⌊(side + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1."""
+        """Output sides: (side + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down."""
         return tuple(
             (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for side, padding, dilation, kernel, stride in zip(
