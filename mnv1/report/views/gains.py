@@ -23,10 +23,10 @@ def finding(rows: Rows) -> str:
     if known.empty:
         return ""
     right = int((known["right"] == "yes").sum())
-    text = f"The time that the attribution says is saved is within {units.percent(WITHIN)} of what is saved"
+    text = f"The time that the attribution says is saved is within {100 * WITHIN:.0f} % of what is saved"
     wrong = known[known["right"] == "no"]
     if wrong.empty:
-        return f"{text} in all {len(known)} rows."
+        return f"{text} in {'the one row' if len(known) == 1 else f'all {len(known)} rows'} that can be judged."
     named = ", ".join(f"{row['mode']} ({row['precision']}, batch {row['batch_size']:g})" for _, row in wrong.iterrows())
     return f"{text} in {right} of {len(known)} rows. It is wrong for {named}."
 
