@@ -49,7 +49,7 @@ def meet(memory: memoryview, role: int, number: int) -> None:
 def send(memory: memoryview) -> float:
     """Seconds of a message, one way, with what both ends take to notice and to answer it."""
     clock, times = time.perf_counter, []
-    for _ in range(OWN_BATCHES):  # in its first moments a process is slow, by half
+    for _ in range(BATCHES):
         start = clock()
         for value in range(1, MESSAGES + 1):
             memory[0] = value
@@ -77,7 +77,7 @@ def answer(memory: memoryview) -> None:
 def own_time(memory: memoryview) -> float:
     """What an end takes for a message that comes from itself: the interpreter's share of a reading."""
     clock, times = time.perf_counter, []
-    for _ in range(BATCHES):
+    for _ in range(OWN_BATCHES):  # in its first moments a process is slow, by half
         start = clock()
         for value in range(1, MESSAGES + 1):
             memory[0] = value
