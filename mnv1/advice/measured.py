@@ -20,6 +20,9 @@ from mnv1.suite.journal import Journal, interrupted
 from mnv1.suite.profiles import Budget, Profile
 from mnv1.suite.run import Run
 
+SCHEMA = 1
+"""Version of the answer's layout."""
+
 LAYERS_SHARE = 0.45
 """Share of the time for layers; the rest is for the networks."""
 
@@ -89,7 +92,7 @@ class Advisor:
         state = str(about[pairs[FULL].id].get("state") or "")
         final = found(state)
         document = {
-            "format": 1,
+            "schema": SCHEMA,
             "network": self.plan.source,
             "input": list(self.plan.shape),
             "between": self.plan.between,

@@ -78,8 +78,7 @@ def sentences(document: Document) -> list[str]:
     elif chosen["replaced"] == full["replaced"]:
         told.append("Every convolution gains, so the chosen twin is the full one.")
     else:
-        number = len(chosen["replaced"])
-        told.append(f"With the {number} that gain alone: {_speedup(chosen)}.")
+        told.append(f"With only those replaced that gain ({len(chosen['replaced'])}): {_speedup(chosen)}.")
     for name, side in (("full", full), ("chosen", chosen)):
         if side and (name == "full" or side["replaced"] != full["replaced"]):
             told.append(_prediction(name, side))

@@ -76,10 +76,15 @@ class Ran:
         return bool(self.kernels) and self.case["traced_call"] > 0
 
     def busy(self, operator: str) -> float:
-        """Seconds in kernels of a type; where none was traced, in operators of it, less their dispatch."""
-        if operator in self.kernels:
-            return self.kernels[operator]
-        return max(0.0, self.operators.get(operator, 0.0) - self.empty.get(operator, 0.0))
+        """Seconds in kernels of a type; where none was traced, in operators of it, less their dispatch.
+
+        On the host casts and other work are both: the library's own, within its convolutions, and torch's operators.
+        """
+        profiled = max(0.0, self.operators.get(operator, 0.0) - self.empty.get(operator, 0.0))
+        if operator not in self.kernels:
+            return profiled
+        apart = operator in ("cast", "other") and known.device_named(self.case["device"]).is_host
+        return self.kernels[operator] + (profiled if apart else 0.0)
 
     def dispatch_of(self, operator: str) -> float:
         """Seconds of dispatch of a type of operator: its share of them all when there is next to nothing to compute."""

@@ -57,8 +57,9 @@ def _predicted(row: pd.Series, results: Results) -> tuple[float | None, float | 
     if plain is None or time is None:
         return None, None, 0.0
     before, after = (sum(one.kernels.get(name, 0.0) for name in COPIED) for one in (plain, changed))
-    unlike = plain.case["traced_state"] != row["traced_state"] and pd.notna(row["traced_state"])
-    return row["standard_latency_p50"] / time, 1 - after / before if before else None, float(unlike)
+    states = {str(one) for one in (plain.case["traced_state"], row["traced_state"]) if pd.notna(one)}
+    mixed = "" in states and isinstance(row["state"], str) and row["state"] != ""  # states are read, and it met several
+    return row["standard_latency_p50"] / time, 1 - after / before if before else None, float(mixed or len(states) > 1)
 
 
 def plain_of(row: pd.Series, results: Results) -> Ran | None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv1.advice import overview, report
+from mnv1.advice.measured import SCHEMA
 from mnv1.base import console
-from mnv1.base.documents import read_json
+from mnv1.base.documents import checked, read_json
 from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
 from mnv1.report import plots
@@ -24,10 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     documents = []
     for path in args.answers:
-        document = read_json(path, UserError)
-        if not isinstance(document, dict) or document.get("format") != 1 or "layers" not in document:
-            raise UserError(f"{path}: no answer of scripts/advise.py")
-        documents.append(document)
+        found = read_json(path, UserError)
+        documents.append(checked(found, path, UserError, "an answer of scripts/advise.py", SCHEMA, {"layers", "full"}))
     with plots.style():
         buffer = io.BytesIO()
         overview.draw(documents).savefig(buffer, format="svg", metadata={"Date": None})

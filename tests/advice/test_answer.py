@@ -88,7 +88,7 @@ def side(time, macs, params, speedup=None, predicted_time=None, replaced=()):
 
 
 DOCUMENT = {
-    "format": 1,
+    "schema": 1,
     "network": "torchvision.models:vgg16",
     "input": [3, 224, 224],
     "between": "bn-relu",

@@ -295,7 +295,9 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
     }
 
 
-def test_ceilings_have_intervals_and_units():
+def test_ceilings_have_intervals_and_units(monkeypatch):
+    for name in ("gemm_side", "convolution_batch"):  # small, so that a slow machine has as many rounds
+        monkeypatch.setattr(DEVICES["cpu"], name, {"gemm_side": 128, "convolution_batch": 1}[name])
     found = ceilings("cpu", ["fp32"], Policy(visit_time=0.3, max_time=0.3))
     assert [(one["ceiling"], one["precision"]) for one in found] == [
         ("gemm", "fp32"),
@@ -305,7 +307,7 @@ def test_ceilings_have_intervals_and_units():
     ]
     for one in found:
         assert 0 < one["low"] <= one["value"] <= one["high"]
-        assert one["rounds"] >= 1
+        assert one["rounds"] >= 6
     assert (
         found[2]["size"] > (DEVICES["cpu"].last_level_cache() or 0) > found[3]["size"]
         or DEVICES["cpu"].last_level_cache() is None

@@ -57,6 +57,14 @@ def test_every_cause_has_what_ran_for_it():
     assert set(found) <= set(CAUSES)
 
 
+def test_casts_of_the_library_and_of_torch_are_two():
+    cast = profiled(cast=1e-3)
+    assert ran(kernels=KERNELS | {"cast": 2e-3}, operators=cast).busy("cast") == pytest.approx(3e-3)
+    assert ran(kernels=KERNELS, operators=cast).busy("cast") == pytest.approx(1e-3)
+    linear = profiled(linear=1e-3)  # one and the same, by both
+    assert ran(kernels=KERNELS | {"linear": 2e-3}, operators=linear).busy("linear") == pytest.approx(2e-3)
+
+
 def test_dispatch_is_no_part_of_a_pass():
     found = causes_of(ran(empty=0.25e-3), 0.010)
     assert found[PASSES] == pytest.approx(3.5e-3 - 3 * 0.25e-3)
@@ -174,6 +182,18 @@ def test_predictions_stand_beside_gains():
     assert rows.loc["channels_last", "removed"] == pytest.approx(1.0)
     said = BY_NAME["gains"].finding(BY_NAME["gains"].select(results))
     assert said.endswith("in 1 of 2 rows. It is wrong for channels_last (fp32, batch 1).")
+
+
+@pytest.mark.parametrize(
+    ("there", "right"),
+    [("CPUs apart", "yes"), ("CPUs far apart", "traced in unlike states"), ("", "traced in unlike states")],
+)
+def test_traces_of_unlike_states_judge_nothing(there, right):
+    state = {"state": "CPUs apart", "traced_state": "CPUs apart"}
+    facts = [one | {"empty": 0.0} for one in OPERATORS]
+    plain = latency_facts(operators=facts, dispatch_time=1e-3, **traced(0.010, **KERNELS), **state)
+    gain = gain_facts("folded", speedup=1.25, **traced(0.008, **KERNELS), **(state | {"traced_state": there}))
+    assert gains_of(results_of([plain, gain], ceilings=ENDLESS))["right"].tolist() == [right]
 
 
 def test_the_verdict_ends_with_what_helps():

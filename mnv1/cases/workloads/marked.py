@@ -36,12 +36,11 @@ def workload(function: Any = None, *, twin: Callable[[], object] | str | None = 
     twin's time divided by this one's is the speedup.
     """
     if function is None:
-        return lambda marked: workload_with(marked, twin)
-    return workload_with(function, twin)
+        return lambda marked: _marked(marked, twin)
+    return _marked(function, twin)
 
 
-def workload_with(function: Made, twin: Callable[[], object] | str | None) -> Made:
-    """The function, marked."""
+def _marked(function: Made, twin: Callable[[], object] | str | None) -> Made:
     setattr(function, _TWIN, twin if twin is None or isinstance(twin, str) else twin.__name__)
     return function
 

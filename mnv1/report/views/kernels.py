@@ -12,22 +12,14 @@ from mnv1.report.plots.bars import stacked
 from mnv1.report.plots.style import batch, new_figure, with_legend
 from mnv1.report.rows import Rows, cases_of, largest_network, ordered
 from mnv1.report.view import View
+from mnv1.report.why import OPERATORS
 from mnv1.store.runs import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KERNELS = {
-    "images": "copies of images",
-    "weights": "copies of weights",
-    "pointwise": "1×1",
-    "depthwise": "depthwise",
-    "standard": "3×3",
-    "linear": "FC",
-    "batch_norm": "BN",
-    "activation": "activation",
-    "cast": "cast",
-    "other": "other",
+KERNELS = {"images": "copies of images", "weights": "copies of weights"} | {
+    name: label for name, label in OPERATORS.items() if name != "between"
 }
 """Types of kernels in the order of plots, with their names."""
 
