@@ -6,6 +6,7 @@ neither torch nor pandas.
 - `MobileNetV1`: the network; `conv_standard` as its `block` gives the standard-convolution twin.
 - `network_layers`, `count`: a network's layers as data, and their MACs, parameters and bytes. Need no torch.
 - `separable_twin`: a copy of any network whose convolutions are depthwise-separable.
+- `advise`: measures whether separable convolutions would pay in a network of one's own.
 - `workload`: marks a function of a file as a workload of `pytest benchmarks --workloads FILE.py`. Needs no torch.
 - `find_runs`, `load`: the stored runs below a folder, and their cases as a table. Need no torch.
 """
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnv1.advice.advise import advise
     from mnv1.cases.workloads.marked import workload
     from mnv1.net.architecture import network_layers
     from mnv1.net.blocks import conv_standard
@@ -24,10 +26,21 @@ if TYPE_CHECKING:
     from mnv1.net.twin import separable_twin
     from mnv1.store.runs import find_runs, load
 
-__all__ = ["MobileNetV1", "conv_standard", "count", "find_runs", "load", "network_layers", "separable_twin", "workload"]
+__all__ = [
+    "MobileNetV1",
+    "advise",
+    "conv_standard",
+    "count",
+    "find_runs",
+    "load",
+    "network_layers",
+    "separable_twin",
+    "workload",
+]
 
 _HOMES = {
     "MobileNetV1": "mnv1.net.model",
+    "advise": "mnv1.advice.advise",
     "conv_standard": "mnv1.net.blocks",
     "count": "mnv1.net.counts",
     "find_runs": "mnv1.store.runs",

@@ -8,25 +8,18 @@ answer says which to replace, what that brings, and the lines of Python that do 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
 from mnv1.advice import report
-from mnv1.advice.measured import Advisor
-from mnv1.advice.plan import plan, twin_counts
+from mnv1.advice.advise import advise
 from mnv1.base import console
 from mnv1.base.errors import UserError
-from mnv1.base.files import write_whole
-from mnv1.cases import DEVICES, MODES, PRECISIONS, Conditions
-from mnv1.cases.modes import exists
-from mnv1.measure.lock import machine_lock
-from mnv1.measure.supervisor import Supervisor
-from mnv1.net.twin import Between
+from mnv1.cases import DEVICES, MODES, PRECISIONS
+from mnv1.net.architecture import Between
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,39 +27,21 @@ ROOT = Path(__file__).resolve().parent.parent
 @console.command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Returns 1 when the answer cannot be had, 130 when it was interrupted."""
-    args = _parser().parse_args(argv)
-    conditions = Conditions(args.batch_size, args.device, args.precision, args.mode)
-    shape = _shape(args.input)
-    _check(args, conditions)
-    name = re.sub(r"\W+", "_", args.network)
-    folder = args.out / f"{name}-{args.input}-{conditions.id}"
-    planned = plan(args.network, shape, args.between)
-    print(
-        f"{len({one.layer.shape_id for one in planned.places})} shapes of {len(planned.places)} convolutions to measure"
-    )
-    for layer, why in planned.kept.items():
-        print(f"not replaced: {layer}: {why}")
-    with machine_lock(), closing(Supervisor("controlled", None, args.case_timeout)) as supervisor:
-        advisor = Advisor(
-            planned,
-            conditions,
-            supervisor,
-            folder,
-            args.time_budget,
-            lambda line, **_: print(line, flush=True),
-            lambda names: twin_counts(planned, names),
+    args = vars(_parser().parse_args(argv))
+    shape = _shape(args.pop("input"))
+    try:
+        document = advise(
+            args.pop("network"),
+            shape,
+            stored=args.pop("json"),
+            say=lambda line: print(line, flush=True),
+            **args,
         )
-        try:
-            document = advisor.measure(args.resume)
-        except KeyboardInterrupt:
-            print("interrupted: what was measured is kept; go on with the same command and --resume", file=sys.stderr)
-            return 130
-    written = folder.with_suffix(".json") if args.json is None else args.json
-    write_whole(written, lambda file: file.write(json.dumps(document, separators=(",", ":")).encode()))
-    html = folder.with_suffix(".html")
-    write_whole(html, lambda file: file.write(report.page(document).encode()))
-    advisor.forget()
-    print("", report.text(document), "", f"stored: {written}", f"The page: {html}", sep="\n")
+    except KeyboardInterrupt:
+        print("interrupted: what was measured is kept; go on with the same command and --resume", file=sys.stderr)
+        return 130
+    stored, page = document["files"]
+    print("", report.text(document), "", f"stored: {stored}", f"The page: {page}", sep="\n")
     return 0
 
 
@@ -96,19 +71,6 @@ def _shape(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", text):
         raise UserError(f"--input: {text!r} is no shape; one is such as 3x224x224: channels, then sides")
     return tuple(map(int, text.split("x")))
-
-
-def _check(args: argparse.Namespace, conditions: Conditions) -> None:
-    for name in ("batch_size", "time_budget", "case_timeout"):
-        if not 0 < getattr(args, name) < float("inf"):
-            raise UserError(
-                f"--{name.replace('_', '-')}: {getattr(args, name):g} is not valid; valid: positive numbers"
-            )
-    if not exists(args.mode, args.precision, args.device):
-        raise UserError(f"{args.mode} does not exist in {args.precision} on {args.device}")
-    why = conditions.how.why_not_here(args.precision, conditions.on)
-    if why:
-        raise UserError(why)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from mnv1.claims.report import appendix, markdown
 from mnv1.net.published import claims
 from mnv1.report.includes import refreshed
 from mnv1.report.render import render, update_readme
-from mnv1.store.choice import choose, machine_folder
+from mnv1.store.choice import machine_folder, shown
 from mnv1.store.documents import PUBLISHED
 from mnv1.store.publishing import place, prepare
 from mnv1.store.runs import ResultError, find_runs, load_results
@@ -36,17 +36,26 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument(
         "--prepare", type=Path, metavar="FILE", help="only write the one RUN to FILE as it would be published"
     )
+    parser.add_argument(
+        "--run-to-run",
+        type=float,
+        metavar="PERCENT",
+        help="give intervals this component between runs, as scripts/method/coverage.py finds it for this machine",
+    )
     args = parser.parse_args(argv)
+    component = None if args.run_to_run is None else args.run_to_run / 100
+    if component is not None and not 0 < component < float("inf"):
+        parser.error(f"--run-to-run: {args.run_to_run:g} is not valid; valid values: positive numbers")
     if args.prepare and len(args.runs) != 1:
         parser.error("--prepare takes exactly one RUN")
     if args.prepare:
-        prepare(args.runs[0], args.prepare)
+        prepare(args.runs[0], args.prepare, component)
         print(f"wrote {args.prepare}: compact, without names of host, folders or people; look through it all the same")
         return 0
     published = root / "results" / PUBLISHED
     targets = [place(run, published) for run in args.runs]  # every run is looked at before any is written
     for run, target in zip(args.runs, targets, strict=True):
-        prepare(run, target)
+        prepare(run, target, component)
         print(f"published {target}")
     refresh(root, published)
     return 0
@@ -55,7 +64,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
 def refresh(root: Path, published: Path) -> None:
     """Render everything that quotes published runs. Raises `RenderError` and `ResultError`."""
     runs = find_runs(published)
-    chosen, complaints = choose([], published)
+    chosen, complaints = shown(published)
     whole, damaged = stored_runs(runs)
     if complaints or damaged:
         raise ResultError((complaints + damaged)[0])

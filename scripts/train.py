@@ -1,4 +1,4 @@
-"""Train MobileNetV1 or its standard-convolution twin: `python scripts/train.py --data cifar10`.
+"""Train MobileNetV1, its standard-convolution twin or a network of one's own: `python scripts/train.py --data cifar10`.
 
 The defaults come from the tutorial that this project checks: CIFAR-10 at 224 px, Adam, 1e-3, batch 32, 10 epochs.
 Several processes: `torchrun --nproc-per-node 2 scripts/train.py ...`. A run that was interrupted goes on with the same
@@ -8,6 +8,7 @@ options and `--resume`.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import fields
@@ -18,7 +19,7 @@ from mnv1.base import console
 from mnv1.measure.state import CPUS, STATES, State, prepare
 from mnv1.store.runs import ResultError
 from mnv1.training.layout import CHECKPOINT, FACTS, INT8, PREDICTIONS
-from mnv1.training.recipe import BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
+from mnv1.training.recipe import BETWEEN, BLOCKS, DATA, OPTIMIZERS, SCHEDULES, TRANSFORMS, Recipe, TrainError
 from mnv1.training.report import read_training, render_run
 
 PREDICTED = 32
@@ -27,9 +28,9 @@ PREDICTED = 32
 
 def main(argv: list[str] | None = None) -> int:
     """Command line. Returns 2 for what the user can put right, 130 after Ctrl-C."""
-    args = parser().parse_args(argv)
     is_first = os.environ.get("RANK", "0") == "0"
     try:
+        args = parser().parse_args(argv)
         recipe = Recipe(**{field.name: getattr(args, field.name) for field in fields(Recipe)})
         _check(args)
         _train(recipe, args)
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     defaults = Recipe()
     made = argparse.ArgumentParser(
-        description="Train MobileNetV1 or its standard-convolution twin.",
+        description="Train MobileNetV1, its standard-convolution twin or a network of one's own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     what = made.add_argument_group("what is trained, on what, and how (kept with the run)")
@@ -72,6 +73,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("block", help=f"kind of block: {', '.join(BLOCKS)}")
     add("alpha", type=float, help="width multiplier")
+    add("network", metavar="SOURCE", help="another classifier: package.module:callable or FILE.py:callable")
+    add(
+        "replace",
+        metavar="NAMES",
+        type=names_to_replace,
+        help="its convolutions that are depthwise-separable: all, names, or the JSON of an advice, whose chosen ones",
+    )
+    add("between", help=f"what stands between depthwise and 1x1 convolution: {', '.join(BETWEEN)}")
     add("resolution", type=int, help="input side, pixels")
     add("epochs", type=int, help="passes over the training images")
     add("batch-size", type=int, help="images per step, of all processes together")
@@ -109,6 +118,19 @@ def parser() -> argparse.ArgumentParser:
         "--tensorboard", action="store_true", help="also log for TensorBoard (needs the extra tensorboard)"
     )
     return made
+
+
+def names_to_replace(text: str) -> tuple[str, ...]:
+    """Names of convolutions, from a list with commas or from an answer of `scripts/advise.py`. Raises `TrainError`."""
+    if not text.endswith(".json"):
+        return tuple(filter(None, text.split(",")))
+    try:
+        chosen = json.loads(Path(text).read_text(encoding="utf8"))["chosen"]
+        return tuple(chosen["replaced"])
+    except OSError as error:
+        raise TrainError(f"--replace {text}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise TrainError(f"--replace {text}: no answer of scripts/advise.py that replaces anything") from None
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -186,7 +208,7 @@ def _train_here(recipe, args, device, processes, settings) -> None:
             console.print(f"{recipe.start}: {line}")
         keep()  # also what a kill between checkpoint and facts has lost
         console.print(
-            f"{recipe.block}, α {recipe.alpha:g}, {recipe.resolution} px on {recipe.data}: "
+            f"{recipe.what}, {recipe.resolution} px on {recipe.data}: "
             f"{about['params']:,} parameters, {about['macs'] / 1e6:,.1f} M MACs an image; "
             f"{len(data.train):,} images to train, {len(data.test):,} to test; {device}, {settings['threads']} threads"
         )

@@ -60,6 +60,8 @@ class Advisor:
     say: Say
     counted: Callable[[tuple[str, ...]], Counted]
     """Counts of the twin in which the named convolutions are replaced."""
+    pickled: Path | None = None
+    """Where the network lies that its source does not make."""
 
     def measure(self, resume: bool) -> dict[str, Any]:
         """The document of the answer. Raises `AdviceError`, `JournalError`, `SupervisorError`."""
@@ -152,7 +154,16 @@ class Advisor:
 
     def _network(self, kind: str, replaced: tuple[str, ...], counted: Counted) -> OwnNetwork:
         plan = self.plan
-        about = (plan.source, plan.shape, plan.output, counted.macs, counted.params, replaced, plan.between)
+        about = (
+            plan.source,
+            plan.shape,
+            plan.output,
+            counted.macs,
+            counted.params,
+            replaced,
+            plan.between,
+            self.pickled,
+        )
         return OwnNetwork(kind, *about)
 
     def _case(self, network: OwnNetwork) -> Case:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mnv1.cases.workloads.workload import Workload
@@ -13,7 +15,7 @@ from mnv1.cases.workloads.workload import Workload
 if TYPE_CHECKING:
     from torch import nn
 
-    from mnv1.net.twin import Between
+    from mnv1.net.architecture import Between
 
 ORIGINAL, FULL, CHOSEN = "original", "full", "chosen"
 
@@ -30,6 +32,8 @@ class OwnNetwork(Workload):
     params: int
     replaced: tuple[str, ...] = ()
     between: Between = "bn-relu"
+    pickled: Path | None = None
+    """The network itself, in a file of this program's own, where it is not made by its source."""
 
     is_profiled: ClassVar[bool] = False
 
@@ -57,10 +61,11 @@ class OwnNetwork(Workload):
 
     def build(self) -> nn.Module:
         """See `Workload.build`."""
-        from mnv1.advice.source import OneTensor, made_by
+        from mnv1.advice.one_tensor import OneTensor
+        from mnv1.net.source import made_by
         from mnv1.net.twin import separable_twin
 
-        network = made_by(self.source)
+        network = made_by(self.source) if self.pickled is None else pickle.loads(self.pickled.read_bytes())
         if self.replaced:
             network = separable_twin(network, self.replaced, between=self.between)
         return OneTensor(network)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from mnv1.advice.source import OneTensor, SourceError, made_by
+from mnv1.advice.one_tensor import OneTensor
 from mnv1.cases.workloads.convolutions import Convolution
+from mnv1.net.architecture import Between
 from mnv1.net.counts import count_with_torch
-from mnv1.net.twin import Between, Conv, Convolutions, TwinError, separable_twin
+from mnv1.net.source import SourceError, made_by
+from mnv1.net.twin import Conv, Convolutions, TwinError, separable_twin
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Plan:
     """A network, what of it can be replaced, and what counting says."""
 
     source: str
+    """Where the network comes from, or its class where it was passed."""
     shape: tuple[int, ...]
     """Of the input, without the batch."""
     output: tuple[int, ...]
@@ -46,13 +50,24 @@ class Plan:
     """Why other convolutions are not replaced, by name."""
     original: Counted
     full: Counted
+    passed: nn.Module | None = None
+    """The network itself where it is not made by its source."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, which must not be changed."""
+        return made_by(self.source) if self.passed is None else self.passed
 
 
-def plan(source: str, shape: Sequence[int], between: Between = "bn-relu", device: str = "cpu") -> Plan:
-    """The plan of a network that takes images of a shape, without the batch. Raises `SourceError` or `TwinError`."""
-    shape = tuple(shape)
+def plan(asked: str | nn.Module, shape: Sequence[int], between: Between = "bn-relu", device: str = "cpu") -> Plan:
+    """The plan of a network, or of what a source makes, that takes images of a shape, without the batch.
+
+    Raises `SourceError` or `TwinError`.
+    """
+    shape, passed = tuple(shape), None if isinstance(asked, str) else deepcopy(asked).cpu().eval()
+    source = asked if isinstance(asked, str) else type(asked).__name__
     with torch.device(device):
-        network = made_by(source)
+        network = made_by(source) if passed is None else passed
     found, kept = Convolutions(network), dict[str, str]()
     seen, output = _called(network, shape, source)
     places: list[Place] = []
@@ -68,8 +83,8 @@ def plan(source: str, shape: Sequence[int], between: Between = "bn-relu", device
     _, of_twin = _called(twin, shape, source)
     if of_twin != output:
         raise TwinError(f"{source}: its twin's output has shape {of_twin}, and the original's {output}")
-    counted = [_counted(one, shape) for one in (network, twin)]
-    return Plan(source, shape, output, between, tuple(places), found.kept | kept, *counted)
+    original, full = (_counted(one, shape) for one in (network, twin))
+    return Plan(source, shape, output, between, tuple(places), found.kept | kept, original, full, passed)
 
 
 def _why_not(convolution: Conv) -> str | None:
@@ -136,7 +151,7 @@ def _counted(network: nn.Module, shape: tuple[int, ...]) -> Counted:
 
 def twin_counts(planned: Plan, names: Sequence[str]) -> Counted:
     """Counts of the twin in which the named convolutions are replaced."""
-    twin = separable_twin(made_by(planned.source), names, between=planned.between)
+    twin = separable_twin(planned.network, names, between=planned.between)
     return _counted(twin, planned.shape)
 
 

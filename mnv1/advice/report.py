@@ -108,10 +108,29 @@ def _prediction(name: str, side: Document) -> str:
 
 
 TRAINING = (
-    "The separable layers are new and their weights are random: the twin must be trained. Start from the original's "
-    "weights, which all other layers keep, and let the original teach it: its outputs as targets beside the labels "
-    "(distillation) need fewer epochs than labels alone."
+    "The separable layers are new and their weights are random: the twin must be trained. All other layers keep the "
+    "original's weights, and the original can teach it: its outputs are targets beside the labels (distillation)."
 )
+
+
+def training(document: Document) -> str:
+    """The commands that train the original and, with that as its teacher, the chosen twin; empty where none can.
+
+    `scripts/train.py` trains classifiers of square pictures that a source makes.
+    """
+    shape = document["input"]
+    if not document["chosen"] or ":" not in document["network"] or shape[0] != 3 or shape[1:] != [shape[-1]] * 2:
+        return ""
+    answer = document.get("files", ["ANSWER.json"])[0]
+    first = f"python scripts/train.py --data fashion-mnist --network {document['network']} --resolution {shape[-1]}"
+    between = "" if document["between"] == "bn-relu" else f" --between {document['between']}"
+    return "\n".join(
+        (
+            f"{first} --out runs/original",
+            f"{first} --replace {answer}{between} \\",
+            "    --start runs/original --teacher runs/original --out runs/twin",
+        )
+    )
 
 
 def code(document: Document) -> str:
@@ -119,20 +138,14 @@ def code(document: Document) -> str:
     chosen = document["chosen"]
     if not chosen:
         return ""
-    place, _, name = document["network"].rpartition(":")
-    module, first = (place.removesuffix(".py").replace("/", "."), name.partition(".")[0])
     names = "" if chosen["replaced"] == document["full"]["replaced"] else f", names={chosen['replaced']!r}"
     between = "" if document["between"] == "bn-relu" else f", between={document['between']!r}"
-    return "\n".join(
-        (
-            f"from {module} import {first}",
-            "",
-            "import mnv1",
-            "",
-            f"network = {name}()",
-            f"twin = mnv1.separable_twin(network{names}{between})",
-        )
-    )
+    place, _, name = document["network"].rpartition(":")
+    lines = ["import mnv1", "", f"twin = mnv1.separable_twin(network{names}{between})"]
+    if place:  # or else the network was passed
+        module, first = place.removesuffix(".py").replace("/", "."), name.partition(".")[0]
+        lines = [f"from {module} import {first}", "", *lines[:2], f"network = {name}()", *lines[2:]]
+    return "\n".join(lines)
 
 
 def kept_rows(document: Document) -> list[tuple[str, str]]:
@@ -151,7 +164,7 @@ def text(document: Document) -> str:
     if kept:
         parts.append("\n".join(["Not replaced:", *(f"- {name}: {why}" for name, why in kept)]))
     if code(document):
-        parts += [code(document), wrapped(TRAINING)]
+        parts += [code(document), wrapped(TRAINING), *filter(None, [training(document)])]
     return "\n\n".join(parts)
 
 
@@ -189,5 +202,6 @@ def page(document: Document) -> str:
         kept=kept_rows(document),
         code=code(document),
         training=TRAINING,
+        commands=training(document),
         machine=f"{machine.get('machine', '')}, {machine.get('cpu', '')}, torch {machine['packages']['torch']}",
     )

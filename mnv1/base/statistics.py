@@ -105,6 +105,14 @@ def widened(interval: tuple[float, float, float], deviation: float) -> tuple[flo
     return value, value - math.hypot(value - low, reach), value + math.hypot(high - value, reach)
 
 
+def narrowed(interval: tuple[float, float, float], deviation: float) -> tuple[float, float, float]:
+    """The interval that `widened` has made this one from; no wider than nothing where that cannot be."""
+    value, low, high = interval
+    reach = float(special.ndtri((1 + CONFIDENCE) / 2)) * deviation
+    below, above = (math.sqrt(max(0.0, one**2 - reach**2)) for one in (value - low, high - value))
+    return value, value - below, value + above
+
+
 def quantile(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """The value below which a share of samples is, with its distribution-free interval from order statistics.
 

@@ -19,11 +19,6 @@ from mnv1.measure.by_state import FIRST, LAST, SPEEDUP, InState, by_state, headl
 from mnv1.measure.states import State
 from mnv1.measure.timing import Policy, Stopped, Visit
 
-RUN_TO_RUN = {"speedup": 0.03, "latency": 0.03}
-"""Standard deviation of figures between runs of one machine, in one state, beyond what their visits let expect, on a
-logarithmic scale. A run cannot see it in itself; `scripts/method/coverage.py` measures it over several. It was 1.5 %
-for speedups on one kind of virtual machine and 3 % on another; this is the larger."""
-
 LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
 
@@ -46,7 +41,7 @@ def record(
     samples = tuple(times[-1] for times in chosen.rounds)
     _, p90, p99 = percentiles(samples)
     facts = {
-        **figures_of(is_pair, chosen),
+        **figures_of(is_pair, chosen, policy.run_to_run),
         "latency_p90": p90,
         "latency_p99": p99,
         **_sampling(visits, chosen, stopped),
@@ -89,17 +84,17 @@ def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:
     }
 
 
-def figures_of(pair: bool, found: InState) -> Facts:
+def figures_of(pair: bool, found: InState, run_to_run: float) -> Facts:
     """The figures that rounds give, with 95 % intervals that should hold for the next run too."""
-    facts = _interval("latency_p50", "latency", found.mean(LAST))
+    facts = _interval("latency_p50", "latency", found.mean(LAST), run_to_run)
     if pair:
         facts |= {"standard_latency_p50": math.exp(found.mean(FIRST)[0])}
-        facts |= _interval("speedup", "speedup", found.mean(SPEEDUP))
-    return facts | {"run_to_run": RUN_TO_RUN["speedup" if pair else "latency"]}
+        facts |= _interval("speedup", "speedup", found.mean(SPEEDUP), run_to_run)
+    return facts | {"run_to_run": run_to_run}
 
 
-def _interval(name: str, figure: str, logs: tuple[float, float, float]) -> Facts:
-    value, low, high = map(math.exp, widened(logs, RUN_TO_RUN[figure]))
+def _interval(name: str, figure: str, logs: tuple[float, float, float], run_to_run: float) -> Facts:
+    value, low, high = map(math.exp, widened(logs, run_to_run))
     return {name: value, f"{figure}_low": low, f"{figure}_high": high}
 
 
@@ -111,7 +106,7 @@ def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequenc
             "message": round(one.state.message, 9) if one.state else None,
             "visits": len(one.visits),
             "rounds": len(one.rounds),
-            **figures_of(pair, one),
+            **figures_of(pair, one, policy.run_to_run),
         }
         for one in by_state(visits, states)
         if one.carries(policy)

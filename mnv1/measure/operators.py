@@ -54,7 +54,7 @@ def summarise(calls: Sequence[dict[str, tuple[float, int]]]) -> list[Facts]:
     facts: list[Facts] = []
     for operator in dict.fromkeys(name for call in calls for name in call):
         seconds = [call.get(operator, (0.0, 0))[0] for call in calls]
-        mean, low, high = grouped_mean([[one] for one in seconds])
+        mean, low, high = grouped_mean([[one] for one in seconds]) if len(seconds) > 1 else (seconds[0],) * 3
         count = max(call.get(operator, (0.0, 0))[1] for call in calls)
         about = {"operator": operator, "seconds": mean, "low": max(0.0, low), "high": high}
         facts.append({**about, "count": count, "calls": len(calls)})

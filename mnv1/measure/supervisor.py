@@ -96,9 +96,9 @@ class Supervisor:
         """Sample a case, once more after an `earlier` visit."""
         return cast("Visit | Failed", self._ask("visit", case, policy, earlier))
 
-    def trace(self, case: Case) -> Facts | Failed:
-        """What runs in a call of a case: see `mnv1.measure.tracing.trace`."""
-        return cast("Facts | Failed", self._ask("trace", case))
+    def trace(self, case: Case, profiled: bool = True) -> Facts | Failed:
+        """What runs in a call of a case: see `mnv1.measure.tracing`."""
+        return cast("Facts | Failed", self._ask("trace", case, profiled))
 
     def close(self) -> None:
         """End the measuring process, whatever it does."""

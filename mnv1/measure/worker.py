@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
@@ -24,6 +24,9 @@ from mnv1.measure.state import State, prepare, take_huge_pages
 from mnv1.measure.timing import Policy, Visit
 from mnv1.measure.watch import QuotaWatch
 
+if TYPE_CHECKING:
+    from mnv1.measure.tracing import Tracer
+
 
 class Bench:
     """What the measuring process can be asked to do: every public method."""
@@ -31,6 +34,7 @@ class Bench:
     def __init__(self, settings: dict[str, object]) -> None:
         from mnv1.measure.runner import Runner
 
+        self._tracer: Tracer | None = None
         self._settings = settings
         self._runner = Runner()
         self._runner.watch = QuotaWatch()
@@ -76,11 +80,15 @@ class Bench:
 
         check(case)
 
-    def trace(self, case: Case) -> Facts:
-        """What runs in a call of a case. Nothing is timed for a figure in this process afterwards."""
-        from mnv1.measure.tracing import trace
+    def trace(self, case: Case, profiled: bool) -> Facts:
+        """What runs in a call of a case, with its operators where they are asked for.
 
-        return trace(case, self._runner.watch)
+        Nothing is timed for a figure in this process afterwards.
+        """
+        from mnv1.measure.tracing import Tracer
+
+        self._tracer = self._tracer or Tracer(self._runner.watch)
+        return self._tracer.trace(case, profiled)
 
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         """Sample a case."""

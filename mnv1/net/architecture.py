@@ -16,6 +16,9 @@ from typing import Literal
 
 Op = Literal["standard", "depthwise", "pointwise", "pool", "linear"]
 BlockKind = Literal["standard", "depthwise", "pointwise", "separable"]
+Between = Literal["bn-relu", "none"]
+"""What stands between the depthwise and the pointwise convolution: BatchNorm and ReLU, as in the paper, or nothing."""
+
 NetworkKind = Literal["standard", "separable", "shallow"]
 
 IMAGE_CHANNELS = 3

@@ -6,15 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from mnv1.base.errors import UserError
-
-Between = Literal["bn-relu", "none"]
-"""What stands between the depthwise and the pointwise convolution: BatchNorm and ReLU, as in the paper, or nothing."""
+from mnv1.net.architecture import Between
 
 _NORMS: dict[type, type[nn.Module]] = {
     nn.Conv1d: nn.BatchNorm1d,

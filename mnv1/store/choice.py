@@ -18,14 +18,30 @@ def choose(given: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]
     Inference and training have profiles of their own. Where the newest run has one alone, the newest of its environment
     that has the other belongs to it. Raises `mnv1.store.runs.ResultError` where nothing is given and nothing stored.
     """
+    return _newest(given or find_runs(results), whole=bool(given))
+
+
+def shown(folder: Path) -> tuple[list[Path], list[str]]:
+    """The same of published runs, of the machine that has most of them: one of another machine stands beside them.
+
+    Raises `mnv1.store.runs.ResultError` where nothing is published.
+    """
+    by_machine: dict[Path, list[Path]] = {}
+    for path in find_runs(folder):
+        by_machine.setdefault(machine_folder(path), []).append(path)
+    most = max(map(len, by_machine.values()))
+    return _newest([path for paths in by_machine.values() if len(paths) == most for path in paths], whole=False)
+
+
+def _newest(paths: Sequence[Path], whole: bool) -> tuple[list[Path], list[str]]:
     tables: dict[Path, pd.DataFrame] = {}
     complaints = []
-    for path in given or find_runs(results):
+    for path in paths:
         try:
             tables[path] = load([path])
         except ResultError as error:
             complaints.append(str(error))
-    if given or not tables:
+    if whole or not tables:
         return list(tables), complaints
     ranked = sorted(tables, key=lambda path: tables[path]["time"].iloc[0], reverse=True)
     here = tables[ranked[0]]["environment"].iloc[0]
@@ -53,7 +69,7 @@ def published(results: Path, chosen: Sequence[Path]) -> list[Path]:
     if any(path.resolve().is_relative_to(folder.resolve()) for path in chosen):
         return []
     try:
-        return choose([], folder)[0]
+        return shown(folder)[0]
     except ResultError:
         return []
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from mnv1.base.files import write_whole
+from mnv1.base.statistics import narrowed, widened
 from mnv1.store.choice import machine_folder
 from mnv1.store.documents import ResultError, compact, read
 
@@ -25,6 +28,28 @@ def prepared(document: Mapping[str, Any]) -> dict[str, Any]:
     return handed_on
 
 
+def with_component(document: Mapping[str, Any], run_to_run: float) -> dict[str, Any]:
+    """The document of a run with another component between runs in its intervals, on a logarithmic scale.
+
+    Raises `mnv1.store.runs.ResultError` for a run whose intervals have none.
+    """
+    changed = deepcopy(dict(document))
+    for benchmark in changed["benchmarks"]:
+        facts = benchmark["extra_info"]
+        for figures in (facts, *facts.get("states", ())):
+            before = figures.get("run_to_run")
+            if before is None:
+                raise ResultError(f"{facts.get('id')}: its interval has no component between runs to replace")
+            for name in ("latency", "speedup"):
+                if f"{name}_low" in figures:
+                    value = figures["speedup" if name == "speedup" else "latency_p50"]
+                    low, high = (math.log(figures[f"{name}_{end}"] / value) for end in ("low", "high"))
+                    _, low, high = widened(narrowed((0.0, low, high), before), run_to_run)
+                    figures |= {f"{name}_low": value * math.exp(low), f"{name}_high": value * math.exp(high)}
+            figures["run_to_run"] = run_to_run
+    return changed
+
+
 _OF_COMMIT = ("id", "time", "dirty")
 """What is kept of the commit: the revision, not the folder, the branch or what git said of either."""
 
@@ -40,9 +65,13 @@ def _without(host: str, value: Any) -> Any:
     return re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text) if len(host) > 1 else text
 
 
-def prepare(run: Path, out: Path) -> None:
-    """Write a stored run to a file in the form in which it is handed on. Raises `mnv1.store.runs.ResultError`."""
-    text = compact(prepared(read(run)))
+def prepare(run: Path, out: Path, run_to_run: float | None = None) -> None:
+    """Write a stored run to a file in the form in which it is handed on, perhaps with another component between runs.
+
+    Raises `mnv1.store.runs.ResultError`.
+    """
+    document = read(run)
+    text = compact(prepared(document if run_to_run is None else with_component(document, run_to_run)))
     try:
         write_whole(out, lambda file: file.write(text.encode("ascii")))
     except OSError as error:

@@ -86,11 +86,13 @@ class Suite:
         cases = selected(options)
         chosen_shard(options)
         half_width = positive("--half-width", options.half_width, float)
+        run_to_run = positive("--run-to-run", options.run_to_run, float)
         timeout = positive("--case-timeout", options.case_timeout, float)
         assert half_width is not None
+        assert run_to_run is not None
         assert timeout is not None
         self._timeout = timeout
-        self._profile = replace(PROFILES[options.profile], half_width=half_width / 100)
+        self._profile = replace(PROFILES[options.profile], half_width=half_width / 100, run_to_run=run_to_run / 100)
         self._threads = positive("--threads", options.threads, int)
         self._cases: dict[str, Sequence[Case | Pair]] = {
             "layer_case": cases.layers,

@@ -18,6 +18,7 @@ from mnv1.cases.workloads import Workload
 from mnv1.cases.workloads.convolutions import GRAMMAR, parsed
 from mnv1.cases.workloads.marked import marked_in
 from mnv1.measure.state import STATES
+from mnv1.measure.timing import RUN_TO_RUN
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import PROFILES, Cases, select
 from mnv1.suite.values import (
@@ -51,6 +52,7 @@ KEPT_OPTIONS: dict[str, object] = {
     "machine_state": "controlled",
     "threads": None,
     "half_width": "2",
+    "run_to_run": f"{100 * RUN_TO_RUN:g}",
     "shard": None,
     "keyword": "",
     "markexpr": "",
@@ -116,6 +118,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PERCENT",
         default="2",
         help="stop sampling when the 95 %% interval is within plus or minus this many per cent (default: 2)",
+    )
+    group.addoption(
+        "--run-to-run",
+        metavar="PERCENT",
+        default=KEPT_OPTIONS["run_to_run"],
+        help="how much figures differ between runs of this machine beyond what visits let expect, a standard deviation "
+        "as scripts/method/coverage.py finds it; intervals have it as a component (default: %(default)s)",
     )
     group.addoption("--shard", metavar="I/N", help="measure the I-th of N parts of about the same expected cost")
     group.addoption("--resume", action="store_true", help="continue the interrupted sweep that was begun last")

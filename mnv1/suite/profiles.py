@@ -19,7 +19,7 @@ from mnv1.cases.workloads import BLOCK_TYPES
 from mnv1.cases.workloads.convolutions import KINDS as LAYER_KINDS
 from mnv1.cases.workloads.convolutions import Convolution
 from mnv1.cases.workloads.workload import LAYER
-from mnv1.measure.timing import Policy
+from mnv1.measure.timing import RUN_TO_RUN, Policy
 
 PAIR_VISIT_TIME = 0.16
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
@@ -53,6 +53,8 @@ class Profile:
     min_visits: int = 4
     half_width: float = 0.02
     """Sampling stops when the 95 % intervals are within plus or minus this share of the figure."""
+    run_to_run: float = RUN_TO_RUN
+    """Standard deviation between runs of this machine, which every stored interval has as a component."""
     trainings: tuple[Grid, ...] = ()
     training_pairs: tuple[Grid, ...] = ()
     gains: tuple[Grid, ...] = ()
@@ -69,6 +71,7 @@ class Profile:
             max_time=budget.pair if is_pair else budget.latency,
             min_visits=self.min_visits,
             precision=self.half_width,
+            run_to_run=self.run_to_run,
         )
 
     def weight_of(self, case: Case | Pair) -> float:
@@ -93,16 +96,18 @@ class Profile:
     def explained(self, cases: Sequence[Case | Pair]) -> dict[str, Case]:
         """What is looked at after the sweep to tell why figures are what they are: by the ids of their cases.
 
-        The largest networks, what a mode gains of them, and blocks: in this order, of each the cheapest first.
+        The largest networks in any mode, and then blocks; of each the cheapest first.
         """
-        cases = sorted((case for case in cases if case.conditions.how.leaves_trace), key=_cost)
+        cases = [case for case in cases if case.conditions.how.leaves_trace]
         networks = [case for case in cases if isinstance(case, Case) and case.workload.is_profiled]
         most = max((case.workload.expected_macs(1) for case in networks), default=0.0)
         shapes = {case.workload.shape_id for case in networks if case.workload.expected_macs(1) == most}
         found = {case.id: case for case in networks if case.workload.shape_id in shapes}
         found |= {case.id: case.separable for case in cases if isinstance(case, Gain)}
-        found |= {case.id: case for case in cases if isinstance(case, Case) and case.workload.effort is LAYER}
-        return found
+        blocks = {case.id: case for case in cases if isinstance(case, Case) and case.workload.effort is LAYER}
+        return {
+            name: case for some in (found, blocks) for name, case in sorted(some.items(), key=lambda one: _cost(one[1]))
+        }
 
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""

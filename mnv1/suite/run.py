@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from mnv1.base.facts import Facts
+from mnv1.base.facts import GAIN, Facts
 from mnv1.cases import Case, Pair
 from mnv1.measure.child import unheard_signals
 from mnv1.measure.facts import Record, better_of
@@ -182,7 +182,8 @@ class Run:
             for name, case in list(waiting.items()):
                 if time.monotonic() - start > TRACE_TIME * self.profile.sweep_time:
                     break
-                found = self.supervisor.trace(case)
+                # What a mode gains is predicted from its kernels, and from the operators of plain code.
+                found = self.supervisor.trace(case, profiled=self.facts[name]["measures"] != GAIN)
                 if isinstance(found, Failed):
                     failed.append(f"what runs in {name} cannot be told: {found.reason}")
                     del waiting[name]

@@ -21,8 +21,9 @@ from mnv1.cases.devices import device_named
 from mnv1.cases.precisions import amp_dtype
 from mnv1.measure.load import machine_work, own_work
 from mnv1.net.architecture import IMAGE_CHANNELS, kind_of, network_layers, widths_of
-from mnv1.net.counts import count
+from mnv1.net.counts import count, count_with_torch
 from mnv1.net.errors import CompressError
+from mnv1.net.model import MobileNetV1
 from mnv1.training.data import DataSet, Inputs, ordered_batches, shuffled_batches, spread
 from mnv1.training.distill import distillation_loss, first_network, load_teacher
 from mnv1.training.files import load_checkpoint, save_checkpoint
@@ -73,7 +74,7 @@ class Trainer:
         self.confusion = torch.zeros(len(data.classes), len(data.classes), dtype=torch.long)
         """Of the newest test: how many images of each class (row) were taken for each (column)."""
         first = first_network(recipe, data.classes)
-        self.said = first.loaded.said if first.loaded else ()
+        self.said = first.loaded.said if isinstance(first, MobileNetV1) and first.loaded else ()
         """What the user should know of the weights that it begins with."""
         self.model: nn.Module = first
         if recipe.qat:
@@ -115,6 +116,11 @@ class Trainer:
     def describe(self) -> dict[str, Any]:
         """What is known before the first epoch: parameters, MACs of an image's forward pass, peak memory of a step."""
         recipe = self.recipe
+        if recipe.network:
+            side, parameters = recipe.resolution, sum(one.numel() for one in self.model.parameters())
+            image = torch.zeros(1, IMAGE_CHANNELS, side, side, device=self.device)
+            still = copy.deepcopy(self.model).eval()  # counting runs it, and running statistics would change
+            return {"params": parameters, "macs": count_with_torch(still, image), **self._peak_memory()}
         widths = recipe.widths or widths_of("separable", recipe.alpha)
         kind = kind_of(widths, recipe.block == "standard")
         layers = network_layers(kind, recipe.alpha, recipe.resolution, len(self.data.classes), widths)

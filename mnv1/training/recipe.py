@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from mnv1.base.errors import UserError
-from mnv1.net.architecture import MIN_SIDE
+from mnv1.net.architecture import MIN_SIDE, Between
 
 DataName = Literal["cifar10", "fashion-mnist", "folder", "synthetic"]
 Transform = Literal["article", "crop"]
@@ -17,6 +19,10 @@ ScheduleName = Literal["constant", "cosine", "one-cycle"]
 
 DATA: tuple[DataName, ...] = get_args(DataName)
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
+ALL = ("all",)
+"""Stands for every convolution that can be replaced."""
+
+BETWEEN: tuple[Between, ...] = get_args(Between)
 BLOCKS: tuple[BlockName, ...] = get_args(BlockName)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
@@ -39,6 +45,12 @@ class Recipe:
     alpha: float = 1.0
     resolution: int = 224
     block: BlockName = "separable"
+    network: str | None = None
+    """Another classifier in MobileNetV1's place: `package.module:callable` or `FILE.py:callable`."""
+    replace: tuple[str, ...] | None = None
+    """Which of its convolutions are depthwise-separable: their names, or `all` alone; none when None."""
+    between: Between = "bn-relu"
+    """What stands between the depthwise and the 1×1 convolution of those."""
     epochs: int = 10
     batch_size: int = 32
     """Images of one step, of all processes together."""
@@ -87,15 +99,35 @@ class Recipe:
             raise TrainError("--teacher-weights: names weights of a teacher, but there is no --teacher")
         if self.start_key and not self.start:
             raise TrainError("--start-key: names weights in a file, but there is no --start")
+        if self.replace and not self.network:
+            raise TrainError("--replace: names convolutions of a network, but there is no --network")
+        if self.network and (self.qat or self.alpha != 1 or self.block != "separable"):
+            name = "qat" if self.qat else "alpha" if self.alpha != 1 else "block"
+            raise TrainError(f"--{name}: is of MobileNetV1; leave it out with --network")
         if self.qat and (self.amp or self.compile):
             raise TrainError(f"--qat: rounding is learnt in fp32; leave --{'amp' if self.amp else 'compile'} out")
 
     @property
     def id(self) -> str:
         """A name for the run's folder, such as `cifar10-separable-a1.00-r224-s0`."""
+        network = f"{self.block}-a{self.alpha:.2f}"
+        if self.network:
+            network = re.sub(r"\W+", "_", self.network)
+            if self.replace:
+                some = "" if self.replace == ALL else f"{zlib.crc32(repr(self.replace).encode()):08x}"
+                network += f"-separable{some}" + ("-plain" if self.between == "none" else "")
         marks = {"-pruned": self.widths, "-tuned": self.start, "-qat": self.qat, "-distilled": self.teacher}
         marked = "".join(mark for mark, is_so in marks.items() if is_so)
-        return f"{self.data}-{self.block}-a{self.alpha:.2f}-r{self.resolution}{marked}-s{self.seed}"
+        return f"{self.data}-{network}-r{self.resolution}{marked}-s{self.seed}"
+
+    @property
+    def what(self) -> str:
+        """The network in words, such as `separable, α 0.5`."""
+        if not self.network:
+            return f"{self.block}, α {self.alpha:g}"
+        if not self.replace:
+            return self.network
+        return f"{self.network}, {'all' if self.replace == ALL else len(self.replace)} convolutions separable"
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for a file."""
@@ -109,7 +141,8 @@ class Recipe:
         if unknown:
             raise TrainError(f"a recipe with unknown settings ({', '.join(unknown)}): use the version that wrote it")
         try:
-            return cls(**values)
+            known: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+            return cls(**known)
         except TypeError as error:
             raise TrainError(f"a damaged recipe ({error})") from None
 
@@ -118,6 +151,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "data": DATA,
     "transform": TRANSFORMS,
     "block": BLOCKS,
+    "between": BETWEEN,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }

@@ -79,7 +79,7 @@ def _is_number(value: object) -> bool:
 def title(facts: Mapping[str, Any]) -> str:
     """A run in a line."""
     recipe, last = facts["recipe"], facts["epochs"][-1]
-    network = f"{recipe['block']}, α {recipe['alpha']:g}, {recipe['resolution']} px"
+    network = f"{Recipe.from_dict(recipe).what}, {recipe['resolution']} px"
     accuracy = units.percent(last["test_accuracy"])
     return f"{recipe['data']}, {network}, seed {recipe['seed']}: {accuracy} on test images after {last['epoch']} epochs"
 
@@ -147,7 +147,7 @@ def training_table(runs: Sequence[Mapping[str, Any]]) -> str:
         cells = (
             _training(recipe),
             _network(recipe),
-            f"{recipe['alpha']:g}",
+            "" if recipe.get("network") else f"{recipe['alpha']:g}",
             recipe["resolution"],
             _teacher(recipe),
             recipe["epochs"],
@@ -173,7 +173,8 @@ def _training(recipe: Mapping[str, Any]) -> str:
 def _network(recipe: Mapping[str, Any]) -> str:
     """Its block, and what else it is made of."""
     marks = {"pruned": "widths", "trained on": "start", "int8": "qat"}
-    return ", ".join([recipe["block"], *(mark for mark, name in marks.items() if recipe.get(name))])
+    name = Recipe.from_dict(recipe).what if recipe.get("network") else recipe["block"]
+    return ", ".join([name, *(mark for mark, name in marks.items() if recipe.get(name))])
 
 
 def _machines(run: Mapping[str, Any]) -> list[str]:

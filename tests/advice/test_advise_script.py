@@ -2,9 +2,13 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
+from torch import nn
 
+import mnv1
+from mnv1.base.errors import UserError
 from mnv1.measure.supervisor import Supervisor
 from scripts import advise
 
@@ -26,7 +30,7 @@ def network(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made_up(monkeypatch):
-    monkeypatch.setattr(advise, "Supervisor", partial(Supervisor, worker="tests.made_up_worker"))
+    monkeypatch.setattr("mnv1.advice.advise.Supervisor", partial(Supervisor, worker="tests.made_up_worker"))
 
 
 def advised(*arguments, folder="answers"):
@@ -92,6 +96,32 @@ def test_bad_input_is_a_line(capsys, arguments, why):
     error = capsys.readouterr().err
     assert error.startswith(f"error: {why}")
     assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_network_that_a_program_passes(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+    said = []
+    answer = mnv1.advise(network.train(), (3, 16, 16), time_budget=2, out=tmp_path, say=said.append)
+    assert answer["network"] == "Sequential"
+    assert answer["chosen"]["replaced"] == ["0", "2"]
+    assert said[0] == "2 shapes of 2 convolutions to measure"
+    stored, page = map(Path, answer["files"])
+    assert json.loads(stored.read_text())["full"] == answer["full"]
+    assert "separable_twin(network)" in page.read_text()
+    assert network.training, "the caller's own stays as it was"
+
+
+def test_a_network_that_no_other_process_can_have(monkeypatch):
+    class Own(nn.Sequential):
+        pass
+
+    network = Own(nn.Conv2d(3, 3, 3, padding=1))
+    with pytest.raises(UserError, match="Own: cannot be handed to the process that measures"):
+        mnv1.advise(network, (3, 8, 8))
+    monkeypatch.setattr(Own, "__module__", "__main__")
+    with pytest.raises(UserError, match="Own is defined in the program itself"):
+        mnv1.advise(network, (3, 8, 8))
 
 
 @pytest.mark.slow

@@ -132,6 +132,22 @@ def test_the_code_of_a_file_imports_it():
     assert report.code(changed(network="own/nets.py:make")).startswith("from own.nets import make\n")
 
 
+def test_of_a_network_that_was_passed_the_caller_knows_the_name():
+    document = changed(network="VGG")
+    assert report.code(document) == "import mnv1\n\ntwin = mnv1.separable_twin(network, names=['features.2'])"
+    assert report.training(document) == ""
+
+
+def test_the_commands_that_train_the_twin():
+    lines = report.training(changed(files=["answers/vgg.json", "answers/vgg.html"])).splitlines()
+    assert lines[0].endswith("--network torchvision.models:vgg16 --resolution 224 --out runs/original")
+    assert "--replace answers/vgg.json \\" in lines[1]
+    assert "--between none" in report.training(changed(between="none"))
+    for untold in (changed(input=[1, 28, 28]), changed(input=[3, 16, 224, 224]), changed(chosen={})):
+        assert report.training(untold) == ""
+    assert "--teacher runs/original" in report.page(DOCUMENT)
+
+
 def test_the_page_and_markdown_have_it_all_and_escape_names():
     document = changed(network="<script>:x")
     page = report.page(document)

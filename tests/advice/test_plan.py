@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mnv1.advice.plan import layer_of, plan, twin_counts
-from mnv1.advice.source import SourceError, made_by
 from mnv1.base.errors import UserError
+from mnv1.net.source import SourceError, made_by
 from mnv1.net.twin import TwinError
 
 NETWORKS = """

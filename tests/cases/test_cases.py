@@ -300,8 +300,9 @@ def test_what_a_machine_cannot_do_has_a_reason():
     assert why("cpu", "amp", plain, chosen=True) is why("cpu", "amp", able) is why("cpu", "fp32", plain) is None
 
 
-def test_the_half_width_is_that_of_every_policy():
-    profile = replace(PROFILES["default"], half_width=0.05)
+def test_half_width_and_component_between_runs_are_of_every_policy():
+    profile = replace(PROFILES["default"], half_width=0.05, run_to_run=0.01)
     for case in everything("smoke"):
         assert profile.policy_for(case).precision == 0.05
+        assert profile.policy_for(case).run_to_run == 0.01
         assert PROFILES["default"].policy_for(case).precision == 0.02

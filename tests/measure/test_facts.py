@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
 from mnv1.measure.by_state import SPEEDUP, by_state, every_state, is_precise
-from mnv1.measure.facts import RUN_TO_RUN, better_of, record
+from mnv1.measure.facts import better_of, record
 from mnv1.measure.states import APART, MIXED, SHARED, State
-from mnv1.measure.timing import Policy, Visit
+from mnv1.measure.timing import RUN_TO_RUN, Policy, Visit
 from mnv1.net.published import claims
 from mnv1.store.columns import COLUMNS
 from mnv1.store.runs import Results, load
@@ -40,8 +41,8 @@ def pair_visit(ratio, separable=0.010, rounds=2, state=NEAR, call_time=0.1, **mo
     return Visit(sides, (1, 2), call_time, messages=around(state, rounds), **more)
 
 
-def facts_of(case, visits, stopped="precise", states=STATES):
-    return record(case, visits, stopped, POLICY, states).facts
+def facts_of(case, visits, stopped="precise", states=STATES, policy=POLICY):
+    return record(case, visits, stopped, policy, states).facts
 
 
 def scattered(centre, visits, state=NEAR, spread=0.01, seed=0, **more):
@@ -268,10 +269,19 @@ def test_what_is_stored_has_a_component_between_runs():
     visits = [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)]
     facts, (found,) = facts_of(PAIR, visits), by_state(visits, STATES[:1]) or [every_state(visits, ())]
     value, low, high = found.mean(SPEEDUP)
-    assert facts["run_to_run"] == RUN_TO_RUN["speedup"]
+    assert facts["run_to_run"] == RUN_TO_RUN
     assert math.log(facts["speedup"]) == pytest.approx(value)
     for end, stored in ((low, facts["speedup_low"]), (high, facts["speedup_high"])):
-        assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RUN_TO_RUN["speedup"]))
+        assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RUN_TO_RUN))
+
+
+def test_a_machine_whose_component_is_known_has_intervals_of_its_own():
+    visits = [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)]
+    narrow = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=0.01))
+    wide = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=0.05))
+    assert narrow["run_to_run"] == 0.01
+    for name in ("speedup", "latency"):
+        assert narrow[f"{name}_high"] / narrow[f"{name}_low"] < wide[f"{name}_high"] / wide[f"{name}_low"]
 
 
 def test_of_ceilings_that_were_measured_twice_the_higher_one_is_kept():

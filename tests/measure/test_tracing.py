@@ -7,7 +7,7 @@ import pytest
 from mnv1.cases import Case, Conditions, Gain, Network
 from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import kernels_of
-from mnv1.measure.tracing import BLOCKS, summarise, trace
+from mnv1.measure.tracing import BLOCKS, Tracer, _centred, _Traced, summarise
 from mnv1.measure.watch import NoWatch
 from mnv1.suite.profiles import PROFILES, select
 
@@ -33,6 +33,41 @@ def test_other_implementations_and_layouts_are_rows_of_their_own():
     assert summarise([]) == []
 
 
+def test_what_met_something_else_does_not_count_and_parts_add_up():
+    calls = [[kernel("images", 1.0), kernel("pointwise", 5.0)] for _ in range(6)]
+    disturbed = [[kernel("images", 9.0), kernel("pointwise", 5.0)], [kernel("images", 1.0), kernel("pointwise", 50.0)]]
+    found = _Traced(plain=[7.0, 6.0, 6.0, 90.0], kernels=[*calls, *disturbed])
+    assert found.call == 6.5
+    pointwise, images = _centred(summarise(found.kernels), summarise(found.usual_kernels))
+    assert (pointwise["seconds"], images["seconds"]) == (5.0, 1.0)
+    assert pointwise["high"] > 10, "how much calls differ is told all the same"
+
+
+def test_an_emptied_network_is_traced_once_in_each_state(monkeypatch):
+    class Reading(NoWatch):
+        message = 100e-9
+
+        def look(self):
+            return self.message
+
+    watch, traced = Reading(), []
+    tracer = Tracer(watch)
+
+    def found(case, profiled):
+        assert profiled
+        traced.append(case.id)
+        kernels = [[kernel("pointwise", 1e-3)]]
+        return _Traced([2e-3], kernels, [{"linear": (1e-3, 1)}] * 2, [(watch.message, watch.message)])
+
+    monkeypatch.setattr(tracer, "_traced", found)
+    cases = [Case(Network("separable", 1.0, 224), Conditions(batch, "cpu", "fp32")) for batch in (1, 8)]
+    for message in (100e-9, 110e-9, 300e-9):
+        watch.message = message
+        for case in cases:
+            assert tracer.trace(case, profiled=True)["dispatch_time"] == pytest.approx(1e-3)
+    assert len(traced) == 6 + 2, "six cases, and the emptied one while CPUs are near and while they are apart"
+
+
 class Watching(NoWatch):
     def __init__(self):
         self.looks = iter(range(1000))
@@ -43,7 +78,7 @@ class Watching(NoWatch):
 
 def test_a_real_network():
     case = Case(Network("separable", 0.25, 64), Conditions(2, "cpu", "fp32"))
-    found = trace(case, Watching())
+    found = Tracer(Watching()).trace(case, profiled=True)
     assert len(found["traced_messages"]) == BLOCKS["model"]
     assert all(low < high for low, high in found["traced_messages"])
     operators = {one["operator"]: one for one in found["operators"]}
@@ -61,7 +96,7 @@ def test_a_real_network():
 
 def test_a_folded_network_has_no_batch_norm():
     case = Case(Network("separable", 0.25, 64), Conditions(1, "cpu", "fp32", "folded"))
-    assert "batch_norm" not in {one["operator"] for one in trace(case, NoWatch())["operators"]}
+    assert "batch_norm" not in {one["operator"] for one in Tracer(NoWatch()).trace(case, profiled=True)["operators"]}
 
 
 def test_what_is_explained():

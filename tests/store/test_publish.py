@@ -1,14 +1,15 @@
 """Publishing: what is handed on, and `python scripts/publish.py` as its user runs it."""
 
 import json
+import math
 
 import pytest
 from pytest_benchmark import cli
 
 from mnv1.report.render import BEGIN, END
 from mnv1.store.documents import compact
-from mnv1.store.publishing import prepared
-from mnv1.store.runs import load
+from mnv1.store.publishing import prepared, with_component
+from mnv1.store.runs import ResultError, load
 from scripts.publish import main
 from tests.conftest import ROOT, document, latency_facts, speedup_facts
 
@@ -38,6 +39,40 @@ def test_a_run_is_handed_on_without_names_of_host_folders_and_people():
     assert handed_on["benchmarks"] == run["benchmarks"]
     assert json.dumps(run) == before
     assert prepared(handed_on) == handed_on
+
+
+def with_figures(facts, run_to_run):
+    """Facts of a pair whose interval has visits of ±2 % and a component."""
+    half = math.hypot(math.log(1.02), 1.959964 * run_to_run)
+    ends = {
+        f"{name}_{end}": value * math.exp(sign * half)
+        for name, value in (("latency", 1e-3), ("speedup", 4.0))
+        for end, sign in (("low", -1), ("high", 1))
+    }
+    figures = {"latency_p50": 1e-3, "speedup": 4.0, "run_to_run": run_to_run, **ends}
+    return facts | figures | {"states": [figures | {"state": "CPUs apart"}]}
+
+
+def test_the_component_between_runs_is_replaced_by_that_of_the_machine():
+    run = document([with_figures(speedup_facts(), 0.03), latency_facts() | {"run_to_run": 0.03}])
+    found = with_component(run, 0.01)["benchmarks"][0]["extra_info"]
+    for figures in (found, found["states"][0]):
+        for name, value in with_figures({}, 0.01).items():
+            if name != "states":
+                assert figures[name] == pytest.approx(value)
+    assert run["benchmarks"][0]["extra_info"]["run_to_run"] == 0.03, "the run itself stays"
+    with pytest.raises(ResultError, match="has no component between runs to replace"):
+        with_component(document([latency_facts()]), 0.01)
+
+
+def test_publishing_with_a_component(root, store, capsys):
+    run = store([speedup_facts(run_to_run=0.03), latency_facts(run_to_run=0.03)])
+    for value in ("0", "-1", "inf"):
+        with pytest.raises(SystemExit):
+            main([str(run), "--run-to-run", value], root)
+        assert "--run-to-run" in capsys.readouterr().err
+    assert main([str(run), "--run-to-run", "1.5"], root) == 0
+    assert set(load(list((root / "results" / "published").rglob("0*.json")))["run_to_run"]) == {0.015}
 
 
 def test_a_stored_run_has_a_line_for_each_case():

@@ -142,6 +142,7 @@ WRONG_USAGE = [
     (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
     ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
     (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
+    (("--run-to-run", "0"), "--run-to-run: '0' is not valid; valid values: positive numbers"),
     (("--half-width", "-2"), "--half-width: '-2' is not valid; valid values: positive numbers"),
     (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
     (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-import torch
 from torch import nn
 
 from mnv1.base.errors import UserError
 from mnv1.base.own_files import in_a_line, module_of
-from mnv1.cases.workloads.called import first_tensor
 
 
 class SourceError(UserError):
     """A network that cannot be had."""
 
 
-def made_by(source: str) -> nn.Module:
-    """What a callable makes, in evaluation mode. Raises `SourceError`."""
+def made_by(source: str, **wanted: object) -> nn.Module:
+    """What a callable makes, in evaluation mode; it is given what it takes of `wanted`. Raises `SourceError`."""
     place, _, name = source.rpartition(":")
     if not (place and name):
         raise SourceError(f"{source}: name a callable: package.module:callable or FILE.py:callable")
@@ -30,18 +31,30 @@ def made_by(source: str) -> nn.Module:
         make = getattr(make, part, None)  # type: ignore[assignment]
     if not callable(make):
         raise SourceError(f"{source}: {place} has no callable {name!r}")
+    given = {key: value for key, value in wanted.items() if _takes(make, key)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = make()
+            made = make(**given)
     except Exception as error:
+        how = ", ".join(f"{key}={value}" for key, value in given.items())
         raise SourceError(
-            f"{source}: cannot be called without arguments ({in_a_line(error)}): name a function of a FILE.py that "
-            "gives them"
+            f"{source}: cannot be called {f'with {how} alone' if how else 'without arguments'} ({in_a_line(error)}): "
+            "name a function of a FILE.py that gives what it needs"
         ) from None
     if not isinstance(made, nn.Module):
         raise SourceError(f"{source}: returns {type(made).__name__}, which is no torch.nn.Module")
     return made.eval()
+
+
+def _takes(make: Callable[..., Any], name: str) -> bool:
+    try:
+        known = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # of some callables in C nothing is known
+        return False
+    return any(
+        one.kind is one.VAR_KEYWORD or (one.name == name and one.kind is not one.POSITIONAL_ONLY) for one in known
+    )
 
 
 def _imported(name: str) -> ModuleType:
@@ -51,18 +64,3 @@ def _imported(name: str) -> ModuleType:
         raise SourceError(f"{name}: cannot be imported: {error}") from None
     except Exception as error:
         raise SourceError(f"{name}: raises when it is imported: {in_a_line(error)}") from None
-
-
-class OneTensor(nn.Module):
-    """A network whose output is the first tensor of what the given one returns: tuples and dicts are searched."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """What the network makes of the images, as one tensor. Raises `SourceError` where there is none."""
-        found = first_tensor(self.network(images))
-        if not isinstance(found, torch.Tensor):
-            raise SourceError("the network returns no tensor, nor a tuple or dict of tensors")
-        return found
