@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,13 @@ def precision_context(device: str, precision: str, keeps_casts: bool = True) -> 
 
     `amp` enters autocast anew for every call, as a program does that wraps its forward pass, so the cast of the
     weights is part of the time. `keeps_casts`: whether autocast keeps weights that it has cast, within a call.
+    TF32 is a setting of the process: `fp32_computed_in`.
     """
     if precision == "amp":
         import torch
 
         return torch.autocast(device, amp_dtype(device), cache_enabled=keeps_casts)
-    return _Tf32() if precision == "tf32" else nullcontext()
+    return nullcontext()
 
 
 def amp_dtype(device: str) -> torch.dtype:
@@ -67,19 +69,30 @@ def operand_dtype(device: str, precision: str) -> torch.dtype:
     return amp_dtype(device) if precision == "amp" else torch.float32
 
 
-class _Tf32:
-    """Within it, CUDA's fp32 convolutions and matrix products may use TF32."""
+@contextmanager
+def fp32_computed_in(precision: str) -> Iterator[None]:
+    """Meanwhile CUDA's fp32 convolutions and matrix products may use TF32, where the precision is `tf32`.
 
-    def __enter__(self) -> None:
-        self._set("tf32")
+    Set around many calls: setting it takes microseconds, which would be part of each.
+    """
+    if precision != "tf32":
+        yield
+        return
+    _allow_tf32(True)
+    try:
+        yield
+    finally:
+        _allow_tf32(False)
 
-    def __exit__(self, *exception: object) -> None:
-        self._set("ieee")
 
-    @staticmethod
-    def _set(precision: str) -> None:
-        import torch
+def _allow_tf32(allowed: bool) -> None:
+    """By torch's older switches first: set by the newer ones alone, the older ones raise where they are read.
 
-        convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-        torch.backends.cuda.matmul.fp32_precision = precision
-        convolutions.fp32_precision = precision
+    Inductor reads them in torch 2.9 and 2.10, and convolution templates of 2.15 read `cudnn.fp32_precision`.
+    """
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    torch.backends.cuda.matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+    precision = "tf32" if allowed else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = cudnn.fp32_precision = cudnn.conv.fp32_precision = precision

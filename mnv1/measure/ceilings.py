@@ -9,6 +9,7 @@ the median round is one of a machine that does something else too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 
@@ -16,7 +17,7 @@ from mnv1.base.facts import Facts
 from mnv1.base.statistics import quantile
 from mnv1.cases.devices import Device, device_named
 from mnv1.cases.devices.clock import Call
-from mnv1.cases.precisions import operand_dtype, precision_context
+from mnv1.cases.precisions import fp32_computed_in, operand_dtype
 from mnv1.measure.timing import Policy, visit
 from mnv1.net.roofline import BEYOND_CACHE, WITHIN_CACHE
 
@@ -25,6 +26,9 @@ CONVOLUTION = (256, 28)
 
 FASTEST = 0.1
 """Share of the rounds that are as fast as a ceiling."""
+
+COPIES = 100
+"""Copies that are launched together where the device can: one takes as long as its launch."""
 
 UNKNOWN_CACHE = 32 * 2**20
 
@@ -39,14 +43,15 @@ def ceilings(name: str, precisions: Iterable[str], policy: Policy) -> list[Facts
     for precision in precisions:
         for ceiling, make in (("gemm", _gemm), ("convolution", _convolution)):
             call, macs, size = make(device, precision)
-            with precision_context(name, precision if precision == "tf32" else "fp32"):
+            with fp32_computed_in(precision):
                 about = {"ceiling": ceiling, "device": name, "precision": precision, "size": size}
                 found.append(about | _rate(call, macs, device, policy))
     cache = device.last_level_cache() or UNKNOWN_CACHE
     for ceiling, share in (("copy beyond cache", BEYOND_CACHE), ("copy within cache", WITHIN_CACHE)):
         call, moved = _copy(device, int(cache * share))
+        call, number = device.replayed(call, COPIES)
         about = {"ceiling": ceiling, "device": name, "precision": "", "size": moved}
-        found.append(about | _rate(call, moved, device, policy))
+        found.append(about | _rate(call, number * moved, device, policy))
     return found
 
 
@@ -80,8 +85,9 @@ def _copy(device: Device, moved: int) -> tuple[Call, int]:
 
 def _rate(call: Call, amount: int, device: Device, policy: Policy) -> Facts:
     with torch.inference_mode():
-        visited = visit(call, device.clock(), policy)
-    samples = visited.sides[0]
+        # Of long rounds, so that the one synchronisation of each does not matter.
+        visited = visit(call, device.clock(), replace(policy, round_time=max(policy.round_time, device.round_time)))
+    samples = visited.device or visited.sides[0]
     fastest, low, high = quantile(samples, FASTEST)
     return {
         "value": amount / fastest,

@@ -22,6 +22,9 @@ from mnv1.cases.devices.clock import Call
 from mnv1.cases.modes import Made
 from mnv1.measure.state import CPUS
 
+FIRST_REPLAYS = 3
+"""Calls after the first one by which compiled code has recorded its graphs."""
+
 
 class WrongOutputError(Exception):
     """An output that is not finite, not of the right shape or not the right one, so timing it would say nothing."""
@@ -46,11 +49,13 @@ def execute(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> 
     precision's tolerance (`mnv1.cases.precisions`), `mnv1.base.packages.MissingPackageError`, and whatever torch
     raises.
     """
-    clock, mode, made = conditions.on.clock(), conditions.how, list[Made]()
+    device, mode, made = conditions.on, conditions.how, list[Made]()
+    clock = device.clock()
     with torch.inference_mode():
         expected = module(images).float()  # and torch's threads exist, bound to their CPUs, before that is lifted
     copied, outputs = deepcopy(module), []
     broken, graphs = _compiler_counts() if mode.compiles else (0, 0)
+    before = device.reserved() if mode.replays(device) else None
     with _quiet(), _on_every_cpu():
         how = conditions.device, conditions.precision
         making = clock.time(lambda: made.append(mode.make(*how, copied, images)), 1).wall
@@ -62,6 +67,11 @@ def execute(conditions: Conditions, module: nn.Module, images: torch.Tensor) -> 
         "compile_time": making + first_call,
         "file_size": one.file_size,
     }
+    if before is not None:
+        for _ in range(FIRST_REPLAYS):
+            one.call()
+        device.wait()
+        facts["peak_memory"] = max(0, device.reserved() - before)  # a replay allocates nothing that could be counted
     if mode.compiles:
         now_broken, now_graphs = _compiler_counts()
         if now_graphs == graphs:

@@ -23,6 +23,10 @@ LAUNCH_BOUND = 1.25
 """A call that takes this many times as long as its kernels is bound by launching them, not by the device."""
 
 
+BETWEEN_KERNELS = 1e-6
+"""Seconds that a device itself takes from one kernel to the next, however fast they are launched."""
+
+
 @dataclass(frozen=True)
 class Record:
     """What is stored of one case: raw samples in seconds per call, and facts in SI units."""
@@ -64,10 +68,16 @@ def _of_latency(case: Case, visits: Sequence[Visit], known: Facts) -> Facts:
     device = [seconds for visit in visits for seconds in visit.device]
     if device:
         facts["device_latency_p50"] = median(device)
-    busy = known.get("device_busy")
-    if isinstance(busy, float):
-        facts["launch_bound"] = p50 > LAUNCH_BOUND * busy
     return facts
+
+
+def launching(facts: Facts) -> Facts:
+    """Whether a latency is bound by launching its kernels (`launch_bound`), where these are known."""
+    busy, kernels = facts.get("device_busy"), facts.get("device_kernels", 0.0)
+    if not isinstance(busy, float):
+        return {}
+    on_device = busy + BETWEEN_KERNELS * cast(float, kernels)
+    return {"launch_bound": cast(float, facts["latency_p50"]) > LAUNCH_BOUND * on_device}
 
 
 def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:

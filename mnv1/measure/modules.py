@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mnv1.base.facts import Facts
-from mnv1.cases import NUM_CLASSES, Case, Conditions, Workload
+from mnv1.cases import NUM_CLASSES, Case, Conditions, Workload, device_named
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.precisions import amp_dtype, precision_context
 from mnv1.measure.execution import WrongOutputError, execute
@@ -114,20 +114,32 @@ def module_and_images(case: Case) -> tuple[nn.Module, Images]:
     module = _module(case.workload.smallest, device)
     if case.workload.brings_input:
         return module, ()
-    return module, (torch.randn(case.input_shape, generator=torch.Generator().manual_seed(SEED)).to(device),)
+    return module, (_images(case.input_shape, device),)
+
+
+def _images(shape: tuple[int, ...], device: str) -> torch.Tensor:
+    """Seeded random images; on other devices than the host one tensor for both sides, all kinds and precisions."""
+    return _drawn(shape, device) if device_named(device).is_host else _kept(shape, device)
+
+
+def _drawn(shape: tuple[int, ...], device: str) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator(device).manual_seed(SEED), device=device)
+
+
+# Drawn there: the largest would take seconds on the host, and the way to the device as long again.
+_kept = cache(_drawn)
 
 
 def _prepare_step(case: Case) -> Prepared:
     device, in_amp = case.conditions.device, case.conditions.precision == "amp"
     module, optimizer = _trained(case.workload.smallest, device)
+    images = _images(case.input_shape, device)
     generator = torch.Generator().manual_seed(SEED)
-    images = torch.randn(case.input_shape, generator=generator).to(device)
     labels = torch.randint(NUM_CLASSES, (case.conditions.batch_size,), generator=generator).to(device)
-    context = partial(precision_context, device, case.conditions.precision)
-    # Autocast is for the forward pass, as its documentation asks for; TF32 for all products.
-    forward, whole = (context, nullcontext) if in_amp else (nullcontext, context)
+    # Autocast is for the forward pass, as its documentation asks for.
+    forward = partial(precision_context, device, case.conditions.precision)
     in_fp16 = in_amp and amp_dtype(device) == torch.float16
-    step = Step(module, optimizer, images, labels, forward, whole, torch.amp.GradScaler(device) if in_fp16 else None)
+    step = Step(module, optimizer, images, labels, forward, torch.amp.GradScaler(device) if in_fp16 else None)
     weights = [weight for weight in module.parameters() if weight.dim() > 1]
     before = [weight.detach().clone() for weight in weights]
     losses: list[torch.Tensor] = []
@@ -173,4 +185,5 @@ def _trained(workload: Workload, device: str) -> tuple[nn.Module, torch.optim.Op
 def forget_modules() -> None:
     """Free the memory of all modules built so far."""
     _module.cache_clear()
+    _kept.cache_clear()
     _trained.cache_clear()

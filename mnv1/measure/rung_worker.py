@@ -32,6 +32,7 @@ class RungBench:
 
     def __init__(self, settings: dict[str, object]) -> None:
         self._settings = settings
+        self._held = contextlib.ExitStack()
 
     def describe(self) -> Described:
         """The environment, with the settings of the machine's state, and its warnings."""
@@ -48,15 +49,17 @@ class RungBench:
 
     def build(self, case: Case) -> Facts:
         """Make a case ready; what was found of it: see `mnv1.measure.execution`, and its peak memory."""
+        from mnv1.cases.precisions import fp32_computed_in
         from mnv1.measure.execution import execute
         from mnv1.measure.modules import module_and_images
 
+        self._held.enter_context(fp32_computed_in(case.conditions.precision))  # one rung is all of this process
         module, (images,) = module_and_images(case)
         made = execute(case.conditions, module, images)
         device = case.conditions.on
         self._call, self._clock = made.call, device.clock()
         facts = dict(made.facts)
-        if case.conditions.how.in_torch:
+        if case.conditions.how.in_torch and "peak_memory" not in facts:
             facts |= device.peak_memory(made.call)
         self._calls = calls_of_block(made.call, self._clock, POLICY)
         gc.collect()

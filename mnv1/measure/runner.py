@@ -57,14 +57,18 @@ class Runner:
         policy = replace(policy, round_time=max(policy.round_time, device.round_time))
         prepared = self._prepare(case)
         with elsewhere(prepared, device.is_host) as calls:
+            if not device.is_host:  # what others handed back is taken from the device again before the first round
+                for call in calls:
+                    call()
+                device.wait()
             if isinstance(case, Pair):
                 standard, separable = calls
                 number = self._visits[case.id]
                 visited = visit_pair(standard, separable, clock, policy, watch, earlier, number)
             else:
                 visited = visit(calls[0], clock, policy, watch, earlier)
+            extras = device.now(calls[-1])
         self._visits[case.id] += 1
-        extras = device.now()  # at once: clocks recover when the work is over
         if earlier is None and isinstance(case, Case):
             extras |= self._beside(case, prepared[0], median(visited.sides[0]))
         elif earlier is None and isinstance(case, Pair) and case.workload.counts(1, 1) is None:
@@ -78,9 +82,8 @@ class Runner:
         if step:
             step.forget_gradients()  # or the gradients of the step before, which it frees, would be taken from its peak
         found = {"first_call": prepared.first_call, **prepared.facts}
-        if conditions.how.in_torch:
+        if conditions.how.in_torch and "peak_memory" not in found:
             found |= device.peak_memory(prepared.call)
-        found |= device.busy(prepared.call)
         if device.is_host and conditions.is_plain:
             grown = process_peak(case)
             found |= {} if grown is None else {"process_peak": grown}

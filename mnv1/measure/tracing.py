@@ -46,6 +46,8 @@ class _Traced:
     operators: list[dict[str, tuple[float, int]]] = field(default_factory=list)
     messages: list[tuple[float, float]] = field(default_factory=list)
     """What was read before and after."""
+    busy: Facts = field(default_factory=dict)
+    """How long a device works for a call, where it is not the host."""
 
     @property
     def call(self) -> float:
@@ -73,7 +75,7 @@ _Call = TypeVar("_Call")
 
 def _usual(calls: Sequence[_Call], seconds: Callable[[_Call], float]) -> list[_Call]:
     """The middle half of calls by their time. Parts of them still add up, as they would not with medians of each."""
-    cut = len(calls) // 4
+    cut = max(len(calls) // 4, int(len(calls) > 2))
     return sorted(calls, key=seconds)[cut : len(calls) - cut]
 
 
@@ -92,18 +94,19 @@ class Tracer:
     def trace(self, case: Case, profiled: bool) -> Facts:
         """What runs in a call of a case; `profiled` asks for the operators of networks too.
 
-        `kernels` and, of networks, `operators` are as in the tables of stored runs. `traced_call`: seconds of an
-        untraced call in the same moments, of which kernels are shares. `dispatch_time`: seconds of a call of a network
-        of the same operators that has next to nothing to compute, less its kernels. `traced_messages`: what was read of
-        the machine's state. On devices that tell no kernels there are the operators alone.
+        `kernels` and, of networks, `operators` are as in the tables of stored runs. `traced_call`: on the host, seconds
+        of an untraced call in the same moments, of which kernels are shares. `dispatch_time`: seconds of a call of a
+        network of the same operators that has next to nothing to compute, less its kernels. `traced_messages`: what was
+        read of the machine's state. On devices that tell no kernels there are the operators alone.
         """
         profiled = profiled and case.workload.is_profiled
         found = self._traced(case, profiled)
         facts: Facts = {
-            "traced_call": found.call,
             "traced_messages": found.messages,
             "kernels": _centred(summarise(found.kernels), summarise(found.usual_kernels)),
+            **found.busy,
         }
+        facts |= {"traced_call": found.call} if found.plain else {}
         idle: dict[str, Facts] = {}
         if profiled and case.emptied:
             empty = self._emptied(case.emptied, found.message)
@@ -145,13 +148,15 @@ class Tracer:
                 if not is_long:
                     clock.time(call, turns * together)
                 for _ in range(turns):
-                    found.plain.append(clock.time(call, together).wall / together)
+                    if device.is_host:  # elsewhere a profiler slows the host for as long as this process lives
+                        found.plain.append(clock.time(call, together).wall / together)
                     found.kernels += device.kernels(call, together)
                 if profiled and number < blocks_profiled:
                     found.operators += operators.operator_times(call, device, *to_profile)
                 after = self._watch.look()
             if before is not None and after is not None:
                 found.messages.append((min(before, after), max(before, after)))
+        found.busy = device.busy(prepared.call)
         return found
 
 

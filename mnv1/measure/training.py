@@ -33,7 +33,7 @@ class Step:
     """One training step of a module on the same images and labels, every time that it is called.
 
     Images `(N, 3, D, D)`, labels `(N,)`. The forward pass and the loss (cross entropy) run in the context `forward`, as
-    autocast wants it, all of the step in `whole`. `scaler` scales the loss, so that gradients in fp16 do not vanish.
+    autocast wants it. `scaler` scales the loss, so that gradients in fp16 do not vanish.
     """
 
     def __init__(
@@ -43,11 +43,10 @@ class Step:
         images: torch.Tensor,
         labels: torch.Tensor,
         forward: Context,
-        whole: Context,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         self._module, self._optimizer, self._images, self._labels = module, optimizer, images, labels
-        self._forward, self._whole, self._scaler = forward, whole, scaler
+        self._forward, self._scaler = forward, scaler
 
     def __call__(self) -> torch.Tensor:
         """Take a step. Returns the loss before it."""
@@ -55,22 +54,21 @@ class Step:
 
     def take(self, mark: Callable[[], None]) -> torch.Tensor:
         """Take a step, with a mark after each part: old gradients freed, forward, backward, weights changed."""
-        with self._whole():
-            self.forget_gradients()
+        self.forget_gradients()
+        mark()
+        with self._forward():
+            loss = cross_entropy(self._module(self._images), self._labels)
+        mark()
+        if self._scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
             mark()
-            with self._forward():
-                loss = cross_entropy(self._module(self._images), self._labels)
+            self._optimizer.step()
+        else:
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             mark()
-            if self._scaler is None:
-                loss.backward()  # type: ignore[no-untyped-call]
-                mark()
-                self._optimizer.step()
-            else:
-                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                mark()
-                self._scaler.step(self._optimizer)
-                self._scaler.update()
-            mark()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        mark()
         return loss.detach()
 
     def forget_gradients(self) -> None:

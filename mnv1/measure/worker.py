@@ -76,23 +76,30 @@ class Bench:
 
     def check(self, case: Case | Pair) -> None:
         """Build a case and check its output."""
+        from mnv1.cases.precisions import fp32_computed_in
         from mnv1.measure.runner import check
 
-        check(case)
+        with fp32_computed_in(case.conditions.precision):
+            check(case)
 
     def trace(self, case: Case, profiled: bool) -> Facts:
         """What runs in a call of a case, with its operators where they are asked for.
 
         Nothing is timed for a figure in this process afterwards.
         """
+        from mnv1.cases.precisions import fp32_computed_in
         from mnv1.measure.tracing import Tracer
 
         self._tracer = self._tracer or Tracer(self._runner.watch)
-        return self._tracer.trace(case, profiled)
+        with fp32_computed_in(case.conditions.precision):
+            return self._tracer.trace(case, profiled)
 
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         """Sample a case."""
-        return self._runner.visit(case, policy, earlier)
+        from mnv1.cases.precisions import fp32_computed_in
+
+        with fp32_computed_in(case.conditions.precision):
+            return self._runner.visit(case, policy, earlier)
 
 
 def serve(connection: Connection, bench: object) -> None:

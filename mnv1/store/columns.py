@@ -56,6 +56,7 @@ COLUMNS: dict[str, str] = {
     "latency_p99": "seconds a call, 99th percentile of the rounds",
     "device_latency_p50": "CUDA: seconds a call between events on the stream, gaps included, median",
     "device_busy": "CUDA: seconds a call in which kernels run, gaps left out",
+    "device_kernels": "CUDA: kernels a call",
     "launch_bound": "CUDA: whether a call takes far longer than its kernels",
     "gpu_clock": "CUDA: clock of the multiprocessors right after the rounds, Hz",
     "throttled": "CUDA: what held the clocks back; empty for nothing",

@@ -234,12 +234,12 @@ class Suite:
 
     def _available(self, items: Sequence[pytest.Item], run: Run) -> list[Case | Pair]:
         """Cases that can be measured here, in the profile's order; tests of the others are skipped."""
-        chosen = self._options.precisions is not None
+        chosen, devices_chosen = self._options.precisions is not None, self._options.devices is not None
         ids = set()
         for item in items:
             case = self._case_of(item)
             assert case is not None
-            reason = why_not_here(case, run.environment, chosen)
+            reason = why_not_here(case, run.environment, chosen, devices_chosen)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
             elif not item.get_closest_marker("skip"):

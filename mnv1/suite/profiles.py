@@ -112,13 +112,14 @@ class Profile:
     def expected_seconds(self, case: Case | Pair) -> float:
         """A guess of how long a case takes in all: only the proportions matter, and that every machine agrees."""
         policy = self.policy_for(case)
-        # Two rounds of each visit, at some 100 G MACs/s; a round of long calls is one of each side.
-        fewest = policy.min_rounds * sum(map(_macs, case.sides)) / 1e11
+        # Two rounds of each visit; a round of long calls is one of each side.
+        rate = case.conditions.on.usual_rate
+        fewest = policy.min_rounds * sum(map(_macs, case.sides)) / rate
         spent = 0.1 + max(SPENT * self.weight_of(case) * policy.visit_time, fewest)
         if isinstance(case, Pair):
             return spent
         effort = case.workload.effort
-        return spent + effort.beside_time + effort.beside_calls * _macs(case) / 1e11
+        return spent + effort.beside_time + effort.beside_calls * _macs(case) / rate
 
 
 SPENT = 16

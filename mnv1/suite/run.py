@@ -12,7 +12,7 @@ from typing import Any, cast
 from mnv1.base.facts import GAIN, Facts
 from mnv1.cases import Case, Pair
 from mnv1.measure.child import unheard_signals
-from mnv1.measure.facts import Record, better_of
+from mnv1.measure.facts import Record, better_of, launching
 from mnv1.measure.messages import Failed
 from mnv1.measure.quota import Quotas, facts, verdict
 from mnv1.measure.states import MIXED
@@ -192,7 +192,8 @@ class Run:
                 state = sweep.state_of_messages(cast("list[tuple[float, float]]", found.pop("traced_messages")))
                 as_measured = facts.get("state") in (state, MIXED)
                 if as_measured or name not in done:
-                    facts.update(found, traced_state=state)
+                    facts.update({"traced_call": facts["latency_p50"], **found, "traced_state": state})
+                    facts.update(launching(facts))
                 done.add(name)
                 if as_measured:
                     del waiting[name]

@@ -98,6 +98,7 @@ class Trainer:
             raise TrainError(f"{len(data.train)} images are too few to train on")
         self.scheduler = SCHEDULES[recipe.schedule](self.optimizer, recipe, recipe.epochs * self._batches_an_epoch)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp and self._on.amp_dtype == "float16")
+        self._scale = self.scaler.get_scale()
         wrapped = self.processes.wrap(self.model)
         self._network: nn.Module = torch.compile(wrapped) if recipe.compile else wrapped  # type: ignore[assignment]
 
@@ -193,10 +194,10 @@ class Trainer:
             loss = self._loss(images, logits, labels)
         self.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimizer)
-        scale = self.scaler.get_scale()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.scaler.get_scale() >= scale:  # otherwise fp16 overflowed, and the optimizer has left this step out
+        before, self._scale = self._scale, self.scaler.get_scale()  # which waits for the device: once a step
+        if self._scale >= before:  # otherwise fp16 overflowed, and the optimizer has left this step out
             self.scheduler.step()
         right = (logits.detach().argmax(1) == labels).sum()
         return torch.stack([loss.detach().double(), right.double(), torch.full_like(right, len(labels)).double()])
@@ -325,6 +326,7 @@ class Trainer:
             self.optimizer.load_state_dict(content["optimizer"])
             self.scheduler.load_state_dict(content["scheduler"])
             self.scaler.load_state_dict(content["scaler"])
+            self._scale = self.scaler.get_scale()
             self.rows, self.confusion = content["rows"], content["confusion"]
             return dict(content["about"])
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:

@@ -1,7 +1,7 @@
 """Do this suite's latencies agree with torch.utils.benchmark? `python scripts/method/agreement.py`
 
 Both time the same callable in turns, in the same process and state, so that a disturbance of the machine meets both. On
-a GPU triton.testing.do_bench is compared as well. Run nothing else meanwhile.
+a GPU triton.testing.do_bench_cudagraph is compared as well. Run nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ def torchs(call: Callable[[], object]) -> tuple[Measure, float]:
 
 
 def tritons(call: Callable[[], object]) -> Measure:
-    """Median seconds per call, by triton.testing.do_bench."""
-    from triton.testing import do_bench
+    """Median seconds per call, by triton.testing.do_bench_cudagraph.
 
-    return lambda: float(do_bench(call, rep=1000 * SLICE, return_mode="median")) / 1e3
+    `do_bench` empties the device's cache before each call, and this suite times a hot loop.
+    """
+    from triton.testing import do_bench_cudagraph
+
+    return lambda: float(do_bench_cudagraph(call, rep=1000 * SLICE, return_mode="median")) / 1e3
 
 
 def compare(case: Case, other: str, seconds: float) -> Comparison:
@@ -107,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not device_named(args.device).is_available():
         parser.error(f"--device: there is no {args.device} device here")
-    others = ["torch.utils.benchmark"] + (["triton.testing.do_bench"] if args.device == "cuda" else [])
+    others = ["torch.utils.benchmark"] + (["triton.testing.do_bench_cudagraph"] if args.device == "cuda" else [])
     comparisons = []
     quotas = Quotas()
     counted = quotas.counts()

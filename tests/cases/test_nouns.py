@@ -92,7 +92,7 @@ def test_a_device_answers_for_itself(monkeypatch):
     class Other(Cpu):
         """The CPU under its other name."""
 
-        def now(self):
+        def now(self, _):
             return {"throttled": "heat"}
 
     monkeypatch.setitem(DEVICES, "cpu:0", Other("cpu:0"))
@@ -112,7 +112,7 @@ def test_any_accelerator_gets_plain_answers(monkeypatch):
     laps.mark()
     laps.mark()
     assert len(laps.seconds()) == 1
-    assert fake.busy(lambda: None) == fake.now() == fake.overheads({}, {}, 1.0) == {}
+    assert fake.busy(lambda: None) == fake.now(lambda: None) == fake.overheads({}, {}, 1.0) == {}
     assert fake.why_not_here({}) == "no unknown device: torch.accelerator finds none here"
     assert next(device.name for device in available()) == "cpu"
 

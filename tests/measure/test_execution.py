@@ -1,6 +1,8 @@
 """Every mode gives the outputs of eager fp32 code, and one that does not is found out."""
 
+import gc
 import os
+import weakref
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
@@ -10,6 +12,7 @@ from torch import nn
 
 from mnv1.cases import DEVICES, MODES, PRECISIONS, Case, Conditions, Network, Reference, making
 from mnv1.cases.modes import combinations
+from mnv1.cases.modes.mode import Mode
 from mnv1.ladder.snippets import snippet
 from mnv1.measure import execution, modules
 from mnv1.measure.execution import WrongOutputError, check_output, execute, output_error
@@ -212,6 +215,35 @@ def test_a_graph_is_recorded_once_after_first_calls_on_a_side_stream_and_replaye
     assert done == ["wait", "call", "call", "call", "wait", "begin", "call", "end"]
     assert call() is call()
     assert done[8:] == ["replay", "replay"]
+    held = weakref.ref(module)
+    del module
+    gc.collect()
+    assert held() is not None, "the graph reads the module's weights"
+    del call
+    gc.collect()
+    assert held() is None
+
+
+def test_memory_of_replayed_kernels_is_what_recording_them_took(monkeypatch):
+    class Replaying(Mode):
+        def replays(self, _):
+            return True
+
+        def make(self, *_):
+            made = super().make(*_)
+            reserved.append(5000)
+            return made
+
+    reserved = [1000]
+    monkeypatch.setattr(DEVICES["cpu"], "reserved", lambda: reserved[-1], raising=False)
+    monkeypatch.setitem(MODES, "replaying", Replaying("replaying", 99, "a test"))
+    conditions = Conditions(1, "cpu", "fp32", "replaying")
+    found = execute(conditions, torch.nn.Linear(3, 2).eval(), torch.randn(1, 3))
+    assert found.facts["peak_memory"] == 4000
+    assert MODES["cuda-graph"].replays(DEVICES["cuda"])
+    assert [mode for mode in MODES if MODES[mode].replays(DEVICES["cpu"])] == ["replaying"]
+    assert MODES["max-autotune"].replays(DEVICES["cuda"])
+    assert not MODES["compiled"].replays(DEVICES["cuda"])
 
 
 def test_a_case_of_a_mode_is_measured_and_its_record_has_what_the_mode_took():

@@ -10,7 +10,7 @@ import pytest
 from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
 from mnv1.measure.by_state import SPEEDUP, by_state, every_state, is_precise
-from mnv1.measure.facts import better_of, record
+from mnv1.measure.facts import better_of, launching, record
 from mnv1.measure.states import APART, MIXED, SHARED, State
 from mnv1.measure.timing import RUN_TO_RUN, Policy, Visit
 from mnv1.net.published import claims
@@ -168,11 +168,12 @@ def test_facts_of_a_latency():
 
 def test_launch_bound_is_a_call_that_takes_far_longer_than_its_kernels():
     on_cuda = Case(CASE.workload, Conditions(1, "cuda", "fp32"))
-    for busy, launch_bound in ((0.009, False), (0.004, True)):
-        facts = facts_of(on_cuda, [latency(extras={"device_busy": busy}, device=(0.0099,) * 8)] * 4)
-        assert facts["launch_bound"] is launch_bound
-        assert facts["device_latency_p50"] == 0.0099
-    assert "launch_bound" not in facts_of(CASE, [latency()] * 4)
+    facts = facts_of(on_cuda, [latency(device=(0.0099,) * 8)] * 4)
+    assert facts["device_latency_p50"] == 0.0099
+    for busy, kernels, launch_bound in ((0.009, 84, False), (0.004, 84, True), (0.004, 4300, False)):
+        told = launching(facts | {"device_busy": busy, "device_kernels": kernels})
+        assert told == {"launch_bound": launch_bound}, "a microsecond between kernels is the device's own"
+    assert launching(facts) == {}, "where nobody saw kernels nothing is said"
 
 
 def test_throttling_of_any_visit_is_kept():

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,8 @@ import torch
 from mnv1.cases import DEVICES, Block, Case, Conditions, Network, Pair
 from mnv1.cases.devices import nvml
 from mnv1.cases.devices.cpu import Cpu
-from mnv1.cases.devices.cuda import BUSY_CALLS, Cuda
-from mnv1.cases.precisions import precision_context
+from mnv1.cases.devices.cuda import BUSY_CALLS, QUEUED, Cuda
+from mnv1.cases.precisions import fp32_computed_in
 from mnv1.measure import children, environment, modules, runner, state
 from mnv1.measure.ceilings import ceilings
 from mnv1.measure.execution import WrongOutputError
@@ -76,7 +77,7 @@ def test_record_of_a_case_has_every_fact():
     made = recorded(TINY)
     facts = made.facts
     optional = {"amp_dtype", "in_channels", "out_channels", "stride", "side"}
-    on_cuda = {"device_latency_p50", "device_busy", "launch_bound", "gpu_clock", "throttled", "peak_reserved"}
+    on_cuda = {"device_latency_p50", "gpu_clock", "throttled", "peak_reserved"}
     about_run = {"run", "time", "machine", "environment", "commit", "threads"}
     about_run |= {"peak_rate", "copy_rate", "cache_rate", "cache_size"}
     about_modes = {"output_error", "compile_time", "graph_breaks", "file_size"}
@@ -84,7 +85,7 @@ def test_record_of_a_case_has_every_fact():
     about_runs_states = {name for name in COLUMNS if name.startswith("other_")} - {"other_rounds"} | {"odd_state"}
     about_runs_states |= {"disturbed_rounds", "effective_rounds"}
     of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}
-    of_traces = {"traced_call", "traced_state", "dispatch_time"}
+    of_traces = {"traced_call", "traced_state", "dispatch_time", "device_busy", "device_kernels", "launch_bound"}
     not_here = of_traces | about_runs_states | optional | on_cuda | about_run | about_pairs | about_modes | of_steps
     assert set(facts) - {"states", "visit_rounds"} == set(COLUMNS) - not_here
     assert facts["rounds"] == len(made.samples) >= 2
@@ -210,8 +211,55 @@ def test_busy_time_is_that_of_the_kernels_alone(monkeypatch):
     calls = []
     monkeypatch.setattr(torch.profiler, "profile", FakeProfile)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    assert DEVICES["cuda"].busy(lambda: calls.append(1)) == {"device_busy": pytest.approx(8e-6)}
+    found = DEVICES["cuda"].busy(lambda: calls.append(1))
+    assert found == {"device_busy": pytest.approx(8e-6), "device_kernels": 2}
     assert len(calls) == BUSY_CALLS
+
+
+def test_a_profiler_that_sees_no_kernel_tells_nothing(monkeypatch):
+    class Blind(FakeProfile):
+        def __init__(self, activities):
+            super().__init__(activities)
+            self.profiler.kineto_results.events = list
+
+    monkeypatch.setattr(torch.profiler, "profile", Blind)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert DEVICES["cuda"].busy(lambda: None) == {}
+
+
+def test_clocks_are_read_while_the_device_works(monkeypatch):
+    log = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("wait"))
+    monkeypatch.setattr(nvml, "throttling", lambda: log.append("read") or {"throttled": ""})
+    assert DEVICES["cuda"].now(lambda: log.append("call")) == {"throttled": ""}
+    assert log == ["call"] * QUEUED + ["read", "wait"]
+
+
+def test_copies_that_are_shorter_than_a_launch_are_recorded_and_replayed(monkeypatch):
+    log = []
+
+    class Stream:
+        def wait_stream(self, _):
+            log.append("wait")
+
+    class Graph:
+        def replay(self):
+            log.append("replay")
+
+    fake = SimpleNamespace(
+        Stream=Stream,
+        current_stream=Stream,
+        CUDAGraph=Graph,
+        stream=lambda _: nullcontext(),
+        graph=lambda _: nullcontext(),
+    )
+    monkeypatch.setattr(torch, "cuda", fake)
+    replay, number = DEVICES["cuda"].replayed(lambda: log.append("copy"), 3)
+    assert (number, log) == (3, ["wait", "copy", "wait", "copy", "copy", "copy"])
+    replay()
+    assert log[-1] == "replay"
+    call = log.clear
+    assert DEVICES["cpu"].replayed(call, 3) == (call, 1)
 
 
 class FakeNvml:
@@ -269,19 +317,20 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
         def clock(self):
             return "events"
 
-        def now(self):
+        def wait(self):
+            called.append("wait")
+
+        def now(self, _):
             return {"throttled": ""}
 
         def peak_memory(self, _):
             return {"peak_memory": 1, "peak_reserved": 2}
 
-        def busy(self, _):
-            return {"device_busy": 0.25}
-
     on_cpu = Runner().visit(TINY, QUICK)
     monkeypatch.setitem(DEVICES, "cuda", Fake("cuda"))
     monkeypatch.setattr(runner, "visit", fake_visit)
-    monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: None, 0.5))
+    called = []
+    monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: called.append("call"), 0.5))
     case = Case(TINY.workload, Conditions(1, "cuda", "fp32"))
     extras = Runner(watch="controls").visit(case, QUICK).extras
     assert (asked["clock"], asked["round_time"]) == ("events", 5e-3)
@@ -291,8 +340,8 @@ def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):
         "first_call": 0.5,
         "peak_memory": 1,
         "peak_reserved": 2,
-        "device_busy": 0.25,
     }
+    assert called == ["call", "wait"], "memory that others handed back is taken again before the first round"
 
 
 def test_ceilings_have_intervals_and_units(monkeypatch):
@@ -345,14 +394,18 @@ def test_what_only_the_first_call_maps_is_not_the_kernels_work_for_a_call():
 
 def test_tf32_is_on_within_its_context_only():
     def settings():
-        return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        older = {False: "ieee", True: "tf32"}
+        assert older[matmul.allow_tf32] == matmul.fp32_precision, "torch's older switches can be read, and agree"
+        assert older[cudnn.allow_tf32] == cudnn.conv.fp32_precision
+        return matmul.fp32_precision, cudnn.conv.fp32_precision
 
     state.prepare("as-is")
     assert settings() == ("ieee", "ieee")
-    with precision_context("cuda", "tf32"):
+    with fp32_computed_in("tf32"):
         assert settings() == ("tf32", "tf32")
     assert settings() == ("ieee", "ieee")
-    with precision_context("cpu", "fp32"):
+    with fp32_computed_in("fp32"):
         assert settings() == ("ieee", "ieee")
 
 

@@ -166,7 +166,7 @@ def _context(name, log):
     log.append(f"leave {name}")
 
 
-def test_autocast_is_left_before_the_backward_pass_and_tf32_after_the_step():
+def test_autocast_is_left_before_the_backward_pass():
     log = []
     module = nn.Linear(2, 3)
     module.register_full_backward_hook(lambda *_: log.append("backward"))
@@ -177,28 +177,24 @@ def test_autocast_is_left_before_the_backward_pass_and_tf32_after_the_step():
         torch.ones(4, 2, requires_grad=True),
         torch.zeros(4, dtype=torch.long),
         lambda: _context("autocast", log),
-        lambda: _context("tf32", log),
     )
     step.take(lambda: log.append("|"))
-    expected = "enter tf32, free, |, enter autocast, leave autocast, |, backward, |, change, |, leave tf32"
+    expected = "free, |, enter autocast, leave autocast, |, backward, |, change, |"
     assert log == expected.split(", ")
 
 
-def test_tf32_holds_for_all_of_a_step_and_amp_for_the_forward_pass(monkeypatch):
+def test_amp_holds_for_the_forward_pass(monkeypatch):
     entered = []
     monkeypatch.setattr(modules, "precision_context", lambda _, precision: _context(precision, entered))
     real = modules.Step
     made = []
     monkeypatch.setattr(modules, "Step", lambda *arguments: made.append(arguments) or real(*arguments))
-    for precision in ("tf32", "amp"):
-        check(Case(STEP.workload, Conditions(2, "cpu", precision)))
-    for (_, _, _, _, forward, whole, scaler), inside in zip(made, ("whole", "forward"), strict=True):
-        entered.clear()
-        with {"whole": forward, "forward": whole}[inside]():
-            assert not entered
-        with {"whole": whole, "forward": forward}[inside]():
-            assert entered
-        assert scaler is None  # bf16 needs none
+    check(Case(STEP.workload, Conditions(2, "cpu", "amp")))
+    ((_, _, _, _, forward, scaler),) = made
+    entered.clear()
+    with forward():
+        assert entered == ["enter amp"]
+    assert scaler is None  # bf16 needs none
 
 
 # Where its time goes
@@ -377,15 +373,15 @@ def test_a_step_on_cuda_is_timed_by_events_and_its_phases_apart(monkeypatch):
         def clock(self):
             return "events"
 
-        def now(self):
+        def wait(self):
+            log.append("wait")
+
+        def now(self, _):
             return {"throttled": ""}
 
         def peak_memory(self, _):
             log.append("memory")
             return {"peak_memory": 1}
-
-        def busy(self, _):
-            return {"device_busy": 0.25}
 
     on_cpu = Runner().visit(STEP, QUICK)
     monkeypatch.setitem(DEVICES, "cuda", Fake("cuda"))
@@ -393,11 +389,10 @@ def test_a_step_on_cuda_is_timed_by_events_and_its_phases_apart(monkeypatch):
     monkeypatch.setattr(runner, "prepare", lambda _: Prepared(lambda: None, 0.5, step=step))
     monkeypatch.setattr(runner, "phase_times", lambda one, device, _: {"forward_time": (one is step, device.name)})
     extras = Runner().visit(Case(STEP.workload, Conditions(2, "cuda", "amp")), QUICK).extras
-    assert log == ["time by events", "forget", "memory"]
+    assert log == ["wait", "time by events", "forget", "memory"]
     assert extras == {
         "throttled": "",
         "first_call": 0.5,
         "peak_memory": 1,
-        "device_busy": 0.25,
         "forward_time": (True, "cuda"),
     }

@@ -39,6 +39,8 @@ class Cpu(Device):
     round_time = 0.0
     gemm_side = 1024
     convolution_batch = 4
+    usual_rate = 1e11
+    fills_with = 1
 
     def is_available(self) -> bool:
         """See `Device.is_available`."""

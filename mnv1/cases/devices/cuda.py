@@ -14,6 +14,9 @@ from mnv1.cases.devices.device import Device
 from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import CALL, kernels_of
 
+QUEUED = 10
+"""Calls that are queued while the clocks are read."""
+
 BUSY_CALLS = 10
 """Calls over which the kernels' time is averaged."""
 
@@ -137,6 +140,27 @@ class Cuda(Device):
             "peak_reserved": torch.cuda.max_memory_reserved() - reserved,
         }
 
+    def reserved(self) -> int:
+        """See `Device.reserved`."""
+        import torch
+
+        return int(torch.cuda.memory_reserved())
+
+    def replayed(self, call: Call, number: int) -> tuple[Call, int]:
+        """See `Device.replayed`: a CUDA graph. Kernels of a few microseconds would wait for their launches."""
+        import torch
+
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            call()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(number):
+                call()
+        return graph.replay, number
+
     def forget(self) -> None:
         """See `Device.forget`."""
         import torch
@@ -144,7 +168,10 @@ class Cuda(Device):
         torch.cuda.empty_cache()
 
     def busy(self, call: Call) -> Facts:
-        """See `Device.busy`; all of a case's kernels run on one stream, so their durations add up."""
+        """See `Device.busy`; all of a case's kernels run on one stream, so their durations add up.
+
+        Nothing where the profiler saw no kernel: it needs rights that containers may lack.
+        """
         import torch
         from torch.autograd import DeviceType  # type: ignore[attr-defined]
         from torch.profiler import ProfilerActivity, profile
@@ -157,11 +184,20 @@ class Cuda(Device):
         if recorder is None or recorder.kineto_results is None:
             raise RuntimeError("torch's profiler recorded nothing, so the device's busy time is not known")
         on_device = [event for event in recorder.kineto_results.events() if event.device_type() == DeviceType.CUDA]
-        return {"device_busy": sum(event.duration_ns() for event in on_device) / 1e9 / BUSY_CALLS}
+        if not on_device:
+            return {}
+        return {
+            "device_busy": sum(event.duration_ns() for event in on_device) / 1e9 / BUSY_CALLS,
+            "device_kernels": len(on_device) / BUSY_CALLS,
+        }
 
-    def now(self) -> Facts:
-        """See `Device.now`: `gpu_clock` (Hz) and `throttled`."""
-        return nvml.throttling()
+    def now(self, call: Call) -> Facts:
+        """See `Device.now`: `gpu_clock` (Hz) and `throttled`. Clocks recover as soon as the work is over."""
+        for _ in range(QUEUED):
+            call()
+        found = nvml.throttling()
+        self.wait()
+        return found
 
     def last_level_cache(self) -> int | None:
         """See `Device.last_level_cache`."""

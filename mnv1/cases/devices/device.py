@@ -46,6 +46,10 @@ class Device:
     """Side of the matrices whose product is a ceiling: large enough for the peak rate, short enough for a round."""
     convolution_batch = 256
     """Images of the convolution that is a ceiling."""
+    usual_rate = 1e13
+    """Multiply-accumulates a second for planning alone: every machine must plan alike."""
+    fills_with = 256
+    """Images of a call that keeps it busy: fewer wait for the host, so that a slower kernel does not show."""
     distributed = "gloo"
     """torch.distributed's backend between processes that train on it."""
 
@@ -119,6 +123,14 @@ class Device:
         self.wait()
         return {"peak_memory": int(counts.memory.max_memory_allocated() - before)}
 
+    def reserved(self) -> int:
+        """Bytes that torch's allocator holds of it; 0 where it does not tell."""
+        return 0
+
+    def replayed(self, call: Call, number: int) -> tuple[Call, int]:  # of devices with graphs
+        """A call that does the work of so many without the host, and how many they are: the call itself, and 1."""
+        return call, 1
+
     def forget(self) -> None:
         """Hand back memory that torch keeps for later, where something did not fit."""
         import torch
@@ -128,11 +140,14 @@ class Device:
             memory.empty_cache()
 
     def busy(self, call: Call) -> Facts:
-        """Seconds a call in which kernels run (`device_busy`), where the device tells."""
+        """Seconds a call in which kernels run (`device_busy`) and how many (`device_kernels`), where the device tells.
+
+        A profiler may slow what comes later in its process, so nothing is timed for a figure there.
+        """
         return {}
 
-    def now(self) -> Facts:
-        """What its clocks are and what holds them back right now, where the device tells: asked right after rounds."""
+    def now(self, call: Call) -> Facts:
+        """What its clocks are and what holds them back while it works on some calls, where the device tells."""
         return {}
 
     def last_level_cache(self) -> int | None:

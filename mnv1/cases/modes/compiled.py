@@ -26,6 +26,10 @@ class Compiled(Mode):
     compiles: ClassVar[bool] = True
     leaves_trace: ClassVar[bool] = False
 
+    def replays(self, device: Device) -> bool:
+        """See `Mode.replays`: the preset that tunes records graphs on CUDA."""
+        return bool(self.preset) and device.name == "cuda"
+
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`; int8 kernels need weights that are constants."""
         return (*device.precisions, *(("int8",) if self.freezes and device.is_host else ()))

@@ -23,6 +23,10 @@ class CudaGraph(Mode):
     keeps_casts: ClassVar[bool] = False
     leaves_trace: ClassVar[bool] = False
 
+    def replays(self, device: Device) -> bool:
+        """See `Mode.replays`."""
+        return device.name == "cuda"
+
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`."""
         return device.precisions if device.name == "cuda" else ()
@@ -55,7 +59,7 @@ class CudaGraph(Mode):
         with cuda.graph(graph):
             output = call()
 
-        def replay() -> object:
+        def replay(_held: Call = call) -> object:  # the graph reads the weights' memory, which must not be freed
             static.copy_(images)
             graph.replay()
             return output
@@ -67,6 +71,7 @@ class CudaGraph(Mode):
         yield from self.made_ready(precision, batch_size)
         yield f"with {', '.join(self._contexts(device, precision))}:"
         yield "    side = torch.cuda.Stream()"
+        yield "    side.wait_stream(torch.cuda.current_stream())"
         yield "    with torch.cuda.stream(side):"
         yield "        for _ in range(3):  # kernels are chosen in first calls, which cannot be recorded"
         yield "            model(images)"

@@ -71,6 +71,10 @@ class Mode:
         """Whether the module is called as it is."""
         return self.name == "eager"
 
+    def replays(self, device: Device) -> bool:  # of modes that do
+        """Whether it launches recorded kernels there, which find their memory taken before any call."""
+        return False
+
     def precisions(self, device: Device) -> tuple[str, ...]:
         """The precisions in which it exists on a device; none where it does not exist there."""
         return device.precisions
@@ -134,7 +138,7 @@ class Mode:
             yield "model = model.to(memory_format=torch.channels_last)"
             yield "images = images.to(memory_format=torch.channels_last)"
         if precision == "tf32":
-            yield 'torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "tf32"'
+            yield "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True"
 
     def _contexts(self, device: Device, precision: str) -> Iterator[str]:
         yield "torch.inference_mode()"
