@@ -460,7 +460,16 @@ def everything():
     mine = speedup_facts(speedup=1.8, kind="smaller", shape="mine", macs_ratio=4.0)
     del mine["alpha"], mine["resolution"], mine["min_bytes"]
     facts.append(mine | {"id": "speedup-own-mine-smaller-b1-cpu-fp32"})
+    for mode in ("channels_last", "folded"):
+        for batch_size, speedup in ((1, 0.8), (256, 3.0)):
+            pair = speedup_facts(speedup=speedup, batch_size=batch_size, device="cuda")
+            facts.append(pair | {"id": f"{pair['id']}-{mode}", "mode": mode})
     return facts
+
+
+def section_of(view):
+    """The section of a view in a report on everything, such as `verdict-cpu`."""
+    return f"{view.name}-{'cuda' if view.name == 'on_accelerators' else 'cpu'}"
 
 
 def results_of(facts, *earlier, **machine):

@@ -12,7 +12,7 @@ from itertools import groupby
 from statistics import median
 from typing import cast
 
-from mnv1.base.facts import Facts
+from mnv1.base.facts import Facts, component
 from mnv1.base.statistics import percentiles, widened
 from mnv1.cases import PRECISIONS, Case, Conditions, Pair, Workload
 from mnv1.measure.by_state import FIRST, LAST, SPEEDUP, InState, by_state, headline
@@ -45,7 +45,7 @@ def record(
     samples = tuple(times[-1] for times in chosen.rounds)
     _, p90, p99 = percentiles(samples)
     facts = {
-        **figures_of(is_pair, chosen, policy.run_to_run),
+        **figures_of(is_pair, chosen, component(policy.run_to_run, chosen.name)),
         "latency_p90": p90,
         "latency_p99": p99,
         **_sampling(visits, chosen, stopped),
@@ -116,7 +116,7 @@ def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequenc
             "message": round(one.state.message, 9) if one.state else None,
             "visits": len(one.visits),
             "rounds": len(one.rounds),
-            **figures_of(pair, one, policy.run_to_run),
+            **figures_of(pair, one, component(policy.run_to_run, one.name)),
         }
         for one in by_state(visits, states)
         if one.carries(policy)

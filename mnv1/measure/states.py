@@ -12,9 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mnv1.base.facts import Facts
-
-SHARED, APART, FAR = "CPUs share a cache", "CPUs apart", "CPUs far apart"
+from mnv1.base.facts import APART, FAR, SHARED, Facts
 
 MIXED = "states mixed"
 """Of a figure whose rounds met several states, none of them often enough for a figure of its own."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
+from mnv1.base.facts import RUN_TO_RUN
 from mnv1.cases.devices.clock import Call, Clock, Meter
 from mnv1.measure.watch import NoWatch, Watch
 
@@ -33,12 +34,6 @@ COLD_CALL = 0.03
 """Seconds of a call below which a block begins with one that is not timed: it finds what the other side has left in the
 caches. Two runs whose blocks had 3 and 20 calls, or 4 and 18, differed by 10 % in the speedup of a block, in each state
 of the machine alike."""
-
-
-RUN_TO_RUN = 0.03
-"""Standard deviation between runs of one machine, in one state, where none is given. A run cannot see it in itself;
-`scripts/method/coverage.py` measures it over several. It was 1.5 % on one kind of virtual machine and 3 % on another;
-this is the larger."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class Policy:
     warmup_time: float = 0.1
     """Before the first round of a case, and once: later visits begin with fewer calls."""
     run_to_run: float = RUN_TO_RUN
-    """Standard deviation of figures between runs, beyond what their visits let expect, on a logarithmic scale."""
+    """Standard deviation of figures between runs, on a logarithmic scale; more while CPUs are apart."""
 
     def is_enough(self, visits: int, rounds: int) -> bool:
         """Whether so many visits with so many rounds in all, in one state of the machine, carry a figure of it."""

@@ -28,7 +28,7 @@ TURN_TIME = 2e-3
 """Shorter calls alternate in groups of about as long."""
 PROFILED, PROFILED_BLOCKS = 2, 2
 """Profiled calls in a block, and blocks that have them: reading a profile takes longer than making it."""
-ENOUGH, FEWEST_BLOCKS = 3.0, 2
+ENOUGH, FEWEST_BLOCKS = 4.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
 """Seconds of a call from which it is profiled once, and none goes before that or before a block."""

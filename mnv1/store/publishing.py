@@ -9,6 +9,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mnv1.base.facts import component
 from mnv1.base.files import write_whole
 from mnv1.base.statistics import narrowed, widened
 from mnv1.store.choice import machine_folder
@@ -40,13 +41,14 @@ def with_component(document: Mapping[str, Any], run_to_run: float) -> dict[str, 
             before = figures.get("run_to_run")
             if before is None:
                 raise ResultError(f"{facts.get('id')}: its interval has no component between runs to replace")
+            here = component(run_to_run, figures.get("state"))
             for name in ("latency", "speedup"):
                 if f"{name}_low" in figures:
                     value = figures["speedup" if name == "speedup" else "latency_p50"]
                     low, high = (math.log(figures[f"{name}_{end}"] / value) for end in ("low", "high"))
-                    _, low, high = widened(narrowed((0.0, low, high), before), run_to_run)
+                    _, low, high = widened(narrowed((0.0, low, high), before), here)
                     figures |= {f"{name}_low": value * math.exp(low), f"{name}_high": value * math.exp(high)}
-            figures["run_to_run"] = run_to_run
+            figures["run_to_run"] = here
     return changed
 
 

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from mnv1.base.facts import RUN_TO_RUN
 from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.cases.grids import CaseError, Overrides
 from mnv1.cases.workloads import Workload
 from mnv1.cases.workloads.convolutions import GRAMMAR, parsed
 from mnv1.cases.workloads.marked import marked_in
 from mnv1.measure.state import STATES
-from mnv1.measure.timing import RUN_TO_RUN
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import PROFILES, Cases, select
 from mnv1.suite.values import (

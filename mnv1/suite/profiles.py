@@ -12,6 +12,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from mnv1.base.facts import RUN_TO_RUN
 from mnv1.cases import OWN_KINDS, Case, Gain, Pair, Workload
 from mnv1.cases.devices import Device
 from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, gains_of, pairs_of
@@ -19,7 +20,7 @@ from mnv1.cases.workloads import BLOCK_TYPES
 from mnv1.cases.workloads.convolutions import KINDS as LAYER_KINDS
 from mnv1.cases.workloads.convolutions import Convolution
 from mnv1.cases.workloads.workload import LAYER
-from mnv1.measure.timing import RUN_TO_RUN, Policy
+from mnv1.measure.timing import Policy
 
 PAIR_VISIT_TIME = 0.16
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
@@ -206,6 +207,19 @@ _TRAINING = (
     Grid(STANDARD_AND_SEPARABLE, (1.0,), (224,), _training),
     Grid(STANDARD_AND_SEPARABLE, (0.5, 0.25), (224,), _narrow_training),
 )
+# Whether separable is faster on a GPU, and how it must run for that: the largest network, an early and a late block.
+_ON_GPU = Grid(
+    STANDARD_AND_SEPARABLE,
+    (1.0,),
+    (224,),
+    _sizes(1, 8, 32, 128, 256, 512, 1024),
+    ("fp32", "tf32", "amp", "bf16"),
+    of_host=False,
+    modes=("eager", "cudnn-benchmark", "channels_last", "graph", "cuda-graph"),
+)
+_GPU_SHAPES = replace(_ON_GPU, shapes=("64x128-s2-d112", "512x512-s1-d14"))
+# Latencies for what ran, in modes that leave a trace, at the ends of what fills the device.
+_GPU_TRACED: dict[str, Any] = {"batch_sizes": _sizes(1, 256), "modes": ("eager", "channels_last")}
 # Enough to see that a step trains and that its figures are there, in two seconds.
 _SMOKE_TRAINING = Grid(("separable",), (0.25,), (128,), _sizes(2), ("fp32",))
 
@@ -245,6 +259,14 @@ PROFILES: dict[str, Profile] = {
         sweep_time=math.inf,
         trainings=(_EVERYTHING,),
         training_pairs=(_EVERYTHING,),
+    ),
+    "gpu": Profile(
+        layers=(replace(_GPU_SHAPES, **_GPU_TRACED),),
+        models=(replace(_ON_GPU, **_GPU_TRACED),),
+        layer_pairs=(_GPU_SHAPES,),
+        model_pairs=(_ON_GPU,),
+        budgets=_USUAL,
+        sweep_time=900.0,
     ),
     "training": Profile(
         layers=(),

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mnv1.base.facts import APART_RUN_TO_RUN, RUN_TO_RUN, component
 from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
 from mnv1.measure.by_state import SPEEDUP, by_state, every_state, is_precise
 from mnv1.measure.facts import better_of, launching, record
 from mnv1.measure.states import APART, MIXED, SHARED, State
-from mnv1.measure.timing import RUN_TO_RUN, Policy, Visit
+from mnv1.measure.timing import Policy, Visit
 from mnv1.net.published import claims
 from mnv1.store.columns import COLUMNS
 from mnv1.store.runs import Results, load
@@ -274,6 +275,13 @@ def test_what_is_stored_has_a_component_between_runs():
     assert math.log(facts["speedup"]) == pytest.approx(value)
     for end, stored in ((low, facts["speedup_low"]), (high, facts["speedup_high"])):
         assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RUN_TO_RUN))
+
+
+def test_while_cpus_are_apart_the_component_is_larger():
+    """They are apart in more than one way, with the same messages."""
+    assert component(0.01, APART) == APART_RUN_TO_RUN > RUN_TO_RUN
+    assert component(0.2, APART) == 0.2
+    assert component(0.01, SHARED) == component(0.01, "") == component(0.01, None) == 0.01
 
 
 def test_a_machine_whose_component_is_known_has_intervals_of_its_own():

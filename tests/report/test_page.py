@@ -10,7 +10,7 @@ from mnv1.net.published import claims
 from mnv1.report.page import Beside, environment_rows
 from mnv1.report.render import render
 from mnv1.report.views import VIEWS
-from tests.conftest import results_of, speedup_facts
+from tests.conftest import results_of, section_of, speedup_facts
 
 
 class Page(HTMLParser):
@@ -47,7 +47,9 @@ def text(whole_page):
 
 def test_page_has_a_section_with_a_figure_and_a_table_for_each_view(text):
     page = Page(text)
-    assert [name for name in page.ids if name.endswith("-cpu")] == [f"{view.name}-cpu" for view in VIEWS]
+    assert {name for name in page.ids if name.endswith(("-cpu", "-cuda"))} == {section_of(view) for view in VIEWS}
+    of_host = [name for name in map(section_of, VIEWS) if name.endswith("-cpu")]
+    assert [name for name in page.ids if name.endswith("-cpu")] == of_host
     assert page.tags.count("img") == len(VIEWS)
     assert page.tags.count("details") == len(VIEWS) + 1 + 3  # the contents, and the claims
     assert len(set(page.ids)) == len(page.ids)
@@ -106,7 +108,9 @@ def test_links_lead_to_sections_or_to_csv_files(text):
     page = Page(text)
     for link in page.links:
         assert (
-            link.removeprefix("#") in page.ids if link.startswith("#") else re.fullmatch(r"rendered/\w+-cpu\.csv", link)
+            link.removeprefix("#") in page.ids
+            if link.startswith("#")
+            else re.fullmatch(r"rendered/\w+-(cpu|cuda)\.csv", link)
         )
 
 

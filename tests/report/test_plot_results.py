@@ -16,6 +16,7 @@ from tests.conftest import (
     ROOT,
     everything,
     latency_facts,
+    section_of,
     speedup_facts,
     stored_in,
     training_facts,
@@ -67,7 +68,9 @@ def everything_rendered(tmp_path_factory):
 def test_renders_every_view_as_plot_and_tables(everything_rendered):
     folder, printed = everything_rendered
     out = folder / "test-cpu" / "rendered"
-    expected = {f"{view.name}-cpu.{ending}" for view in VIEWS for ending in ("svg", "md", "csv", "tex")} | {"README.md"}
+    expected = {f"{section_of(view)}.{ending}" for view in VIEWS for ending in ("svg", "md", "csv", "tex")} | {
+        "README.md"
+    }
     assert {path.name for path in out.iterdir()} == expected
     assert all(f"wrote {out / name}" in printed for name in expected)
     assert f"wrote {folder / 'report.html'}" in printed

@@ -6,6 +6,7 @@ import math
 import pytest
 from pytest_benchmark import cli
 
+from mnv1.base.facts import APART_RUN_TO_RUN
 from mnv1.report.render import BEGIN, END
 from mnv1.store.documents import compact
 from mnv1.store.publishing import prepared, with_component
@@ -50,7 +51,7 @@ def with_figures(facts, run_to_run):
         for end, sign in (("low", -1), ("high", 1))
     }
     figures = {"latency_p50": 1e-3, "speedup": 4.0, "run_to_run": run_to_run, **ends}
-    return facts | figures | {"states": [figures | {"state": "CPUs apart"}]}
+    return facts | figures | {"states": [figures | {"state": "CPUs share a cache"}]}
 
 
 def test_the_component_between_runs_is_replaced_by_that_of_the_machine():
@@ -61,6 +62,10 @@ def test_the_component_between_runs_is_replaced_by_that_of_the_machine():
             if name != "states":
                 assert figures[name] == pytest.approx(value)
     assert run["benchmarks"][0]["extra_info"]["run_to_run"] == 0.03, "the run itself stays"
+    run["benchmarks"][0]["extra_info"]["states"][0]["state"] = "CPUs apart"
+    (apart,) = with_component(run, 0.01)["benchmarks"][0]["extra_info"]["states"]
+    assert apart["run_to_run"] == APART_RUN_TO_RUN
+    assert apart["speedup_high"] == pytest.approx(with_figures({}, APART_RUN_TO_RUN)["speedup_high"])
     with pytest.raises(ResultError, match="has no component between runs to replace"):
         with_component(document([latency_facts()]), 0.01)
 

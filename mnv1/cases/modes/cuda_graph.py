@@ -84,6 +84,7 @@ class CudaGraph(Mode):
 
 
 MODES = (
+    CudaGraph("graph", 75, "a call's kernels are recorded once and launched together", sought=()),
     CudaGraph(
         "cuda-graph",
         80,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -75,6 +75,26 @@ def centres(rows: Rows, place: str, series: str) -> np.ndarray[Any, Any]:
             for one, name in zip(rows[place], rows[series], strict=True)
         ]
     )
+
+
+def lying_bars(axes: Axes, rows: Rows, names: Sequence[str], left: float = 0.0, label: str | None = None) -> None:
+    """A lying bar for each row's speedup, from `left` on, with its interval; a line where nothing is gained."""
+    places = np.arange(len(rows))
+    error = whiskers(rows, "speedup", "speedup_low", "speedup_high")
+    axes.barh(
+        places,
+        rows["speedup"] - left,
+        0.6,
+        left=left,
+        xerr=error,
+        color=colour("separable"),
+        error_kw={"ecolor": DARK},
+        label=label,
+    )
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
+    axes.grid(True, axis="x")
 
 
 def speedup_bars(axes: Axes, rows: Rows, slots: int = 0) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mnv1.report import units
 from mnv1.report.cells import Cell, where_known
 from mnv1.report.gains import WITHIN, gains_of
-from mnv1.report.plots.style import DARK, GREY, batch, new_figure, whiskers, with_legend
+from mnv1.report.plots.bars import lying_bars
+from mnv1.report.plots.style import batch, new_figure, with_legend
 from mnv1.report.rows import Rows
 from mnv1.report.view import SAMPLING, View
 
@@ -34,24 +33,9 @@ def finding(rows: Rows) -> str:
 def draw(rows: Rows) -> Figure:
     """Measured gains with their intervals, and a mark for each prediction."""
     figure, (axes,) = new_figure(1, 7, 0.3 * len(rows) + 1.0)
-    places = np.arange(len(rows))
-    bars = whiskers(rows, "speedup", "speedup_low", "speedup_high")
-    axes.barh(
-        places,
-        rows["speedup"] - 1,
-        0.6,
-        left=1,
-        xerr=bars,
-        color="#0072B2",
-        error_kw={"ecolor": DARK},
-        label="measured",
-    )
-    axes.scatter(rows["predicted"], places, color="#D55E00", marker="D", zorder=3, label="predicted")
-    labels = [f"{row.mode}, {row.precision}, {batch(row.batch_size)}" for row in rows.itertuples()]
-    axes.set_yticks(places, labels, fontsize=8)
-    axes.invert_yaxis()
-    axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
-    axes.grid(True, axis="x")
+    names = [f"{row.mode}, {row.precision}, {batch(row.batch_size)}" for row in rows.itertuples()]
+    lying_bars(axes, rows, names, left=1, label="measured")
+    axes.scatter(rows["predicted"], range(len(rows)), color="#D55E00", marker="D", zorder=3, label="predicted")
     axes.set_ylabel("mode, precision, batch size")
     axes.set_xlabel("gain over plain eager code (×)")
     return with_legend(figure, axes)

@@ -27,11 +27,11 @@ def select(results: Results) -> Rows:
     """Speedups of blocks, with the kernels that ran in each side where they were traced: `ran_*`."""
     rows = layers("speedup")(results)
     for side in SIDES:
-        rows[f"ran_{side}"] = [_ran(row, side, results) for _, row in rows.iterrows()]
+        rows[f"ran_{side}"] = [what_ran(row, side, results) for _, row in rows.iterrows()]
     return rows
 
 
-def _ran(pair: pd.Series, kind: str, results: Results) -> str | None:
+def what_ran(pair: pd.Series, kind: str, results: Results) -> str | None:
     """The implementations of a side's convolutions, and the share of its time in copies between layouts."""
     case = latency_of(pair, kind, results.cases)
     kernels = results.kernels[results.kernels["id"] == case["id"]] if case is not None else results.kernels.iloc[:0]
@@ -54,7 +54,8 @@ def draw(rows: Rows) -> Figure:
     return with_legend(figure, all_axes[int(np.argmax([group["precision"].nunique() for _, group in panels]))])
 
 
-def _said(side: str, row: pd.Series) -> str:
+def said(side: str, row: pd.Series) -> str:
+    """What ran in a side, where it is known."""
     text = row.get(f"ran_{side}")
     return text if isinstance(text, str) else ""
 
@@ -84,6 +85,6 @@ VIEW = View(
         "separable ran",
         *SAMPLING,
     ),
-    cells={f"{side} ran": Cell(partial(_said, side), left=True, optional=True) for side in SIDES},
+    cells={f"{side} ran": Cell(partial(said, side), left=True, optional=True) for side in SIDES},
     narrow=("block", "precision", "batch", "speedup [95 %]", "MAC ratio"),
 )

@@ -8,7 +8,8 @@ import numpy as np
 
 from mnv1.report.cells import Cell
 from mnv1.report.known import is_own, precision_ranks
-from mnv1.report.plots.style import DARK, GREY, batch, new_figure, whiskers
+from mnv1.report.plots.bars import lying_bars
+from mnv1.report.plots.style import DARK, batch, new_figure
 from mnv1.report.rows import Rows, eager
 from mnv1.report.sentences import several
 from mnv1.report.units import ratio_interval, seconds
@@ -41,14 +42,8 @@ def draw(rows: Rows) -> Figure:
     """A bar for each workload, with a mark for the ratio of operations."""
     figure, (axes,) = new_figure(1, 7, 0.34 * len(rows) + 0.8)
     places = np.arange(len(rows))
-    error = whiskers(rows, "speedup", "speedup_low", "speedup_high")
-    axes.barh(places, rows["speedup"], 0.6, xerr=error, color="#0072B2", error_kw={"ecolor": DARK})
+    lying_bars(axes, rows, [f"{row.kind}, {row.precision}, {batch(row.batch_size)}" for row in rows.itertuples()])
     axes.vlines(rows["macs_ratio"], places - 0.4, places + 0.4, color=DARK, linewidth=2)
-    labels = [f"{row.kind}, {row.precision}, {batch(row.batch_size)}" for row in rows.itertuples()]
-    axes.set_yticks(places, labels, fontsize=8)
-    axes.invert_yaxis()
-    axes.axvline(1, color=GREY, linewidth=1, linestyle=":")
-    axes.grid(True, axis="x")
     axes.set_ylabel("workload")
     axes.set_xlabel("speedup over the twin (×); dark mark: ratio of MACs")
     return figure
