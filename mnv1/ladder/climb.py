@@ -5,7 +5,7 @@ Needs no torch, and no clock of its own: both are in the rungs' processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from mnv1.ladder.counted import FEWEST_ROUNDS, Around, counted
 from mnv1.ladder.ratios import half_width, ratio
 from mnv1.ladder.rungs import Rung
 from mnv1.measure.messages import Failed
+from mnv1.measure.turns import turned
 
 PRECISE_ROUNDS = 30
 """Never stop as precise before so many rounds that count: neighbouring rounds are alike, a machine drifts."""
@@ -127,16 +128,6 @@ def _block(process: Asked, throttled: Callable[[], bool]) -> float | Failed:
         if isinstance(answer, Failed) or not throttled():
             break
     return answer
-
-
-def turned(rungs: Sequence[Climbed], number: int) -> Iterable[Climbed]:
-    """The order of a round: each begins one further on, and every other one goes backwards.
-
-    So no rung is always first, and none always follows the same one, whose traces in the caches it would meet.
-    """
-    start = (number // 2) % len(rungs)
-    order = [*rungs[start:], *rungs[:start]]
-    return order if number % 2 == 0 else order[::-1]
 
 
 def is_precise(standing: Sequence[Climbed], around: Around) -> bool:

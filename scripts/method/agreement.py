@@ -27,6 +27,7 @@ from mnv1.measure.lock import machine_lock
 from mnv1.measure.modules import prepare
 from mnv1.measure.quota import Quotas, verdict
 from mnv1.measure.timing import Policy, visit
+from mnv1.measure.turns import turned
 from mnv1.report.agreement import Comparison, agreement_table
 
 Measure = Callable[[], float]
@@ -95,7 +96,7 @@ def compare(case: Case, other: str, seconds: float) -> Comparison:
     start = time.monotonic()
     while len(pairs) < MIN_TURNS or time.monotonic() - start < seconds:
         times = [0.0, 0.0]
-        for place in (0, 1) if len(pairs) % 2 == 0 else (1, 0):
+        for place in turned((0, 1), len(pairs)):
             times[place] = sides[place]()
         pairs.append((times[0], times[1]))
     return Comparison(case.id, other, tuple(pairs))

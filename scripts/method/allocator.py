@@ -26,6 +26,7 @@ from mnv1.measure.state import TUNABLES, WANT_HUGE_PAGES, State
 from mnv1.measure.states import find_states
 from mnv1.measure.supervisor import Supervisor
 from mnv1.measure.timing import Policy, Visit
+from mnv1.measure.turns import turned
 from mnv1.report import units
 from mnv1.report.gains import WITHIN
 from mnv1.report.output import tell
@@ -89,8 +90,8 @@ def measured(case: Case, seconds: float) -> dict[str, Facts]:
         visits: dict[str, list[Visit]] = {name: [] for name in processes}
         start = time.monotonic()
         while time.monotonic() < start + seconds or len(visits[CONTROLLED]) < 2 * POLICY.min_visits:
-            for name, process in processes.items():
-                visit = process.visit(case, POLICY, visits[name][0] if visits[name] else None)
+            for name in turned(list(processes), len(visits[CONTROLLED])):
+                visit = processes[name].visit(case, POLICY, visits[name][0] if visits[name] else None)
                 if isinstance(visit, Failed):
                     raise AllocatorError(f"{name}: {visit.reason}")
                 visits[name].append(visit)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv1.ladder.choice import Limits, choose
-from mnv1.ladder.climb import FEWEST_ROUNDS, PRECISE_ROUNDS, Climbed, climb, turned
+from mnv1.ladder.climb import FEWEST_ROUNDS, PRECISE_ROUNDS, Climbed, climb
 from mnv1.ladder.ratios import ratio, typical
 from mnv1.ladder.rows import RATIOS, rows_of
 from mnv1.ladder.rungs import Rung, Wanted, findings_of, rungs_of
@@ -165,12 +165,6 @@ def test_processes_are_ended_when_something_raises():
     with pytest.raises(KeyboardInterrupt):
         climb(some_rungs(2), lambda _: next(waiting), lambda: 0.0, interrupt, budget=0.0)
     assert all(process.closed for process in processes)
-
-
-@given(st.integers(1, 12), st.integers(0, 200))
-def test_a_round_visits_every_rung_once(number, turn):
-    rungs = list(range(number))
-    assert sorted(turned(rungs, turn)) == rungs
 
 
 def test_ratios_are_those_of_the_rounds_with_students_interval():

@@ -43,6 +43,14 @@ def test_what_met_something_else_does_not_count_and_parts_add_up():
     assert pointwise["high"] > 10, "how much calls differ is told all the same"
 
 
+def test_of_profiled_calls_the_fastest_count():
+    """The others got new memory, which the profiler has taken from them."""
+    profiled = [{"batch_norm": (seconds, 13), "pointwise": (1.0, 13)} for seconds in (0.1, 0.7, 0.12, 0.8, 0.5)]
+    found = _Traced(operators=profiled)
+    assert [one["batch_norm"][0] for one in found.usual_operators] == [0.1, 0.12]
+    assert _Traced().usual_operators == []
+
+
 def test_an_emptied_network_is_traced_once_in_each_state(monkeypatch):
     class Reading(NoWatch):
         message = 100e-9
