@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mnv1.net.roofline import WITHIN_CACHE
+
 REPLACE, KEEP, CANNOT_TELL = "replace", "keep", "cannot tell"
 
 WRONG = 0.1
@@ -82,9 +84,22 @@ def gaining(layers: Iterable[Layer]) -> tuple[str, ...]:
     )
 
 
-def predicted(time: float, layers: Iterable[Layer], replaced: Sequence[str]) -> float:
-    """Seconds of the twin, by what its layers saved alone."""
-    return time - sum(layer.saved for layer in layers if layer.name in replaced)
+def predicted(time: float, layers: Iterable[Layer], replaced: Sequence[str], weights_saved: float = 0.0) -> float:
+    """Seconds of the twin, by what its layers saved alone, and `weights_saved` of `weights_time`."""
+    return time - sum(layer.saved for layer in layers if layer.name in replaced) - weights_saved
+
+
+def weights_time(params: int, element_size: int, ceilings: Iterable[Figures]) -> float:
+    """Seconds in which weights come from memory at every call of a network: none where all of them fit the cache.
+
+    A layer that is timed alone keeps its weights in the cache, whatever the network that it is of.
+    """
+    copies = {one["ceiling"]: one for one in ceilings}
+    beyond, within = copies.get("copy beyond cache"), copies.get("copy within cache")
+    size = params * element_size
+    if beyond is None or within is None or size <= within["size"] / WITHIN_CACHE:
+        return 0.0
+    return float(size / beyond["value"])
 
 
 def is_right(predicted_time: float, measured_time: float) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mnv1.advice.answer import Layer, gaining, in_state, layer_of, predicted
+from mnv1.advice.answer import Layer, gaining, in_state, layer_of, predicted, weights_time
 from mnv1.advice.networks import CHOSEN, FULL, ORIGINAL, OwnNetwork
 from mnv1.advice.plan import Counted, Plan
 from mnv1.base.errors import UserError
@@ -62,6 +62,7 @@ class Advisor:
     """Counts of the twin in which the named convolutions are replaced."""
     pickled: Path | None = None
     """Where the network lies that its source does not make."""
+    _ceilings: Sequence[Facts] = field(default=(), init=False)
 
     def measure(self, resume: bool) -> dict[str, Any]:
         """The document of the answer. Raises `AdviceError`, `JournalError`, `SupervisorError`."""
@@ -87,6 +88,7 @@ class Advisor:
             twins[CHOSEN] = self._network(CHOSEN, chosen, self.counted(chosen))
         pairs = {name: Pair(self._case(original), self._case(twin)) for name, twin in twins.items()}
         cases: list[Case | Pair] = [*pairs.values(), *map(self._case, (original, *twins.values()))]
+        self._ceilings = environment.get("ceilings", [])
         about, environment = self._run("networks", cases, (1 - LAYERS_SHARE) * self.seconds, resume)
         for one in cases:
             if isinstance(about[one.id], Failed):
@@ -130,10 +132,18 @@ class Advisor:
             **self._side(twins[name], about, facts["latency_p50"]),
             "replaced": list(twins[name].replaced),
             "measured_time": facts["latency_p50"],
-            "predicted_time": predicted(time, layers, twins[name].replaced),
+            "predicted_time": predicted(time, layers, twins[name].replaced, self._weights_saved(twins[name])),
             **{name: facts[name] for name in ("speedup", "speedup_low", "speedup_high", "visits", "rounds", "stopped")},
             "visit_rounds": facts["visit_rounds"],
         }
+
+    def _weights_saved(self, twin: OwnNetwork) -> float:
+        """Seconds a call in which fewer weights come from memory."""
+        size = 2 if self.conditions.precision == "bf16" else 4
+        original, separable = (
+            weights_time(params, size, self._ceilings) for params in (self.plan.original.params, twin.params)
+        )
+        return original - separable
 
     def _side(self, network: OwnNetwork, about: dict[str, Any], time: float) -> dict[str, Any]:
         counts = network.counts(self.conditions.batch_size, 4)

@@ -102,7 +102,7 @@ def _prediction(name: str, side: Document) -> str:
         else f", which is wrong by more than {100 * WRONG:.0f} %"
     )
     return (
-        f"What its layers gained alone predicts {units.seconds(side['predicted_time'])} for the {name} twin; it takes "
+        f"What its layers gained predicts {units.seconds(side['predicted_time'])} for the {name} twin; it takes "
         f"{units.seconds(side['measured_time'])} ({100 * off:+.0f} %{verdict})."
     )
 

@@ -89,7 +89,8 @@ def _advice(pair: pd.Series, gains: pd.DataFrame, results: Results) -> tuple[str
     plain = plain_of(pair, results)
     if worth.empty or plain is None or not plain.is_traced:
         return None, None
-    copied = causes_of(plain, 1.0)[CONVERSIONS]
+    time = float(plain.case["latency_p50"])
+    copied = causes_of(plain, time)[CONVERSIONS] / time
     return (
         f"At batch {pair['batch_size']:g}, copies between memory layouts cost {100 * copied:.0f} % of its call; "
         f"{', '.join(_gain(row) for _, row in worth.iterrows())}. `scripts/find_fastest.py` tries every way to run it.",

@@ -242,7 +242,7 @@ PROFILES: dict[str, Profile] = {
         layer_pairs=(_ALL_SHAPES, _amp_on_accelerators(_ALL_SHAPES)),
         model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_SWEEPS),
         budgets=_USUAL,
-        sweep_time=470.0,
+        sweep_time=455.0,
         gains=(_GAINS,),
     ),
     "full": Profile(

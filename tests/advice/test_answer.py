@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnv1.advice import report
-from mnv1.advice.answer import CANNOT_TELL, KEEP, REPLACE, Layer, gaining, in_state, is_right, layer_of, predicted
+from mnv1.advice.answer import (
+    CANNOT_TELL,
+    KEEP,
+    REPLACE,
+    Layer,
+    gaining,
+    in_state,
+    is_right,
+    layer_of,
+    predicted,
+    weights_time,
+)
+from mnv1.net.roofline import WITHIN_CACHE
 from tests.conftest import ROOT
 
 
@@ -60,6 +72,19 @@ def test_right_and_wrong():
     assert is_right(1.09, 1.0)
     assert not is_right(1.11, 1.0)
     assert not is_right(0.89, 1.0)
+
+
+def test_weights_come_from_memory_unless_all_of_them_fit_the_cache():
+    """Layers alone keep theirs in the cache: 12 M in fp32 are 48 MB, 2 M are 8."""
+    ceilings = [
+        {"ceiling": "copy beyond cache", "size": 2**28, "value": 4.8e10},
+        {"ceiling": "copy within cache", "size": 2**25 * WITHIN_CACHE, "value": 2e11},
+    ]
+    assert weights_time(12_000_000, 4, ceilings) == pytest.approx(1e-3)
+    assert weights_time(2_000_000, 4, ceilings) == 0.0
+    assert weights_time(12_000_000, 2, ceilings) == 0.0
+    assert weights_time(12_000_000, 4, []) == 0.0
+    assert predicted(0.1, [layer(standard=40e-3)], ["a"], 1e-3) == pytest.approx(0.079)
 
 
 def figures(speedup, **more):

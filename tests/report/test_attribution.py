@@ -152,6 +152,17 @@ def test_a_trace_of_one_side_alone_tells_nothing():
 # What modes gain.
 
 
+def test_the_views_shares_are_those_of_the_causes():
+    ceilings = [ceiling("gemm", 1e12, precision="fp32"), ceiling("copy beyond cache", 1e18)]
+    facts = latency_facts(operators=OPERATORS, dispatch_time=1e-3, **traced(0.010, **KERNELS))
+    results = results_of([facts], ceilings=ceilings)
+    (row,) = BY_NAME["causes"].select(results).to_dict("records")
+    found = causes_of(ran_in(results.cases.iloc[0], results), 0.010)
+    assert row["share_compute"] == pytest.approx(found["compute"] / 0.010)
+    assert row["share_compute"] > 0.03  # half a millisecond of ten
+    assert sum(row[f"share_{name}"] for name in found) == pytest.approx(1)
+
+
 def test_what_a_mode_should_take():
     plain = ran(empty=0.0)
     assert predicted_time(plain, plain, 0.010, folds=False) == pytest.approx(0.010)

@@ -28,7 +28,8 @@ def select(results: Results) -> Rows:
     for place, row in rows.iterrows():
         ran = ran_in(row, results)
         if ran.is_traced:
-            shares = causes_of(ran, 1.0)
+            time = float(row["latency_p50"])
+            shares = {name: seconds / time for name, seconds in causes_of(ran, time).items()}
             kernels = results.kernels[results.kernels["id"] == row["id"]]
             found[place] = {
                 **{f"share_{name}": share for name, share in shares.items()},
