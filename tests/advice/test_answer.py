@@ -87,6 +87,12 @@ def test_weights_come_from_memory_unless_all_of_them_fit_the_cache():
     assert predicted(0.1, [layer(standard=40e-3)], ["a"], 1e-3) == pytest.approx(0.079)
 
 
+def test_a_twin_takes_as_long_as_its_layers_take_alone():
+    layers = [layer("a", standard=40e-3), layer("b", 0.5, standard=5e-3)]
+    assert predicted(0.03, layers, ["a"]) == pytest.approx(0.025), "20 ms separable, and 5 ms that stay"
+    assert predicted(0.03, layers, ["a", "b"]) == pytest.approx(0.030), "10 ms of b"
+
+
 def figures(speedup, **more):
     ends = {"speedup_low": 0.97 * speedup, "speedup_high": 1.03 * speedup}
     times = {"standard_latency_p50": 2e-3, "latency_p50": 2e-3 / speedup}
