@@ -46,7 +46,15 @@ def main(argv: list[str] | None = None) -> int:
         "status: 0 reproduced, 1 something differs (in a second measurement too), 3 cannot tell, 2 nothing to compare."
     )
     parser.add_argument("run", type=Path, help="a stored run, such as one below results/published/")
-    parser.add_argument("--with", dest="other", type=Path, help="compare with this stored run instead of measuring")
+    parser.add_argument(
+        "--with",
+        dest="others",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="compare with this stored run instead of measuring; named twice, the second one confirms differences",
+    )
     parser.add_argument(
         "--within",
         type=float,
@@ -61,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         args.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mnv1-reproduce-") as folder:
         place = args.keep or Path(folder)
-        after = args.other or _measured(place / "0001_again.json", options_of(before))
+        after = args.others[0] if args.others else _measured(place / "0001_again.json", options_of(before))
         why = why_unlike(args.run, after)
         if why:
             print(f"{why}: compared is what does not depend on that")
@@ -69,7 +77,12 @@ def main(argv: list[str] | None = None) -> int:
             return 3
         results = _compared(args.run, after, args.within)
         differing = [one for one in results if one.word == "differs"]
-        if differing and not args.other:
+        if differing and args.others[1:]:
+            results = confirmed(results, _compared(args.run, args.others[1], args.within))
+        elif differing and args.others:
+            print(f"{len(differing)} figures differ, which one run alone cannot tell: name a second --with RUN")
+            results = confirmed(results, [])
+        elif differing:
             print(f"{len(differing)} figures differ: they are measured once more")
             ids = list(dict.fromkeys(one.id for one in differing))
             again = _measured(place / "0002_again.json", [*options_of(before), *_only(ids)])

@@ -82,6 +82,18 @@ def test_no_two_published_runs_are_said_to_differ(one, other, capsys):
     assert capsys.readouterr().out
 
 
+def test_a_second_stored_run_confirms_what_the_first_one_says(store, capsys):
+    before = store([with_states(speedup_facts(speedup=4.0))])
+    other, same = (
+        store([with_states(speedup_facts(speedup=speedup))], name)
+        for speedup, name in ((9.0, "0002_b.json"), (4.0, "0003_c.json"))
+    )
+    assert reproduce.main([str(before), "--with", str(other)]) == 3
+    assert "1 figures differ, which one run alone cannot tell: name a second --with RUN" in capsys.readouterr().out
+    assert reproduce.main([str(before), "--with", str(other), "--with", str(same)]) == 3
+    assert reproduce.main([str(before), "--with", str(other), "--with", str(other)]) == 1
+
+
 def test_a_difference_that_does_not_repeat_is_none(store):
     def figures(speedup):
         return reproduce._compared(
