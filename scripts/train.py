@@ -8,7 +8,6 @@ options and `--resume`.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import fields
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv1.base import console
+from mnv1.base.documents import read_json
 from mnv1.measure.state import CPUS, STATES, State, prepare
 from mnv1.store.runs import ResultError
 from mnv1.training.layout import CHECKPOINT, FACTS, INT8, PREDICTIONS
@@ -124,12 +124,10 @@ def names_to_replace(text: str) -> tuple[str, ...]:
     """Names of convolutions, from a list with commas or from an answer of `scripts/advise.py`. Raises `TrainError`."""
     if not text.endswith(".json"):
         return tuple(filter(None, text.split(",")))
+    answer = read_json(Path(text), TrainError)
     try:
-        chosen = json.loads(Path(text).read_text(encoding="utf8"))["chosen"]
-        return tuple(chosen["replaced"])
-    except OSError as error:
-        raise TrainError(f"--replace {text}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+        return tuple(answer["chosen"]["replaced"])
+    except (KeyError, TypeError):
         raise TrainError(f"--replace {text}: no answer of scripts/advise.py that replaces anything") from None
 
 
@@ -168,9 +166,9 @@ def _train_here(recipe, args, device, processes, settings) -> None:
 
     from mnv1.measure import environment
     from mnv1.training.data import load_data
-    from mnv1.training.distill import as_started
     from mnv1.training.files import save_facts
     from mnv1.training.loop import Trainer
+    from mnv1.training.networks import as_started
     from mnv1.training.progress import epoch_bar, epoch_line
 
     recipe = as_started(recipe)

@@ -18,10 +18,10 @@ from mnv1.net.errors import CompressError
 from mnv1.net.model import MobileNetV1
 from mnv1.net.quantize import QuantizationAware, has_vnni, post_training_quantized
 from mnv1.training.data import DataSet
-from mnv1.training.distill import network_of
 from mnv1.training.files import load_checkpoint, save_checkpoint
 from mnv1.training.layout import CHECKPOINT, INT8
 from mnv1.training.loop import Row, Trainer
+from mnv1.training.networks import network_of
 from mnv1.training.recipe import Recipe, TrainError
 
 

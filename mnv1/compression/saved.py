@@ -13,8 +13,8 @@ from torch import nn
 
 from mnv1.net.errors import CompressError
 from mnv1.net.quantize import Int8Network, post_training_quantized
-from mnv1.training.distill import build_network
 from mnv1.training.files import write_atomically
+from mnv1.training.networks import build_network
 from mnv1.training.recipe import Recipe, TrainError
 
 SCHEMA = 1

@@ -109,13 +109,15 @@ def _interval(name: str, figure: str, logs: tuple[float, float, float], run_to_r
 
 
 def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> list[Facts]:
-    """Of each state that carries a figure its rounds and figures."""
+    """Of each state that carries a figure its rounds and figures, and which share of the case's rounds it has."""
+    whole = sum(len(visit.sides[0]) for visit in visits)
     return [
         {
             "state": one.name,
             "message": round(one.state.message, 9) if one.state else None,
             "visits": len(one.visits),
             "rounds": len(one.rounds),
+            "share": round(len(one.rounds) / whole, 4),
             **figures_of(pair, one, component(policy.run_to_run, one.name)),
         }
         for one in by_state(visits, states)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
+from mnv1.cases.precisions import fp32_computed_in
 from mnv1.measure.child import connection_of
 from mnv1.measure.children import die_with_parent, start_server, wait_for_server
 from mnv1.measure.cores import CoreWatch, Messages, cpus_in_use
@@ -76,7 +77,6 @@ class Bench:
 
     def check(self, case: Case | Pair) -> None:
         """Build a case and check its output."""
-        from mnv1.cases.precisions import fp32_computed_in
         from mnv1.measure.runner import check
 
         with fp32_computed_in(case.conditions.precision):
@@ -87,7 +87,6 @@ class Bench:
 
         Nothing is timed for a figure in this process afterwards.
         """
-        from mnv1.cases.precisions import fp32_computed_in
         from mnv1.measure.tracing import Tracer
 
         self._tracer = self._tracer or Tracer(self._runner.watch)
@@ -96,8 +95,6 @@ class Bench:
 
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         """Sample a case."""
-        from mnv1.cases.precisions import fp32_computed_in
-
         with fp32_computed_in(case.conditions.precision):
             return self._runner.visit(case, policy, earlier)
 

@@ -97,7 +97,8 @@ class Profile:
     def explained(self, cases: Sequence[Case | Pair]) -> dict[str, Case]:
         """What is looked at after the sweep to tell why figures are what they are: by the ids of their cases.
 
-        The largest networks in any mode, and then blocks; of each the cheapest first.
+        Both sides of blocks first, whose rows say what ran; then the largest networks in any mode; then all other
+        blocks. Of each the cheapest first.
         """
         cases = [case for case in cases if case.conditions.how.leaves_trace]
         networks = [case for case in cases if isinstance(case, Case) and case.workload.is_profiled]
@@ -106,8 +107,11 @@ class Profile:
         found = {case.id: case for case in networks if case.workload.shape_id in shapes}
         found |= {case.id: case.separable for case in cases if isinstance(case, Gain)}
         blocks = {case.id: case for case in cases if isinstance(case, Case) and case.workload.effort is LAYER}
+        sides = {name: case for name, case in blocks.items() if case.workload.kind in STANDARD_AND_SEPARABLE}
         return {
-            name: case for some in (found, blocks) for name, case in sorted(some.items(), key=lambda one: _cost(one[1]))
+            name: case
+            for some in (sides, found, blocks)
+            for name, case in sorted(some.items(), key=lambda one: _cost(one[1]))
         }
 
     def expected_seconds(self, case: Case | Pair) -> float:

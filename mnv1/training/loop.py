@@ -25,9 +25,10 @@ from mnv1.net.counts import count, count_with_torch
 from mnv1.net.errors import CompressError
 from mnv1.net.model import MobileNetV1
 from mnv1.training.data import DataSet, Inputs, ordered_batches, shuffled_batches, spread
-from mnv1.training.distill import distillation_loss, first_network, load_teacher
+from mnv1.training.distill import distillation_loss, load_teacher
 from mnv1.training.files import load_checkpoint, save_checkpoint
 from mnv1.training.layout import CHECKPOINT
+from mnv1.training.networks import first_network
 from mnv1.training.optimizers import OPTIMIZERS, SCHEDULES
 from mnv1.training.processes import Processes, share_batch_norm
 from mnv1.training.recipe import Recipe, TrainError

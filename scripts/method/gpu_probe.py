@@ -25,11 +25,6 @@ Found = dict[str, Any]
 CALLS = 50
 
 
-def main_of(probe: str, device: str) -> Found:
-    """The answer of one probe, in this process."""
-    return PROBES[probe](device)
-
-
 def graph_after_collection(_: str) -> Found:
     """Whether a recorded graph still computes the same after a garbage collection and an emptied cache."""
     import gc
@@ -111,8 +106,6 @@ def copies_within_the_cache(device: str) -> Found:
 
 def first_block_after_an_emptied_cache(device: str) -> Found:
     """Seconds of the first call after the allocator's cache was emptied, and of later ones."""
-    import torch
-
     from mnv1.cases import Case, Conditions, Network, device_named
     from mnv1.measure.modules import prepare
 
@@ -128,7 +121,6 @@ def first_block_after_an_emptied_cache(device: str) -> Found:
         on.forget()
         first.append(_seconds(call, wait, 1))
         later.append(_seconds(call, wait, 3))
-    del torch
     return {"first": median(first), "later": median(later)}
 
 
@@ -153,8 +145,6 @@ def clocks_while_busy_and_after(device: str) -> Found:
 
 def kernels_of_a_pair(device: str) -> Found:
     """Seconds of standard and separable by batch, layout and mode, with the kernels that took longest."""
-    from dataclasses import replace
-
     from mnv1.cases import Case, Conditions, Network, device_named
     from mnv1.cases.precisions import fp32_computed_in
     from mnv1.measure.modules import prepare
@@ -172,7 +162,7 @@ def kernels_of_a_pair(device: str) -> Found:
                         found[case.id] = {"seconds": _seconds(call, wait, 5)}
     for kind in ("standard", "separable"):  # profiled last: it may slow what comes after
         case = Case(Network(kind, 1.0, 224), Conditions(256 if device == "cuda" else 1, device, "fp32"))
-        ((*kernels,),) = on.kernels(prepare(replace(case)).call, 1) or ([],)
+        ((*kernels,),) = on.kernels(prepare(case).call, 1) or ([],)
         longest = sorted(kernels, key=lambda one: -one.seconds)[:5]
         found[case.id]["kernels"] = [[one.implementation, one.kernel, one.seconds] for one in longest]
     return found
@@ -220,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--probe", choices=PROBES, help="only this one, in this process")
     args = parser.parse_args(argv)
     if args.probe:
-        print(json.dumps(main_of(args.probe, args.device)))
+        print(json.dumps(PROBES[args.probe](args.device)))
         return 0
     found: Found = {}
     for name in PROBES:

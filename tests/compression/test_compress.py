@@ -32,9 +32,9 @@ from mnv1.net.errors import CompressError
 from mnv1.net.model import MobileNetV1
 from mnv1.net.quantize import QuantizationAware
 from mnv1.training.data import load_data
-from mnv1.training.distill import as_started, network_of
 from mnv1.training.layout import CHECKPOINT, INT8
 from mnv1.training.loop import Trainer
+from mnv1.training.networks import as_started, network_of
 from mnv1.training.recipe import Recipe, TrainError
 
 pytestmark = pytest.mark.skipif(

@@ -50,10 +50,10 @@ def test_what_no_longer_fits_is_left_out(tmp_path):
 
 
 def test_probes_of_the_host():
-    copies = gpu_probe.main_of("copies-within-the-cache", "cpu")
+    copies = gpu_probe.PROBES["copies-within-the-cache"]("cpu")
     assert copies["copies"] == 1
     assert copies["single"] > 0
-    assert gpu_probe.main_of("launches-after-profiling", "cpu").keys() == {"before", "after"}
+    assert gpu_probe.PROBES["launches-after-profiling"]("cpu").keys() == {"before", "after"}
 
 
 def test_a_probe_that_fails_is_told_as_such_and_others_go_on(monkeypatch, tmp_path, capsys):
@@ -81,4 +81,4 @@ def test_a_probe_that_fails_is_told_as_such_and_others_go_on(monkeypatch, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in gpu_probe.PROBES if name not in gpu_probe.NEEDS_CUDA])
 def test_every_probe_of_the_host(name):
-    assert gpu_probe.main_of(name, "cpu")
+    assert gpu_probe.PROBES[name]("cpu")

@@ -28,8 +28,8 @@ from mnv1.net.model import MobileNetV1
 from mnv1.net.semantics import KERAS, TENSORFLOW, TIMM, Semantics
 from mnv1.net.weights import LAYOUTS, PretrainedError, from_state, load, to_state
 from mnv1.training.data import load_data
-from mnv1.training.distill import as_started, first_network, network_of
 from mnv1.training.loop import Trainer
+from mnv1.training.networks import as_started, first_network, network_of
 from mnv1.training.recipe import Recipe, TrainError
 from tests import keras_2
 from tests.conftest import ROOT

@@ -11,8 +11,9 @@ import torch
 from torch.nn import functional
 
 from mnv1.training.data import load_data
-from mnv1.training.distill import distillation_loss, load_teacher, network_of
+from mnv1.training.distill import distillation_loss, load_teacher
 from mnv1.training.loop import Trainer
+from mnv1.training.networks import network_of
 from mnv1.training.recipe import Recipe, TrainError
 
 CPU = torch.device("cpu")

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from mnv1.training.data import load_data
-from mnv1.training.distill import classifier_of, first_network, load_teacher, network_of
+from mnv1.training.distill import load_teacher
 from mnv1.training.files import load_checkpoint, save_checkpoint
 from mnv1.training.loop import Trainer
+from mnv1.training.networks import classifier_of, first_network, network_of
 from mnv1.training.recipe import Recipe, TrainError
 from mnv1.training.report import training_table
 from scripts.train import main
@@ -193,7 +194,7 @@ def test_the_command_takes_the_answer_of_an_advice(recipe, tmp_path, capsys):
     assert facts["recipe"]["replace"] == ["second"]
     assert "Net, 1 convolutions separable" in training_table([facts])
     (tmp_path / "empty.json").write_text('{"chosen": {}}')
-    for name, why in (("empty.json", "no answer of scripts/advise.py"), ("none.json", "No such file")):
+    for name, why in (("empty.json", "no answer of scripts/advise.py"), ("none.json", "none.json: no such file")):
         assert main([*options, "--replace", str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert why in error

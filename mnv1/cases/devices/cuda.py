@@ -11,6 +11,7 @@ from mnv1.base.facts import Facts
 from mnv1.cases.devices import nvml
 from mnv1.cases.devices.clock import Call, Clock, Elapsed, Laps
 from mnv1.cases.devices.device import Device
+from mnv1.cases.devices.graphs import recorded
 from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import CALL, kernels_of
 
@@ -150,16 +151,12 @@ class Cuda(Device):
         """See `Device.replayed`: a CUDA graph. Kernels of a few microseconds would wait for their launches."""
         import torch
 
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            call()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            for _ in range(number):
-                call()
-        return graph.replay, number
+        graph, _ = recorded(torch.cuda, call, number)
+
+        def replay(_held: Call = call) -> object:  # the graph reads its tensors, which must not be freed
+            return graph.replay()
+
+        return replay, number
 
     def forget(self) -> None:
         """See `Device.forget`."""

@@ -28,7 +28,7 @@ class Compiled(Mode):
 
     def replays(self, device: Device) -> bool:
         """See `Mode.replays`: the preset that tunes records graphs on CUDA."""
-        return bool(self.preset) and device.name == "cuda"
+        return bool(self.preset) and not device.is_host
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """See `Mode.precisions`; int8 kernels need weights that are constants."""

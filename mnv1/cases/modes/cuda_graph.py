@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mnv1.cases.devices import Device
 from mnv1.cases.devices.clock import Call
-from mnv1.cases.modes.mode import Made, Mode
+from mnv1.cases.devices.graphs import recorded
+from mnv1.cases.modes.mode import Made, OnCuda
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CudaGraph(Mode):
+class CudaGraph(OnCuda):
     """A CUDA graph of a whole call."""
 
     # A graph replays reads of what autocast's cache held when it was recorded, which is then freed.
@@ -25,11 +26,7 @@ class CudaGraph(Mode):
 
     def replays(self, device: Device) -> bool:
         """See `Mode.replays`."""
-        return device.name == "cuda"
-
-    def precisions(self, device: Device) -> tuple[str, ...]:
-        """See `Mode.precisions`."""
-        return device.precisions if device.name == "cuda" else ()
+        return not device.is_host
 
     def make(self, device: str, precision: str, module: nn.Module, images: torch.Tensor) -> Made:
         """See `Mode.make`."""
@@ -49,15 +46,7 @@ class CudaGraph(Mode):
 
         static = images.clone()
         call = called(self, device, precision, module, static)
-        side = cuda.Stream()
-        side.wait_stream(cuda.current_stream())
-        with cuda.stream(side):  # libraries choose kernels and allocate in first calls, which cannot be recorded
-            for _ in range(3):
-                call()
-        cuda.current_stream().wait_stream(side)
-        graph = cuda.CUDAGraph()
-        with cuda.graph(graph):
-            output = call()
+        graph, output = recorded(cuda, call)
 
         def replay(_held: Call = call) -> object:  # the graph reads the weights' memory, which must not be freed
             static.copy_(images)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mnv1.cases.devices import Device
-from mnv1.cases.modes.mode import Made, Mode
+from mnv1.cases.modes.mode import Made, OnCuda
 
 if TYPE_CHECKING:
     import torch
@@ -15,12 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CudnnBenchmark(Mode):
+class CudnnBenchmark(OnCuda):
     """At the first call with a shape cuDNN times its kernels, and keeps the fastest."""
-
-    def precisions(self, device: Device) -> tuple[str, ...]:
-        """See `Mode.precisions`."""
-        return device.precisions if device.name == "cuda" else ()
 
     def make(self, device: str, precision: str, module: nn.Module, images: torch.Tensor) -> Made:
         """See `Mode.make`; the switch belongs to the process, so it is on within calls alone."""

@@ -145,3 +145,12 @@ class Mode:
         if precision == "amp":
             cache = "" if self.keeps_casts else ", cache_enabled=False"
             yield f'torch.autocast("{device.name}", torch.{device.amp_dtype}{cache})'
+
+
+@dataclass(frozen=True)
+class OnCuda(Mode):
+    """A mode that exists on CUDA alone."""
+
+    def precisions(self, device: Device) -> tuple[str, ...]:
+        """See `Mode.precisions`."""
+        return device.precisions if device.name == "cuda" else ()
