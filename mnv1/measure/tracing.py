@@ -32,6 +32,8 @@ ENOUGH, FEWEST_BLOCKS = 4.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
 """Seconds of a call from which it is profiled once, and none goes before that or before a block."""
+LONGEST_CALL = 0.6
+"""Seconds of a call from which a single block has to do."""
 ALIKE = 1.5
 """Messages between CPUs that differ by less than this factor are of one state of the machine."""
 
@@ -143,8 +145,9 @@ class Tracer:
         clock, found, start = device.clock(), _Traced(), time.monotonic()
         is_long = prepared.first_call > LONG_CALL
         to_profile = (1, 0) if is_long else (PROFILED, 1)
+        fewest = 1 if prepared.first_call > LONGEST_CALL else FEWEST_BLOCKS
         for number in range(BLOCKS[subject]):
-            if number >= FEWEST_BLOCKS and time.monotonic() > start + ENOUGH:
+            if number >= fewest and time.monotonic() > start + ENOUGH:
                 break
             with elsewhere([prepared], device.is_host) as (call,):
                 before = self._watch.look()

@@ -188,16 +188,18 @@ def predicted_time(plain: Ran, changed: Ran, time: float, folds: bool) -> float 
     """Seconds of a call in a mode, from what ran in plain eager code, whose call takes `time`.
 
     The mode's own trace tells which convolutions and conversions take the place of the eager ones; folding takes away
-    BatchNorm's passes and dispatch. All else is taken to stay. None where one of the two was not traced.
+    BatchNorm's passes and dispatch. All else is taken to stay. Kernels of either are shares of its own call when it was
+    traced, so that a slow moment of the machine is in neither. None where one of the two was not traced.
     """
     if not (plain.is_traced and changed.is_traced):
         return None
-    scale = time / plain.case["traced_call"]
-    kernels = (*CONVOLUTIONS, *COPIED)
-    saved = sum(plain.kernels.get(name, 0.0) - changed.kernels.get(name, 0.0) for name in kernels)
-    if folds:
-        saved += plain.busy("batch_norm") + plain.dispatch_of("batch_norm")
-    return float(time - saved * scale)
+    scales = time / plain.case["traced_call"], changed.case["latency_p50"] / changed.case["traced_call"]
+    before, after = (
+        scale * sum(ran.kernels.get(name, 0.0) for name in (*CONVOLUTIONS, *COPIED))
+        for ran, scale in zip((plain, changed), scales, strict=True)
+    )
+    norms = plain.busy("batch_norm") + plain.dispatch_of("batch_norm") if folds else 0.0
+    return float(time - before + after - scales[0] * norms)
 
 
 def _facts(row: pd.Series) -> dict[str, Any]:
