@@ -7,7 +7,8 @@ neither torch nor pandas.
 - `network_layers`, `count`: a network's layers as data, and their MACs, parameters and bytes. Need no torch.
 - `separable_twin`: a copy of any network whose convolutions are depthwise-separable.
 - `advise`: measures whether separable convolutions would pay in a network of one's own.
-- `workload`: marks a function of a file as a workload of `pytest benchmarks --workloads FILE.py`. Needs no torch.
+- `workload`: marks a function of a file as a workload of `pytest benchmarks --workloads FILE.py` and of
+  `python -m mnv1.regression --suite FILE.py`. Needs no torch.
 - `find_runs`, `load`: the stored runs below a folder, and their cases as a table. Need no torch.
 """
 
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mnv1.advice.advise import advise
-    from mnv1.cases.workloads.marked import workload
+    from mnv1.base.marks import workload
     from mnv1.net.architecture import network_layers
     from mnv1.net.blocks import conv_standard
     from mnv1.net.counts import count
@@ -47,7 +48,7 @@ _HOMES = {
     "load": "mnv1.store.runs",
     "network_layers": "mnv1.net.architecture",
     "separable_twin": "mnv1.net.twin",
-    "workload": "mnv1.cases.workloads.marked",
+    "workload": "mnv1.base.marks",
 }
 
 

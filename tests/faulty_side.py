@@ -8,21 +8,23 @@ import sys
 import time
 from pathlib import Path
 
-descriptor, root, _ = sys.argv[1:]
-fault = (Path(root) / "fault").read_text()
+descriptor, _ = sys.argv[1:]
+root = fault = ""
 with socket.socket(fileno=int(descriptor)).makefile("rw") as lines:
     for line in lines:
         request = json.loads(line)
-        if request["do"] == "prove":
-            files = {f"mnv1.{name}": [f"{root}/mnv1/{name}.py", "0"] for name in ("blocks", "model")}
-            if fault == "elsewhere":
-                files["mnv1.model"] = ["/usr/lib/mnv1/model.py", "0"]
-            answer = {
-                "files": files if fault != "nothing" else {},
-                "torch": str(time.time()) if fault == "fickle" else "1",
-            }
-            answer = {"error": "ImportError: no"} if fault == "unloadable" else answer
+        if request["do"] == "load":
+            root = request["root"]
+            fault = (Path(root) / "fault").read_text()
+            cases = [{"id": "x", "parameters": {}, "tolerance": 1e-4}]
+            answer = {"error": "ImportError: no"} if fault == "unloadable" else {"cases": cases}
             lines.write(json.dumps(answer) + "\n")
+        elif request["do"] == "prove":
+            files = {"mine": [f"{root}/mine.py", "0"]}
+            if fault == "elsewhere":
+                files["mine"] = ["/usr/lib/mine.py", "0"]
+            facts = {"python": "p", "torch": str(time.time()) if fault == "fickle" else "1"}
+            lines.write(json.dumps({"files": files if fault != "nothing" else {}, "facts": facts}) + "\n")
         elif fault == "dies":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif fault == "exits":

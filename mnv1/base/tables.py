@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from tabulate import tabulate
-
 Lines = Iterable[Sequence[object]]
 
 
@@ -45,6 +43,8 @@ def latex(header: Sequence[str], rows: Lines, left: Collection[str] = ()) -> str
 
 
 def _set(header: Sequence[str], rows: Lines, left: Collection[str], style: str) -> str:
+    from tabulate import tabulate  # here, because tables without padding do without it
+
     align = ["left" if name in left else "right" for name in header]
     cells = [list(map(str, row)) for row in rows]
     return tabulate(cells, header, tablefmt=style, colalign=align, disable_numparse=True)

@@ -25,6 +25,7 @@ import torch
 
 from mnv1.cases.devices import available
 from mnv1.measure import quota
+from mnv1.measure.machine import cpu_flags, cpu_model, has_bf16_instructions, name_of, read
 from mnv1.measure.messages import Described
 
 T = TypeVar("T")
@@ -61,14 +62,14 @@ def describe() -> dict[str, object]:
         "cores": _told(lambda: psutil.cpu_count(logical=False)) or len(CPUS),
         "cpu_clock": int(clock.current * 1e6) if clock else "not reported",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cpu_features": [name for name in FEATURES if name in _cpu_flags()],
-        "bf16_instructions": _has_bf16_instructions(),
+        "cpu_features": [name for name in FEATURES if name in cpu_flags()],
+        "bf16_instructions": has_bf16_instructions(),
         "caches": _caches(),
         "memory": memory.total if memory else "not reported",
-        "huge_pages": _chosen(_read("/sys/kernel/mm/transparent_hugepage/enabled")) or "not reported",
+        "huge_pages": _chosen(read("/sys/kernel/mm/transparent_hugepage/enabled")) or "not reported",
         "governor": _governor() or "not reported",
-        "virtualised": "hypervisor" in _cpu_flags(),
-        "hypervisor": _read("/sys/class/dmi/id/sys_vendor") or "not reported",
+        "virtualised": "hypervisor" in cpu_flags(),
+        "hypervisor": read("/sys/class/dmi/id/sys_vendor") or "not reported",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
@@ -99,11 +100,11 @@ def warnings() -> list[str]:
             f"torch uses {torch.get_num_threads()} threads on {len(CPUS)} CPUs: use --threads {len(CPUS)} or fewer"
         )
     found += quota.warnings(len(CPUS), quota.Quotas().cpus, torch.get_num_threads())
-    if "hypervisor" in _cpu_flags():
+    if "hypervisor" in cpu_flags():
         found.append(
             "this is a virtual machine, whose neighbours cannot be seen: trust speedups, and latencies of one run only"
         )
-    if not _has_bf16_instructions():
+    if not has_bf16_instructions():
         found.append("this CPU has no bf16 instructions, amp would be far slower than fp32: name it in --precisions")
     for device in available():
         found += device.warnings()
@@ -135,36 +136,19 @@ def machine_name() -> str:
     What torch's kernels are chosen by belongs to it, because virtual machines hide their CPU's model.
     """
     parts = [device.machine_name() for device in available()]
-    parts += [cpu_model(), torch.backends.cpu.get_cpu_capability(), f"{len(CPUS)}cpu"]
-    text = re.sub(r"\((r|tm)\)|\bcpu\b|@.*?hz|processor", "", " ".join(parts), flags=re.IGNORECASE)
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def cpu_model() -> str:
-    """The CPU's model name as the system gives it."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def _cpu_flags() -> frozenset[str]:
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    return frozenset(found[1].split() if found else [])
-
-
-def _has_bf16_instructions() -> bool:
-    return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
+    return name_of(*parts, cpu_model(), torch.backends.cpu.get_cpu_capability(), f"{len(CPUS)}cpu")
 
 
 def _governor() -> str:
-    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def _caches() -> dict[str, str]:
     """Size of each level of cache that a CPU sees, as the kernel writes it."""
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        if _read(index / "type") != "Instruction":
-            found[f"L{_read(index / 'level')}"] = _read(index / "size")
+        if read(index / "type") != "Instruction":
+            found[f"L{read(index / 'level')}"] = read(index / "size")
     return found
 
 
@@ -208,13 +192,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
 
 
 def main() -> int:

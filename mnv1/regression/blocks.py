@@ -16,6 +16,8 @@ AGAIN = 2
 """How often a block is taken again."""
 
 Block = TypeVar("Block")
+Around = tuple[float, float]
+"""Seconds of a message right before and after a block; nan where none was read."""
 
 
 class Blocks:
@@ -28,13 +30,13 @@ class Blocks:
     def __init__(self, throttled: Callable[[], bool] = lambda: False, look: Look = unread, own: float = 0.0) -> None:
         self._throttled, self._look, self._own = throttled, look, own
         self._readings: list[float] = []
-        self._around: list[tuple[float, float]] = []
+        self._around: list[Around] = []
         self._states: list[State] = []
         self.again = 0
         """Blocks that were taken again because the state changed."""
 
-    def taken(self, take: Callable[[], Block]) -> Block:
-        """A block that nothing disturbed; after `AGAIN` more tries, one that something did."""
+    def taken(self, take: Callable[[], Block]) -> tuple[Block, Around]:
+        """A block that nothing disturbed, and what was read around it; after `AGAIN` more tries, a disturbed one."""
         self._throttled()  # what was before does not matter
         after, changed = self._read(), False
         for left in reversed(range(1 + AGAIN)):
@@ -47,15 +49,24 @@ class Blocks:
             changed |= is_change
         self.again += changed
         self._around.append(around)
-        return block
+        return block, around
+
+    def names(self) -> Callable[[Around], str | None]:
+        """Tells the name of the state that a block was in, from what was read around it; None where nothing was."""
+        states = find_states(self._readings, self._own)
+
+        def name(around: Around) -> str | None:
+            if not all(map(math.isfinite, around)):
+                return None
+            state = state_of(states, (min(around), max(around)))
+            return state.name if state else MIXED
+
+        return name
 
     def shares(self) -> dict[str, float]:
         """The share of the blocks that were in each state, by name, of those around which messages were read."""
-        states = find_states(self._readings, self._own)
-        read = [around for around in self._around if all(map(math.isfinite, around))]
-        found = [state_of(states, (min(around), max(around))) for around in read]
-        names = [state.name if state else MIXED for state in found]
-        return {name: round(names.count(name) / len(names), 4) for name in sorted(set(names))}
+        found = [name for name in map(self.names(), self._around) if name is not None]
+        return {name: round(found.count(name) / len(found), 4) for name in sorted(set(found))}
 
     def _read(self) -> float:
         seconds = self._look()
@@ -63,7 +74,7 @@ class Blocks:
             self._readings.append(seconds)
         return seconds
 
-    def _is_change(self, around: tuple[float, float]) -> bool:
+    def _is_change(self, around: Around) -> bool:
         """Whether messages before and after a block are not of one state; where one is missing, nothing is known.
 
         Two that belong to no state are alike: a state that was just entered is known after some more readings.
@@ -76,5 +87,5 @@ class Blocks:
             one, other = self._states_of(around)
         return one is not other
 
-    def _states_of(self, around: tuple[float, float]) -> list[State | None]:
+    def _states_of(self, around: Around) -> list[State | None]:
         return [state_of(self._states, (seconds, seconds)) for seconds in around]

@@ -1,43 +1,50 @@
-"""A comparison from its first pair of processes to its verdicts: two stages, exact facts, controls. No files."""
+"""A comparison from its first pair of processes to its verdicts: looks, exact facts, controls, hints. No files."""
 
 from __future__ import annotations
 
-import math
+import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from mnv1.regression.blocks import Blocks
+from mnv1.regression.blocks import Around, Blocks
+from mnv1.regression.hints import Hint, hints_of
 from mnv1.regression.pairs import Pair, WorkerDiedError, log_ratio, shuffled
 from mnv1.regression.plan import CONTROLS, Plan
 from mnv1.regression.verdicts import (
+    FEWEST,
     Effect,
     Rules,
     Verdict,
-    is_candidate,
-    is_uniform_slowdown,
+    Word,
     judge,
     suite_effect,
+    suite_word,
     unusable,
 )
+from mnv1.regression.worker import difference
 
-EXACT = ("macs", "params", "peak_memory", "operators")
-"""What is deterministic, and compared without statistics."""
-
-TOLERANCE = {"fp32": 1e-4, "tf32": 2e-2, "amp": 2e-2}
-"""How far outputs may differ, as a share of the largest element."""
+GROWS_NOT = ("memory", "bytes")
+"""Ends of the names of facts whose growth is a regression."""
 
 UNDECIDED_SHARE = 0.5
 """A run that leaves more of its cases undecided than this is inconclusive."""
 
+FEWEST_BLOCKS = 2
+"""Blocks in the machine's main state from which a pair of processes counts."""
+
+MOVED = 2**22
+"""Bytes by which a case is moved in memory, at most: beyond a huge page."""
+
 Opener = Callable[[int], AbstractContextManager[Pair]]
 """Opens the pair of processes of a number."""
 
-Stage = dict[str, list[float]]
-"""By case: ln(head / base), one for each pair of processes."""
+Times = dict[str, list[float]]
+"""A block: the seconds of each side's samples."""
 
 
 @dataclass
@@ -45,20 +52,26 @@ class Comparison:
     """What was measured, and what is said of it."""
 
     rules: Rules
-    first: Stage = field(default_factory=dict)
-    second: Stage = field(default_factory=dict)
-    controls: Stage = field(default_factory=dict)
+    ratios: dict[str, list[float]] = field(default_factory=dict)
+    """By case: ln(head / base), one for each pair of processes."""
+    controls: dict[str, list[float]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     """Calls of a sample, found on base and the same on both sides."""
     raw: list[dict[str, Any]] = field(default_factory=list)
-    """Every block's seconds, with its case, stage and pair."""
+    """Every block's seconds, with its case and pair."""
+    pair_times: list[tuple[int, float]] = field(default_factory=list)
+    """Of each pair of processes: how many cases it measured, and how many seconds that took."""
     exact: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     """Deterministic facts that differ: by case and name, of base and head."""
     wrong_outputs: dict[str, float] = field(default_factory=dict)
     """How far outputs differ, of cases where that is beyond the tolerance."""
     failed: dict[str, str] = field(default_factory=dict)
     """Cases that one side cannot run, and why."""
+    head_fails: bool = False
+    """Whether head is such a side."""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    hints: dict[str, Hint | None] = field(default_factory=dict)
+    """What is slower in a slower case."""
     suite: Effect | None = None
     suite_slower: bool = False
     unusable: list[str] = field(default_factory=list)
@@ -75,9 +88,13 @@ class Comparison:
         return {word: words.count(word) for word in ("SLOWER", "FASTER", "SAME", "UNDECIDED")}
 
     def more_memory(self) -> list[str]:
-        """Cases whose head allocates clearly more than base."""
-        found = {name: facts["peak_memory"] for name, facts in self.exact.items() if "peak_memory" in facts}
-        return [name for name, (base, head) in found.items() if head > (1 + self.rules.memory) * base]
+        """Cases whose head takes clearly more memory, or more of any other fact that must not grow, than base."""
+        return [
+            name
+            for name, facts in self.exact.items()
+            for fact, (base, head) in facts.items()
+            if fact.endswith(GROWS_NOT) and head > (1 + self.rules.memory) * base
+        ]
 
     def regressions(self) -> list[str]:
         """Cases that are slower or take more memory, confirmed."""
@@ -86,8 +103,8 @@ class Comparison:
 
     @property
     def exit_status(self) -> int:
-        """0 no confirmed regression, 1 a confirmed one, 3 inconclusive, 4 nothing compared or outputs differ."""
-        if self.wrong_outputs or not self.verdicts:
+        """0 no regression, 1 a regression, 3 inconclusive, 4 nothing compared, outputs differ or head cannot run."""
+        if self.wrong_outputs or self.head_fails or not self.verdicts:
             return 4
         if self.more_memory():  # exact, whatever the clock says
             return 1
@@ -99,57 +116,72 @@ class Comparison:
 
 
 def compare(
-    cases: Mapping[str, Mapping[str, Any]],
+    cases: Mapping[str, float],
     open_pair: Opener,
     plan: Plan,
     rules: Rules,
     extra: Mapping[str, float] | None = None,
-    earlier: Mapping[str, Sequence[float]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.monotonic,
     watched: Blocks | None = None,
+    whole: bool = False,
 ) -> Comparison:
-    """Measure both stages and judge.
+    """Measure pair after pair of processes and judge at each look; cases that are decided are measured no more.
 
-    `cases` are described for the workers, by id; `extra` is the share of work that is injected into head's side of a
-    case; `earlier` is the first stage of another run, on another machine, of which this one is the second. `tell` gets
-    a line of progress after each pair; `watched` takes a block again in which the machine changed. Raises what
-    `open_pair` and its pair raise.
+    `cases` are the suite's, with how far outputs may differ; `extra` is the share of work that is injected into head's
+    side of a case. `tell` gets a line of progress after each pair; `watched` takes a block again in which the machine
+    changed. `whole`: measure all cases to the last look, for who studies the design. Raises what `open_pair` and its
+    pair raise.
     """
     found = Comparison(rules)
-    watched = watched or Blocks()
-    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now, watched)
+    measure = _Measure(found, cases, open_pair, plan, extra or {}, tell, now, watched or Blocks())
     start = now()
-    if earlier is None:
-        found.first = measure.stage(1, list(cases), plan.first_pairs)
-        again = [name for name, ratios in found.first.items() if is_candidate(ratios, rules)]
-        if found.first:
-            found.suite = suite_effect(found.first, rules)
-            if is_uniform_slowdown(found.suite, rules):  # which needs all cases to be confirmed
-                again = list(found.first)
-    else:
-        found.first = {name: list(earlier[name]) for name in cases}
-        again = list(cases)
-    if again:
-        found.second = measure.stage(2, again, plan.second_pairs)
-    for name, ratios in found.first.items():
-        if name not in found.failed:
-            found.verdicts[name] = judge(ratios, found.second.get(name), rules)
-    if found.suite and found.second.keys() == found.first.keys():
-        suite = suite_effect(found.second, rules)
-        found.suite_slower = is_uniform_slowdown(found.suite, rules) and is_uniform_slowdown(suite, rules)
-        found.suite = suite
+    wanted = list(cases)
+    for look in rules.looks:
+        measure.until(look, wanted)
+        wanted = [name for name in wanted if name not in found.failed]
+        if not wanted:
+            break
+        undecided = _judged(found, wanted, len(cases))
+        are_all = len(wanted) == len(cases) - len(found.failed)
+        suite = _suite_judged(found, measure.complete_pairs()) if are_all else "SAME"
+        wanted = wanted if whole or suite == "UNDECIDED" else undecided
+        if not wanted or measure.is_late():
+            break
+    found.hints = measure.hints([name for name, one in found.verdicts.items() if one.word == "SLOWER"])
     found.unusable = unusable(found.controls, rules)
-    found.taken_again, found.states = watched.again, watched.shares()
+    found.taken_again, found.states = measure.watched.again, measure.watched.shares()
     found.wall_time = now() - start
     return found
+
+
+def _judged(found: Comparison, wanted: Sequence[str], cases: int) -> list[str]:
+    """Judge those, of so many cases, that no earlier look has decided; which are undecided still."""
+    for name in wanted:
+        ratios = found.ratios.get(name, ())
+        if len(ratios) < FEWEST:
+            continue
+        before = found.verdicts.get(name)
+        if before is None or before.word == "UNDECIDED":
+            found.verdicts[name] = judge(ratios, found.rules, cases)
+    return [name for name in wanted if name not in found.verdicts or found.verdicts[name].word == "UNDECIDED"]
+
+
+def _suite_judged(found: Comparison, pairs: Sequence[Mapping[str, float]]) -> Word:
+    """What this look says of all cases together, from the pairs of processes in which all were measured."""
+    if found.suite_slower or len(pairs) < FEWEST:
+        return "SAME"
+    found.suite = suite_effect(pairs, found.rules)
+    word = suite_word(found.suite, found.rules)
+    found.suite_slower = word == "SLOWER"
+    return word
 
 
 class _Measure:
     def __init__(
         self,
         found: Comparison,
-        cases: Mapping[str, Mapping[str, Any]],
+        cases: Mapping[str, float],
         open_pair: Opener,
         plan: Plan,
         extra: Mapping[str, float],
@@ -159,100 +191,172 @@ class _Measure:
     ) -> None:
         self.found, self.cases, self.open_pair, self.plan = found, cases, open_pair, plan
         self.extra, self.tell, self.now, self.watched = extra, tell, now, watched
-        self.start = now()
+        self.start = self.last = now()
+        self.pairs = 0
+        self.pair_time = 0.0
+        self.random = random.Random(0)
+        self.sample_times: dict[str, float] = {}
+        self.ratios: list[dict[str, float]] = []
+        """Of each pair of processes, by case or control."""
+        self.around: list[list[Around]] = []
+        """Beside each entry of `found.raw`, what was read around its blocks."""
 
-    def stage(self, stage: int, names: Sequence[str], pairs: int) -> Stage:
-        """Measure some cases, and the controls, in so many new pairs of processes."""
-        start = self.now()
-        ratios: Stage = {}
-        for number in range(pairs):
-            if stage == 2 and number >= self.plan.fewest_pairs and self._is_late(start, number):
-                self.tell(f"stage 2: ended after {number} pairs, for the run's time is spent")
-                break
+    def until(self, pairs: int, names: Sequence[str]) -> None:
+        """Measure some cases, and the controls, until there have been so many pairs of processes."""
+        first = self.found.rules.looks[0]
+        while self.pairs < pairs and not (self.pairs >= first and self.is_late()):
             wanted = [name for name in names if name not in self.found.failed]
+            if not wanted:
+                return
+            start = self.now()
             try:
-                measured = self._pair(stage, number, wanted)
+                measured = self._pair(self.pairs, wanted)
             except WorkerDiedError as error:  # once may be the machine's fault, and a pair counts whole or not at all
                 self.tell(f"{error}; this pair is measured again")
-                measured = self._pair(stage, number, wanted)
-            for name, blocks in measured.items():
-                into = self.found.controls if name in CONTROLS else ratios
-                into.setdefault(name, []).append(log_ratio(blocks))
-                self.found.raw.append({"case": name, "stage": stage, "pair": number, "blocks": blocks})
-            left = (self.now() - start) / (number + 1) * (pairs - number - 1)
-            self.tell(f"stage {stage}: pair {number + 1} of {pairs}, {len(wanted)} cases, about {left:.0f} s left")
-        return {name: found for name, found in ratios.items() if name not in self.found.failed}
+                measured = self._pair(self.pairs, wanted)
+            for name, taken in measured.items():
+                self.found.raw.append({"case": name, "pair": self.pairs, "blocks": [times for times, _ in taken]})
+                self.around.append([around for _, around in taken])
+            self.pairs += 1
+            self.pair_time = self.now() - start
+            self.found.pair_times.append((len(wanted), round(self.pair_time, 2)))
+            left = self.pair_time * (pairs - self.pairs)
+            self.tell(
+                f"pair {self.pairs}: {len(wanted)} cases; the next look is after pair {pairs}, in about {left:.0f} s"
+            )
+        self._settle()
 
-    def _is_late(self, start: float, pairs: int) -> bool:
-        """Whether a pair more, as long as those of this stage, would take the run beyond its time."""
-        now = self.now()
-        return now + (now - start) / pairs > self.start + self.plan.time
+    def is_late(self) -> bool:
+        """Whether a pair more, as long as the last one, would take the run beyond its time."""
+        return self.now() + self.pair_time > self.start + self.plan.time
 
-    def _pair(self, stage: int, number: int, names: Sequence[str]) -> dict[str, Any]:
+    def _settle(self) -> None:
+        """The ratios of all pairs so far: of blocks in the machine's main state, where states are told apart."""
+        name_of = self.watched.names()
+        states = [[name_of(around) for around in entry] for entry in self.around]
+        counted = Counter(state for entry in states for state in entry)
+        main = counted.most_common(1)[0][0] if counted else None
+        pairs: list[dict[str, float]] = [{} for _ in range(self.pairs)]
+        for one, entry in zip(self.found.raw, states, strict=True):
+            blocks = [times for times, state in zip(one["blocks"], entry, strict=True) if state == main]
+            if len(blocks) >= FEWEST_BLOCKS:
+                pairs[one["pair"]][one["case"]] = log_ratio(blocks)
+        self.ratios = pairs
+        self.found.controls = {name: self._ratios_of(name) for name in CONTROLS if name in self.found.calls}
+        self.found.ratios = {name: self._ratios_of(name) for name in self._running()}
+
+    def _running(self) -> list[str]:
+        return [name for name in self.cases if name in self.found.calls and name not in self.found.failed]
+
+    def _ratios_of(self, name: str) -> list[float]:
+        return [pair[name] for pair in self.ratios if name in pair]
+
+    def complete_pairs(self) -> list[dict[str, float]]:
+        """The ratios of those pairs of processes that measured all cases."""
+        running = self._running()
+        return [{name: pair[name] for name in running} for pair in self.ratios if set(running) <= set(pair)]
+
+    def _pair(self, number: int, names: Sequence[str]) -> dict[str, list[tuple[Times, Around]]]:
         """The blocks of every case and control in one pair of processes."""
-        seed = 1000 * stage + number
-        with self.open_pair(seed) as pair:
+        with self.open_pair(number) as pair:
             usable = [name for name in names if self._prepare(pair, name)]
-            for control in CONTROLS:
-                for side in ("base", "head"):
-                    pair.ask(side, do="prepare", case=control, about={"control": control, **self._where()})
-            order = [*CONTROLS, *shuffled(usable, seed)]
+            if not usable:
+                return {}
+            pair.prove()
+            controls = [name for name in CONTROLS if self._prepare_control(pair, name)]
+            for side in ("base", "head"):
+                pair.ask(side, do="settle")
+            order = [*controls, *shuffled(usable, number)]
             for name in order:
                 if name not in self.found.calls:
-                    self.found.calls[name] = self._calls(pair, name)
-            return {name: self._blocks(pair, name) for name in order}
-
-    def _where(self) -> dict[str, Any]:
-        """What the controls run on: the device of the cases."""
-        return {"device": next(iter(self.cases.values())).get("device", "cpu")}
+                    self.found.calls[name], self.sample_times[name] = self._calls(pair, name)
+            each = self.plan.case_time(len(usable))
+            times = {name: self.plan.least_case_time if name in controls else each for name in order}
+            return {name: self._blocks(pair, name, times[name]) for name in order}
 
     def _prepare(self, pair: Pair, name: str) -> bool:
         """Build a case on both sides; the first time also compare what is deterministic. Whether both can run it."""
         first_time = name not in self.found.calls
         answers = {}
         for side in ("base", "head"):
-            answers[side] = pair.ask(side, do="prepare", case=name, about=dict(self.cases[name]), count=first_time)
+            answers[side] = pair.ask(side, do="prepare", case=name, count=first_time)
             if "error" in answers[side]:
                 self.found.failed[name] = f"{side}: {answers[side]['error']}"
+                self.found.head_fails |= side == "head"
         if name in self.found.failed:
             return False
         if first_time:
             self._compare_exactly(name, answers["base"], answers["head"])
         return True
 
+    def _prepare_control(self, pair: Pair, name: str) -> bool:
+        """Whether both sides have a control: one without numpy and torch multiplies no matrices."""
+        answers = [pair.ask(side, do="control", control=name) for side in ("base", "head")]
+        return not any(answer.get("missing") for answer in answers)
+
     def _compare_exactly(self, name: str, base: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-        differing = {one: (base[one], head[one]) for one in EXACT if base.get(one) != head.get(one)}
+        both = [one for one in base["facts"] if one in head["facts"]]
+        facts = {one: (base["facts"][one], head["facts"][one]) for one in both}
+        differing = {one: (before, after) for one, (before, after) in facts.items() if before != after}
         if differing:
             self.found.exact[name] = differing
-        off = output_difference(base["output"], head["output"])
-        if off > TOLERANCE[self.cases[name]["precision"]]:
+        off = difference(base["output"], head["output"])
+        if off > self.cases[name]:
             self.found.wrong_outputs[name] = off
 
-    def _calls(self, pair: Pair, name: str) -> int:
-        """How many calls of base take a sample's time."""
-        seconds: float = min(pair.ask("base", do="sample", case=name, calls=1)["seconds"] for _ in range(3))
-        return max(1, round(self.plan.sample_time / max(seconds, 1e-7)))
+    def _calls(self, pair: Pair, name: str) -> tuple[int, float]:
+        """How many calls of base take a sample's time, and how long that is."""
+        seconds = calls = 0
+        while seconds < self.plan.sample_time / 10 and calls < 2**20:  # one call may be shorter than the clock's ticks
+            calls = max(1, 4 * calls)
+            seconds = min(pair.ask("base", do="sample", case=name, calls=calls)["seconds"] for _ in range(3))
+        each = max(seconds / calls, 1e-9)
+        found = max(1, round(self.plan.sample_time / each))
+        return found, found * each
 
-    def _blocks(self, pair: Pair, name: str) -> list[dict[str, list[float]]]:
+    def _blocks(self, pair: Pair, name: str, case_time: float) -> list[tuple[Times, Around]]:
         """The seconds of a case's samples.
 
         A block is A B B A, the next one B A A B: a drift that is linear cancels within a block, and neither side is
         always first.
         """
-        return [self.watched.taken(partial(self._block, pair, name, number)) for number in range(self.plan.blocks)]
+        number = self.plan.blocks(case_time, self.sample_times[name])
+        moves = set(range(0, number, -(-number // self.plan.places))) - {0} if name in self.cases else set()
+        taken = []
+        for one in range(number):
+            if one in moves:
+                self._move(pair, name)
+            taken.append(self.watched.taken(partial(self._block, pair, name, one)))
+        return taken
 
-    def _block(self, pair: Pair, name: str, number: int) -> dict[str, list[float]]:
-        times: dict[str, list[float]] = {"base": [], "head": []}
+    def _move(self, pair: Pair, name: str) -> None:
+        """Build a case anew on both sides, so that it lies elsewhere in memory."""
+        for side in ("base", "head"):
+            pair.ask(side, do="move", case=name, size=self.random.randrange(0, MOVED, 64))
+
+    def _block(self, pair: Pair, name: str, number: int) -> Times:
+        times: Times = {"base": [], "head": []}
         for side in ("base", "head", "head", "base") if number % 2 == 0 else ("head", "base", "base", "head"):
             extra = self.extra.get(name, 0.0) if side == "head" else 0.0
             answer = pair.ask(side, do="sample", case=name, calls=self.found.calls[name], extra=extra)
-            times[side].append(round(answer["seconds"], 8))
+            times[side].append(float(f"{answer['seconds']:.5g}"))
         return times
 
-
-def output_difference(base: Sequence[float], head: Sequence[float]) -> float:
-    """The largest difference of two outputs, as a share of the largest element; infinite where lengths differ."""
-    if len(base) != len(head) or not all(map(math.isfinite, (*base, *head))):
-        return math.inf
-    largest = max((abs(one) for one in base), default=0.0)
-    return max((abs(one - other) for one, other in zip(base, head, strict=True)), default=0.0) / max(largest, 1e-12)
+    def hints(self, slower: Sequence[str]) -> dict[str, Hint | None]:
+        """What is slower in cases that are, from one more pair of processes; nothing of injected work, which is more of
+        the same."""
+        wanted = [name for name in slower if name not in self.extra]
+        if not wanted:
+            return {}
+        try:
+            with self.open_pair(self.pairs) as pair:
+                for name in wanted:
+                    for side in ("base", "head"):
+                        pair.ask(side, do="prepare", case=name)
+                return {
+                    name: hints_of(partial(pair.ask, do="profile", case=name), self.found.calls[name])
+                    for name in wanted
+                }
+        except WorkerDiedError as error:
+            self.tell(f"{error}; what is slower is not told")
+            return {}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnv1.base import tables
-from mnv1.regression.comparison import Comparison
+from mnv1.regression.comparison import GROWS_NOT, Comparison
+from mnv1.regression.hints import text_of
 from mnv1.regression.sides import Side
 from mnv1.regression.verdicts import effect_of
 from mnv1.report.units import bytes_, duration, percent
 
 ORDER = ("SLOWER", "FASTER", "UNDECIDED", "SAME")
 HEADER = ("case", "verdict", "effect [95 %]", "detectable", "pairs", "why")
+HINT = "what is slower (a hint)"
+
+VERSIONS = ("python_version", "numpy", "torch")
+"""What a side's proof says of what runs beside the code under test."""
 
 ENDINGS = {
-    0: "no confirmed regression",
-    1: "a confirmed regression",
+    0: "no regression",
+    1: "a regression",
     3: "inconclusive",
-    4: "nothing could be compared, or the sides do not compute the same",
+    4: "no comparison: nothing could be compared, head cannot run a case, or the sides do not compute the same",
 }
 """What each exit status means."""
 
@@ -29,7 +35,9 @@ def rows(found: Comparison) -> list[tuple[str, ...]]:
     for name, verdict in sorted(found.verdicts.items(), key=lambda one: (ORDER.index(one[1].word), one[0])):
         effect = verdict.effect
         interval = f"{_percent(effect.value)} [{_percent(effect.low)}, {_percent(effect.high)}]"
-        table.append((name, verdict.word, interval, _percent(effect.detectable), str(effect.pairs), verdict.why))
+        cells = (name, verdict.word, interval, _percent(effect.detectable), str(effect.pairs), verdict.why)
+        hints = (text_of(found.hints[name]) if name in found.hints else "",) if found.hints else ()
+        table.append((*cells, *hints))
     return table
 
 
@@ -39,11 +47,13 @@ def notes(found: Comparison) -> list[str]:
     memory = found.more_memory()
     for name, facts in sorted(found.exact.items()):
         for fact, (base, head) in facts.items():
-            text = (bytes_(base), bytes_(head)) if fact == "peak_memory" else (f"{base:,}", f"{head:,}")
-            mark = "MORE MEMORY, " if fact == "peak_memory" and name in memory else ""
+            is_size = fact.endswith(GROWS_NOT)
+            text = (bytes_(base), bytes_(head)) if is_size else (f"{base:,}", f"{head:,}")
+            mark = "MORE MEMORY, " if is_size and name in memory else ""
             lines.append(f"{name}: {mark}{fact.replace('_', ' ')} {text[0]} → {text[1]} (exact)")
     lines += [
-        f"{name}: outputs differ by {100 * off:.3g} % of the largest" for name, off in found.wrong_outputs.items()
+        f"{name}: outputs differ{f' by {100 * off:.3g} % of the largest number' if math.isfinite(off) else ''}"
+        for name, off in found.wrong_outputs.items()
     ]
     lines += [f"{name}: not compared, {why}" for name, why in found.failed.items()]
     lines += [f"unusable: {why}" for why in found.unusable]
@@ -68,29 +78,34 @@ def result_line(found: Comparison) -> str:
 
 def text_report(found: Comparison, title: str) -> str:
     """For a terminal."""
-    table = tables.terminal(HEADER, rows(found), left=HEADER)
+    header = _header(found)
+    table = tables.terminal(header, rows(found), left=header, padded=False)
     return "\n".join([title, "", table, "", *notes(found), result_line(found)])
 
 
 def summary(found: Comparison, title: str, limit: int = 40) -> str:
     """Markdown for the page of a CI job: verdicts that matter first, and how many are not shown."""
-    table = rows(found)
+    header, table = _header(found), rows(found)
     lines = [f"## {ENDINGS[found.exit_status].capitalize()}", "", title, ""]
-    lines += tables.markdown(HEADER, table[:limit], left=HEADER).splitlines()
+    lines += tables.markdown(header, table[:limit], left=header, padded=False).splitlines()
     if len(table) > limit:
         lines += ["", f"and {len(table) - limit} more, {table[-1][1]}"]
     return "\n".join([*lines, "", *(f"- {note}" for note in [*notes(found), result_line(found)])]) + "\n"
 
 
 def title_of(sides: Sequence[Side], proofs: Mapping[str, Mapping[str, Any]], about: str) -> str:
-    """Which sides are compared, with which torch where that differs, and on what."""
-    versions = {side.name: str(proofs.get(side.name, {}).get("torch", "")) for side in sides}
-    unlike = len(set(versions.values())) > 1
-    names = [
-        f"{side.name} {side.revision[:12]}" + (f" (torch {versions[side.name]})" if unlike else "")
-        for side in reversed(sides)
-    ]
+    """Which sides are compared, with which packages where they differ, and on what."""
+    names = []
+    for side in reversed(sides):
+        proof, others = proofs.get(side.name, {}), [told for name, told in proofs.items() if name != side.name]
+        unlike = [one for one in VERSIONS if one in proof and any(other.get(one) != proof[one] for other in others)]
+        told = ", ".join(f"{one.removesuffix('_version')} {proof[one]}" for one in unlike)
+        names.append(f"{side.name} {side.revision[:12]}{f' ({told})' if told else ''}")
     return f"{' against '.join(names)}; {about}"
+
+
+def _header(found: Comparison) -> tuple[str, ...]:
+    return (*HEADER, HINT) if found.hints else HEADER
 
 
 def _percent(share: float) -> str:

@@ -1,6 +1,7 @@
 """What many more runs would have found, drawn from the process pairs of stored self-tests: no clock, no processes.
 
-A pair of processes is drawn whole, with its ratios of all cases, because what slows a process slows all its cases.
+A pair of processes is drawn whole, with its ratios of all cases, because what slows a process slows all its cases. Runs
+that stopped measuring a case as soon as it was decided would not do: what they hold depends on what they found.
 """
 
 from __future__ import annotations
@@ -12,10 +13,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from mnv1.regression.verdicts import Rules, is_candidate, is_uniform_slowdown, judge, suite_effect
+from mnv1.regression.plan import Plan
+from mnv1.regression.verdicts import Rules, effect_of, suite_word, words_of
 
 Ratios = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a pair of processes: some for itself, and some for each case."""
+
+    pair: float
+    case: float
+
+    def of(self, cases: int) -> float:
+        """Of a pair that measures so many cases."""
+        return self.pair + self.case * cases
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,7 @@ class Pool:
 
     cases: tuple[str, ...]
     runs: tuple[Ratios, ...]
+    cost: Cost
 
     @property
     def pairs(self) -> int:
@@ -32,71 +48,99 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Alarms:
-    """What resampled runs of identical code found."""
+class Simulated:
+    """A resampled run."""
 
-    runs: int
-    alarmed: int
-    """Runs that ended with a confirmed regression."""
-    verdicts: int
-    flagged: int
-    """Cases that were called slower or faster."""
+    words: tuple[str, ...]
+    suite_slower: bool
+    pairs: int
+    seconds: float
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether it would have ended with exit status 1."""
+        return self.suite_slower or "SLOWER" in self.words
 
 
 def pool_of(entries: Sequence[Mapping[str, Any]]) -> Pool:
-    """The first stages of self-tests without injected work that measured the same cases.
+    """The pairs of those self-tests without injected work that measured all cases to the end, the same ones.
 
-    Raises `ValueError` when there is none.
+    What a pair costs is found from all entries. Raises `ValueError` when there is no such self-test.
     """
-    plain = [one for one in entries if one["about"]["self_test"] and not one["about"]["injected"]]
-    if not plain:
-        raise ValueError("there is no self-test without injected work")
-    cases = tuple(sorted(plain[0]["first"]))
-    runs = [np.array([one["first"][name] for name in cases]).T for one in plain if set(one["first"]) == set(cases)]
-    return Pool(cases, tuple(runs))
+    whole = [
+        one for one in entries if one["about"]["whole"] and one["about"]["self_test"] and not one["about"]["injected"]
+    ]
+    if not whole:
+        raise ValueError("there is no self-test that measured all cases to the end: add some with --self-test --whole")
+    cases = tuple(sorted(whole[0]["ratios"]))
+    runs = [np.array([one["ratios"][name] for name in cases]).T for one in whole if set(one["ratios"]) == set(cases)]
+    return Pool(cases, tuple(runs), _cost_of(entries))
 
 
-def alarms(pool: Pool, sizes: tuple[int, int], runs: int, rules: Rules, seed: int, by_run: bool) -> Alarms:
-    """Runs of identical code, drawn anew from the pool; `sizes` are the pairs of both stages.
+def _cost_of(entries: Sequence[Mapping[str, Any]]) -> Cost:
+    """By least squares, from how many cases each pair measured and how long it took."""
+    sizes, seconds = np.array([pair for one in entries for pair in one["pair_times"]]).T
+    if len(set(sizes)) == 1:
+        return Cost(0.0, float(np.mean(seconds / sizes)))
+    fit = stats.linregress(sizes, seconds)
+    return Cost(max(0.0, float(fit.intercept)), max(0.0, float(fit.slope)))
+
+
+def identical(pool: Pool, plan: Plan, rules: Rules, runs: int, seed: int, by_run: bool) -> list[Simulated]:
+    """Runs of identical code, drawn anew from the pool.
 
     By default each pair of the pool is as likely as any other, and which of its sides was base is thrown anew, as it
-    may be where both run the same code. `by_run`: both stages are drawn from one stored run, and no side is changed, so
+    may be where both run the same code. `by_run`: all pairs are drawn from one stored run, and no side is changed, so
     that whatever a run had in common counts as well; that contains its own noise twice and so is pessimistic.
     """
     rng = np.random.default_rng(seed)
     everything = np.concatenate(pool.runs)
-    alarmed = flagged = 0
+    found = []
     for _ in range(runs):
         source = pool.runs[rng.integers(len(pool.runs))] if by_run else everything
-        first, second = (_drawn(rng, source, size, flip=not by_run) for size in sizes)
-        words = _words(first, second, rules)
-        flagged += len(words)
-        stages = [dict(zip(pool.cases, stage.T.tolist(), strict=True)) for stage in (first, second)]
-        suite = all(is_uniform_slowdown(suite_effect(stage, rules), rules) for stage in stages)
-        alarmed += suite or "SLOWER" in words
-    return Alarms(runs, alarmed, runs * len(pool.cases), flagged)
+        found.append(simulated(_drawn(rng, source, rules.looks[-1], flip=not by_run), plan, rules, pool.cost))
+    return found
 
 
-def power(pool: Pool, sizes: tuple[int, int], effect: float, runs: int, rules: Rules, seed: int) -> float:
-    """The share of cases that are found SLOWER when head takes `1 + effect` times as long."""
+def slowed(pool: Pool, plan: Plan, rules: Rules, effect: float, runs: int, seed: int) -> list[tuple[str, Simulated]]:
+    """Runs with one case, each in its turn, that takes `1 + effect` times as long in head: its word, and the run."""
     rng = np.random.default_rng(seed)
     everything = np.concatenate(pool.runs)
-    found = 0
-    for _ in range(runs):
-        first, second = (_drawn(rng, everything, size, flip=True) + math.log1p(effect) for size in sizes)
-        found += _words(first, second, rules).count("SLOWER")
-    return found / (runs * len(pool.cases))
+    found = []
+    for number in range(runs):
+        drawn = _drawn(rng, everything, rules.looks[-1], flip=True)
+        place = number % len(pool.cases)
+        drawn[:, place] += math.log1p(effect)
+        run = simulated(drawn, plan, rules, pool.cost)
+        found.append((run.words[place], run))
+    return found
+
+
+def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
+    """What `comparison.compare` does, with pairs that are drawn already."""
+    cases = drawn.shape[1]
+    together = stats.trim_mean(drawn, 0.25, axis=1)
+    words: list[str] = ["UNDECIDED"] * cases
+    wanted = list(range(cases))
+    pairs, seconds, suite_slower = 0, 0.0, False
+    for look in rules.looks:
+        while pairs < look and (pairs < rules.looks[0] or seconds + cost.of(len(wanted)) <= plan.time):
+            pairs += 1
+            seconds += cost.of(len(wanted))
+        for place, word in zip(wanted, words_of(drawn[:pairs, wanted], rules, cases), strict=True):
+            if words[place] == "UNDECIDED":
+                words[place] = word
+        suite = "SAME"
+        if len(wanted) == cases and not suite_slower:
+            level = rules.level(rules.suite_p)
+            suite = suite_word(effect_of(together[:pairs].tolist(), level, len(rules.looks)), rules)
+            suite_slower = suite == "SLOWER"
+        wanted = wanted if suite == "UNDECIDED" else [place for place in wanted if words[place] == "UNDECIDED"]
+        if not wanted or seconds + cost.of(len(wanted)) > plan.time:
+            break
+    return Simulated(tuple(words), suite_slower, pairs, seconds)
 
 
 def _drawn(rng: np.random.Generator, source: Ratios, size: int, flip: bool) -> Ratios:
     chosen = source[rng.integers(len(source), size=size)]
     return chosen * rng.choice([-1.0, 1.0], size=(size, 1)) if flip else chosen
-
-
-def _words(first: Ratios, second: Ratios, rules: Rules) -> list[str]:
-    """The verdicts SLOWER and FASTER among all cases."""
-    # A median below the least effect is no candidate: most cases need no test.
-    large = np.flatnonzero(np.abs(np.median(first, axis=0)) >= math.log1p(rules.least_effect) - 1e-12)
-    candidates = [place for place in large if is_candidate(first[:, place].tolist(), rules)]
-    words = [judge(first[:, one].tolist(), second[:, one].tolist(), rules).word for one in candidates]
-    return [word for word in words if word in ("SLOWER", "FASTER")]

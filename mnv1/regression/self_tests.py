@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from mnv1.base import tables
-from mnv1.regression.plan import QUICK, Plan
-from mnv1.regression.resampling import Alarms, Pool, alarms, pool_of, power
-from mnv1.regression.verdicts import Rules
+from mnv1.regression.plan import QUICK_PLAN, Plan
+from mnv1.regression.resampling import Pool, Simulated, identical, pool_of, slowed
+from mnv1.regression.verdicts import QUICK, Rules
 from mnv1.report.units import duration, percent
 
 Entry = Mapping[str, Any]
@@ -20,11 +21,12 @@ Entry = Mapping[str, Any]
 RESAMPLED = 5000
 """Runs of identical code that are drawn from the stored process pairs."""
 
-RESAMPLED_SLOW = 200
-"""Runs with a slowdown that are drawn for each effect."""
+RESAMPLED_SLOW = 2600
+"""Runs with a slowdown of one case that are drawn for each effect."""
 
-EFFECTS = (0.03, 0.05, 0.07, 0.10)
-PLANS = (("default", Plan()), ("--quick", QUICK))
+EFFECTS = (0.02, 0.03, 0.05, 0.10)
+SMALL = (0.02, 0.03)
+PLANS = (("default", Plan(), Rules()), ("--quick", QUICK_PLAN, QUICK))
 WITHIN = 0.02
 """A measured effect should be within this of the injected one."""
 
@@ -35,11 +37,12 @@ def self_test_tables(entries: Sequence[Entry]) -> str:
     injected = injected_table(entries)
     if injected:
         parts += ["What was run: head slowed by real extra work in some cases.", injected]
-    pool = pool_of([one for one in entries if not one["about"]["quick"]])
+    pool = pool_of(entries)
     parts += [
-        f"What was resampled, not run: from the {pool.pairs} process pairs of {len(pool.runs)} default self-tests.",
+        f"What was resampled, not run: from the {pool.pairs} process pairs of {len(pool.runs)} self-tests that measured "
+        "all cases to the end. One case at a time is slowed.",
         resampled_table(pool),
-        "The scatter of ln(head / base) between process pairs of the default self-tests, and what it lets find.",
+        "The scatter of ln(head / base) between their process pairs, and how often a small slowdown is found.",
         scatter_table(pool),
     ]
     return "\n\n".join(parts)
@@ -113,45 +116,56 @@ def injected_table(entries: Sequence[Entry]) -> str:
 
 
 def resampled_table(pool: Pool) -> str:
-    """False alarms and power of many more runs than were made."""
-    rules = Rules()
+    """False alarms, time and power of many more runs than were made."""
     heads = [f"finds {100 * effect:+.0f} %" for effect in EFFECTS]
     rows = []
-    for name, plan in PLANS:
-        sizes = plan.first_pairs, plan.second_pairs
-        red = [alarms(pool, sizes, RESAMPLED, rules, seed=1, by_run=by_run) for by_run in (False, True)]
-        found = [power(pool, sizes, effect, RESAMPLED_SLOW, rules, seed=2) for effect in EFFECTS]
-        rows.append((name, *map(_alarm_cell, red), *map(percent, found)))
-    header = ("plan", "false alarms, pairs of all runs", "false alarms, run by run", *heads)
+    for name, plan, rules in PLANS:
+        runs = [identical(pool, plan, rules, RESAMPLED, seed=1, by_run=by_run) for by_run in (False, True)]
+        found = [slowed(pool, plan, rules, effect, RESAMPLED_SLOW, seed=2) for effect in EFFECTS]
+        times = [one.seconds for one in runs[0]]
+        cells = (
+            name,
+            *map(_alarm_cell, runs),
+            f"{duration(median(times))} ({duration(float(np.quantile(times, 0.95)))}) min",
+            *(percent(sum(word == "SLOWER" for word, _ in some) / len(some)) for some in found),
+        )
+        rows.append(cells)
+    header = (
+        *("plan", "false alarms, pairs of all runs", "false alarms, run by run"),
+        *("time of identical code, median (95 %)", *heads),
+    )
     return tables.markdown(header, rows, left=("plan",), padded=False)
 
 
 def scatter_table(pool: Pool) -> str:
-    """Each case's standard deviation between process pairs, within runs."""
-    plan, rules = Plan(), Rules()
-    n = plan.second_pairs
-    reach = float(stats.t.ppf(1 - rules.confirmed_p, n - 1) + stats.t.ppf(0.8, n - 1)) / math.sqrt(n)
+    """Each case's standard deviation between process pairs, within runs, and how often a small slowdown is found."""
+    _, plan, rules = PLANS[0]
+    found = {effect: slowed(pool, plan, rules, effect, RESAMPLED_SLOW, seed=3) for effect in SMALL}
     ranked = []
-    for place, name in enumerate(pool.cases):
+    for place, case in enumerate(pool.cases):
         spread = math.sqrt(fmean(stdev(run[:, place].tolist()) ** 2 for run in pool.runs))
-        ranked.append((spread, name))
-    spreads = [spread for spread, _ in ranked]
-    rows = []
-    for spread, name in sorted(ranked, reverse=True):
-        smallest = max(math.expm1(reach * spread), rules.least_effect)
-        rows.append((name, percent(spread), percent(smallest)))
-    rows.append(("median of the cases", percent(median(spreads)), ""))
-    return tables.markdown(("case", "scatter", "smallest slowdown, 80 % of runs"), rows, left=("case",), padded=False)
+        shares = []
+        for runs in found.values():
+            words = [word for word, _ in runs[place :: len(pool.cases)]]
+            shares.append(percent(words.count("SLOWER") / len(words)))
+        ranked.append((spread, case, shares))
+    rows = [(case, percent(spread), *shares) for spread, case, shares in sorted(ranked, reverse=True)]
+    rows.append(("median of the cases", percent(median(spread for spread, _, _ in ranked)), *[""] * len(SMALL)))
+    header = ("case", "scatter", *(f"finds {100 * effect:+.0f} %" for effect in SMALL))
+    return tables.markdown(header, rows, left=("case",), padded=False)
 
 
-def _alarm_cell(found: Alarms) -> str:
-    runs = f"{found.alarmed} of {found.runs} runs ({100 * found.alarmed / found.runs:.2f} %)"
-    return f"{runs}; {100 * found.flagged / found.verdicts:.3f} % of verdicts"
+def _alarm_cell(runs: Sequence[Simulated]) -> str:
+    alarmed = sum(one.is_alarm for one in runs)
+    flagged = sum(word in ("SLOWER", "FASTER") for one in runs for word in one.words)
+    of_verdicts = percent(flagged / sum(len(one.words) for one in runs))
+    return f"{alarmed} of {len(runs)} runs ({100 * alarmed / len(runs):.2f} %); {of_verdicts} of verdicts"
 
 
 def _is(entry: Entry, quick: bool, injected: bool) -> bool:
     about = entry["about"]
-    return bool(about["self_test"]) and about["quick"] == quick and bool(about["injected"]) == injected
+    is_usual = about["self_test"] and not about["whole"]
+    return bool(is_usual) and about["quick"] == quick and bool(about["injected"]) == injected
 
 
 def _share(entry: Entry) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,9 +13,9 @@ from mnv1.base.documents import checked, parsed, text_of
 from mnv1.base.errors import UserError
 from mnv1.base.files import write_whole
 from mnv1.regression.comparison import Comparison
-from mnv1.regression.sides import UNDER_TEST, Side
+from mnv1.regression.sides import Side
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class StoredError(UserError):
@@ -29,19 +30,21 @@ def document(
         "schema": SCHEMA,
         "about": dict(about),
         "sides": {
-            side.name: {"revision": side.revision, "files": _under_test(side), **_proven(proofs.get(side.name, {}))}
+            side.name: {"revision": side.revision, "code": _code_of(side), **_proven(proofs.get(side.name, {}))}
             for side in sides
         },
         "exit_status": found.exit_status,
         "wall_time": round(found.wall_time, 1),
         "verdicts": {name: asdict(verdict) for name, verdict in found.verdicts.items()},
-        "first": found.first,
-        "second": found.second,
+        "ratios": found.ratios,
+        "pair_times": found.pair_times,
         "controls": found.controls,
         "calls": found.calls,
         "exact": found.exact,
         "wrong_outputs": found.wrong_outputs,
         "failed": found.failed,
+        "head_fails": found.head_fails,
+        "hints": {name: asdict(hint) for name, hint in found.hints.items() if hint},
         "suite": asdict(found.suite) if found.suite else None,
         "suite_slower": found.suite_slower,
         "more_memory": found.more_memory(),
@@ -81,29 +84,31 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     entries = [_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not entries:
         raise StoredError(
-            f"{path}: the ledger is empty: add runs with compare_revisions.py --self-test --ledger {path}"
+            f"{path}: the ledger is empty: add runs with python -m mnv1.regression --self-test --ledger {path}"
         )
     return entries
 
 
-def to_confirm(stored: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The first stage of the cases that another machine should confirm: slower ones; all after a uniform one."""
-    first: dict[str, list[float]] = stored["first"]
+def to_confirm(stored: Mapping[str, Any]) -> list[str]:
+    """The cases that another machine should confirm: slower ones; all where all together are slower."""
+    verdicts = stored["verdicts"]
     if stored["suite_slower"]:
-        return first
-    chosen = [name for name, verdict in stored["verdicts"].items() if verdict["word"] == "SLOWER"]
-    return {name: first[name] for name in first if name in {*chosen, *stored["more_memory"]}}
+        return list(verdicts)
+    slower = {name for name, verdict in verdicts.items() if verdict["word"] == "SLOWER"}
+    return [name for name in verdicts if name in slower | set(stored["more_memory"])]
+
+
+def _code_of(side: Side) -> str:
+    """One hash of all Python files of a side's copy."""
+    text = "".join(f"{digest} {name}\n" for name, digest in sorted(side.hashes.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _proven(proof: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a side's proof: not where its interpreter and torch lie, which says nothing elsewhere."""
-    return {name: proof[name] for name in ("torch", "threads") if name in proof}
-
-
-def _under_test(side: Side) -> dict[str, str]:
-    return {name: side.hashes[name] for name in UNDER_TEST if name in side.hashes}
+    """What is kept of a side's proof: not where its interpreter and packages lie, which says nothing elsewhere."""
+    return {name: told for name, told in proof.items() if name != "python" and not name.endswith("_file")}
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
-    what = "a stored comparison: make one with compare_revisions.py"
+    what = "a stored comparison: make one with python -m mnv1.regression --json"
     return checked(parsed(text, where, StoredError), where, StoredError, what, SCHEMA, {"verdicts"})

@@ -1,8 +1,12 @@
 """From the log ratios of process pairs to verdicts: no clock, no processes.
 
 One number per pair of processes: `ln(head time / base time)`. Samples within a process are not independent of each
-other, so they count as one (Kalibera and Jones 2013). A slowdown is confirmed in two stages, the second with processes
-of its own, so that a case which only happened to look slow in the first must do so again.
+other, so they count as one (Kalibera and Jones 2013).
+
+A case is looked at after so many pairs, decided where that can be, and measured on where it cannot. Looking often finds
+chance as well, so each look has its part of the errors that a whole run may make, and the parts add up to no more than
+that whatever is seen (Bonferroni's inequality, over looks and cases). Jennison and Turnbull (2000) describe designs
+that spend errors more cleverly; for the levels here they would save a pair or two.
 """
 
 from __future__ import annotations
@@ -11,9 +15,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 Word = Literal["SLOWER", "FASTER", "SAME", "UNDECIDED"]
@@ -25,28 +31,42 @@ up to 10 % where no case did. They must not differ between the sides, but may sc
 Ratios = Sequence[float]
 """Of one case: ln(head / base), one for each pair of processes."""
 
+FEWEST = 3
+"""Pairs of processes that an effect needs."""
+
 
 @dataclass(frozen=True)
 class Rules:
     """When a difference is one. Shares are of the base's time."""
 
-    candidate_p: float = 0.01
-    """One-sided: a case whose first stage is at least this unlikely without a difference gets a second."""
-    confirmed_p: float = 0.005
-    """One-sided: what the second stage must reach by itself."""
-    least_effect: float = 0.025
+    looks: tuple[int, ...] = (6, 8, 11, 15, 20, 27, 36, 48)
+    """After how many pairs of processes a case is looked at."""
+    false_alarms: float = 0.005
+    """The share of runs of identical code in which any case may be found slower."""
+    missed: float = 0.04
+    """The share of cases that differ by `same_within` and may be found to be the same."""
+    least_effect: float = 0.015
     """Differences below this are not reported, however certain they are."""
-    same_within: float = 0.05
-    """A case is the same when the 90 % interval of its effect lies within this on both sides."""
-    suite_p: float = 0.002
+    same_within: float = 0.03
+    """A case is the same when an interval of its effect lies within this on both sides."""
+    suite_p: float = 0.001
     suite_effect: float = 0.01
-    """For the mean over all cases: a slowdown that is everywhere and nowhere large. It too must show in both stages."""
+    """For all cases together: a slowdown that is everywhere and nowhere large. A share of runs, and of time."""
     control_p: float = 0.001
     control_effect: float = 0.01
     """Controls hold no code under test: when the sides differ in one by so much, the run tells nothing. Nor does it
     when a control cannot be shown to be the same: three controls at p = 0.01 would waste one run in twenty."""
+    control_within: float = 0.05
     memory: float = 0.01
     """A case that allocates more than this share more at its worst moment is a regression; any change is shown."""
+
+    def level(self, whole: float, cases: int = 1) -> float:
+        """What one look at one of so many cases may spend of a whole."""
+        return whole / len(self.looks) / cases
+
+
+QUICK = Rules(looks=(5, 7, 10, 14, 19), least_effect=0.025, same_within=0.05)
+"""Finds larger changes only, sooner."""
 
 
 @dataclass(frozen=True)
@@ -69,68 +89,73 @@ class Verdict:
 
     word: Word
     effect: Effect
-    stages: int
     why: str
 
 
-def effect_of(ratios: Ratios, p: float) -> Effect:
-    """The effect in some log ratios, at least three; `p` is the level at which a slowdown counts as detectable."""
+def effect_of(ratios: Ratios, p: float, looks: int = 1) -> Effect:
+    """The effect in some log ratios, at least three; `p` is the level at which a slowdown counts as detectable.
+
+    The interval holds at whichever of so many looks it is told.
+    """
     n = len(ratios)
-    if n < 3:
-        raise ValueError(f"an effect needs at least 3 pairs of processes, got {n}")
-    mean, spread = fmean(ratios), stdev(ratios)
-    error = max(spread, 1e-12) / math.sqrt(n)
+    if n < FEWEST:
+        raise ValueError(f"an effect needs at least {FEWEST} pairs of processes, got {n}")
+    mean, error = fmean(ratios), _error(ratios)
     p_faster = float(stats.t.cdf(mean / error, n - 1))
-    reach = _students_t(0.975, n - 1) * error
-    detectable = (_students_t(1 - p, n - 1) + _students_t(0.8, n - 1)) * error
+    reach = students_t(1 - 0.025 / looks, n - 1) * error
+    detectable = (students_t(1 - p, n - 1) + students_t(0.8, n - 1)) * error
     return Effect(
         value=math.expm1(mean),
         low=math.expm1(mean - reach),
         high=math.expm1(mean + reach),
-        p_slower=1 - p_faster,
+        p_slower=float(stats.t.sf(mean / error, n - 1)),
         p_faster=p_faster,
         pairs=n,
         detectable=math.expm1(detectable),
     )
 
 
-def is_candidate(ratios: Ratios, rules: Rules) -> bool:
-    """Whether a case's first stage asks for a second, in either direction."""
-    effect = effect_of(ratios, rules.candidate_p)
-    return _differs(ratios, effect, rules.candidate_p, rules) is not None
+def judge(ratios: Ratios, rules: Rules, cases: int) -> Verdict:
+    """What one look at a case, of so many, finds; UNDECIDED asks for more pairs."""
+    p = rules.level(rules.false_alarms, cases)
+    word = words_of(np.array(ratios)[:, None], rules, cases)[0]
+    why = {
+        "SAME": f"equal within ±{100 * rules.same_within:g} %",
+        "UNDECIDED": "no difference found, and no equality shown",
+    }.get(word, f"beyond chance (p ≤ {p:.0e}) and by {100 * rules.least_effect:g} % or more")
+    return Verdict(word, effect_of(ratios, p, len(rules.looks)), why)
 
 
-def judge(first: Ratios, second: Ratios | None, rules: Rules) -> Verdict:
-    """The verdict on a case from its stages; the second is None for a case that was no candidate.
-
-    The effect that is told is that of the second stage where there is one: the first was what chose the case, so its
-    figure is too large on average.
-    """
-    if second is None:
-        effect = effect_of(first, rules.candidate_p)
-        low, high = _interval(first, 0.90)
-        if -rules.same_within < low and high < rules.same_within:
-            return Verdict("SAME", effect, 1, f"90 % interval within ±{100 * rules.same_within:g} %")
-        return Verdict("UNDECIDED", effect, 1, "no difference found, and no equality shown")
-    effect = effect_of(second, rules.confirmed_p)
-    word = _differs(second, effect, rules.confirmed_p, rules)
-    before = _differs(first, effect_of(first, rules.candidate_p), rules.candidate_p, rules)
-    if word is not None and word == before:
-        return Verdict(word, effect, 2, "confirmed by new processes")
-    low, high = _interval([*first, *second], 0.90)
-    if -rules.same_within < low and high < rules.same_within:
-        return Verdict("SAME", effect, 2, "not confirmed by new processes")
-    return Verdict("UNDECIDED", effect, 2, "not confirmed by new processes")
+def words_of(ratios: NDArray[np.float64], rules: Rules, cases: int) -> list[Word]:
+    """What one look finds, of each column: log ratios of pairs by cases, some or all of the run's `cases`."""
+    n = len(ratios)
+    mean, middle = ratios.mean(axis=0), np.median(ratios, axis=0)
+    error = np.maximum(ratios.std(axis=0, ddof=1), 1e-12) / math.sqrt(n)
+    chance = students_t(1 - rules.level(rules.false_alarms, cases), n - 1) * error
+    unsure = students_t(1 - rules.level(rules.missed), n - 1) * error
+    least, same = math.log1p(rules.least_effect), math.log1p(rules.same_within)
+    return [
+        "SLOWER" if slower else "FASTER" if faster else "SAME" if equal else "UNDECIDED"
+        for slower, faster, equal in zip(
+            (mean >= chance) & (middle >= least),
+            (mean <= -chance) & (middle <= -least),
+            abs(mean) + unsure < same,
+            strict=True,
+        )
+    ]
 
 
-def suite_effect(cases: Mapping[str, Ratios], rules: Rules) -> Effect:
-    """The mean over all cases in each pair of processes: what a slowdown of everything shows in."""
-    return effect_of([fmean(one) for one in zip(*cases.values(), strict=True)], rules.suite_p)
+def suite_effect(pairs: Sequence[Mapping[str, float]], rules: Rules) -> Effect:
+    """What a slowdown of everything shows in: the interquartile mean over all cases in each pair of processes."""
+    together = [float(stats.trim_mean(list(pair.values()), 0.25)) for pair in pairs]
+    return effect_of(together, rules.level(rules.suite_p), len(rules.looks))
 
 
-def is_uniform_slowdown(effect: Effect, rules: Rules) -> bool:
-    """Whether all cases together are slower."""
-    return effect.p_slower <= rules.suite_p and effect.value >= rules.suite_effect
+def suite_word(effect: Effect, rules: Rules) -> Word:
+    """SLOWER where all cases together are; UNDECIDED where they may be and more pairs would tell."""
+    if effect.value < rules.suite_effect:
+        return "SAME"
+    return "SLOWER" if effect.p_slower <= rules.level(rules.suite_p) else "UNDECIDED"
 
 
 def unusable(controls: Mapping[str, Ratios], rules: Rules) -> list[str]:
@@ -138,31 +163,23 @@ def unusable(controls: Mapping[str, Ratios], rules: Rules) -> list[str]:
     lines = []
     for name, ratios in controls.items():
         effect = effect_of(ratios, rules.control_p)
-        low, high = _interval(ratios, 0.90)
         if min(effect.p_slower, effect.p_faster) <= rules.control_p and abs(effect.value) > rules.control_effect:
             lines.append(f"control {name} differs between the sides by {100 * effect.value:+.1f} %")
-        elif name not in FICKLE and (low <= -rules.same_within or high >= rules.same_within):
+        elif name not in FICKLE and not _is_within(ratios, rules.control_within, 0.05):
             lines.append(f"control {name} scatters by {100 * stdev(ratios):.1f} % between processes")
     return lines
 
 
-def _differs(ratios: Ratios, effect: Effect, p: float, rules: Rules) -> Literal["SLOWER", "FASTER"] | None:
-    middle = median(ratios)
-    if effect.p_slower <= p and middle >= math.log1p(rules.least_effect):
-        return "SLOWER"
-    if effect.p_faster <= p and middle <= -math.log1p(rules.least_effect):
-        return "FASTER"
-    return None
+def _is_within(ratios: Ratios, share: float, p: float) -> bool:
+    """Whether the effect lies within a share on both sides: two one-sided tests, each wrong with chance `p`."""
+    return abs(fmean(ratios)) + students_t(1 - p, len(ratios) - 1) * _error(ratios) < math.log1p(share)
 
 
-def _interval(ratios: Ratios, confidence: float) -> tuple[float, float]:
-    mean = fmean(ratios)
-    error = stdev(ratios) / math.sqrt(len(ratios))
-    reach = _students_t((1 + confidence) / 2, len(ratios) - 1) * error
-    return math.expm1(mean - reach), math.expm1(mean + reach)
+def _error(ratios: Ratios) -> float:
+    return max(stdev(ratios), 1e-12) / math.sqrt(len(ratios))
 
 
 @cache
-def _students_t(share: float, freedom: int) -> float:
+def students_t(share: float, freedom: int) -> float:
     """The value below which Student's t is with this probability."""
     return float(stats.t.ppf(share, freedom))

@@ -1,41 +1,55 @@
-"""Runs one side's code and times it: a process that loads nothing of this package but the code under test.
+"""Runs one side's code and times it: a process that loads nothing of this package but what is under test.
 
-`python worker.py FD ROOT THREADS`: requests and answers are lines of JSON on the socket FD; ROOT is the folder whose
-`mnv1` is under test; THREADS is how many torch may use. The file runs by itself, from the head's tree on both sides, so
-that what differs between them is the code under test alone.
+`python worker.py FD THREADS`: requests and answers are lines of JSON on the socket FD; THREADS is how many the code
+under test may use. The file runs by itself, with Python alone, from the head's tree on both sides: what differs between
+them is the code under test. torch and numpy are used where the suite has loaded them.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import hashlib
-import importlib
+import importlib.util
 import json
+import math
 import os
+import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median, pstdev
 from typing import Any
 
 Request = dict[str, Any]
 Call = Callable[[], Any]
 
+MARKS = Path(__file__).resolve().parents[1] / "base" / "marks.py"
+
+PACKAGES = ("numpy", "torch")
+"""Packages whose versions are told, because they do what takes the time."""
+
 SAMPLED = 64
-"""Elements of an output that are compared, at fixed places."""
+"""Numbers of an output that are compared, at fixed places."""
 
 COPIED = 2**22
 """Bytes that one unit of injected memory traffic reads and writes: beyond a second-level cache."""
 
+WARMED = 4
+"""Calls of a sample from which one more, before them, is cheap."""
 
-def main(fd: str, root: str, threads: int) -> None:
+LOOK_EVERY = 0.001
+"""Seconds of CPU time between two looks of the sampling profiler at what runs."""
+
+
+def main(fd: str, threads: int) -> None:
     """Answer requests until the other end closes."""
-    with contextlib.suppress(AttributeError, OSError):  # not on every system
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    sys.path.insert(0, root)
     if sys.platform == "win32":  # which passes no descriptors on: the socket comes through standard input
         connection = socket.fromshare(sys.stdin.buffer.read())
     else:
@@ -46,102 +60,200 @@ def main(fd: str, root: str, threads: int) -> None:
             request: Request = json.loads(line)
             try:
                 answer = getattr(side, "do_" + request.pop("do"))(**request)
-            except Exception as error:  # whatever the code under test raises is an answer
-                answer = {"error": f"{type(error).__name__}: {error}"}
+            except (Exception, SystemExit) as error:  # whatever the code under test raises is an answer
+                answer = {"error": in_a_line(error)}
             lines.write(json.dumps(answer) + "\n")
             lines.flush()
 
 
+@dataclass
+class Prepared:
+    """A case that can be called."""
+
+    call: Call
+    device: str = "cpu"
+    """Where its output lies."""
+    module: Any = None
+    """What is called, where that is a module of torch."""
+
+
 class Side:
-    """What one process knows: its calls by case id. Requests are its methods `do_...`, answers are what they return."""
+    """What one process knows: its cases by id. Requests are its methods `do_...`, answers are what they return."""
 
     def __init__(self, threads: int) -> None:
-        import torch
-
-        self.torch = torch
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
-        self.calls: dict[str, tuple[Call, str]] = {}
-        """By case: what is called, and the device that it runs on."""
-        self.traffic: dict[str, tuple[Any, Any]] = {}
-        """By device: what injected memory traffic copies, and where to."""
+        self.threads = threads
+        self.root, self.names = Path(), frozenset[str]()
+        self.marked: dict[str, Any] = {}
+        self.prepared: dict[str, Prepared] = {}
+        self.beside: dict[str, bytearray] = {}
+        self.traffic: dict[str, Call] = {}
+        """By device: copies of as much memory as one unit of injected traffic."""
         self.copies: dict[tuple[str, float], int] = {}
         """By case and share of a call: how many copies take as long."""
-        gc.collect()
+        self._is_settled = False
         gc.disable()
 
+    def do_load(self, suite: str, root: str, paths: Sequence[str], helpers: str, names: Sequence[str]) -> Request:
+        """Run the suite's file with the code under test on the path; which cases it has.
+
+        `paths` are folders below `root` that are put first on the path, `helpers` one that is put last; `names` are the
+        modules and packages that are under test.
+        """
+        marks = _module("_mnv1_marks", MARKS)
+        self.root, self.names = Path(root).resolve(), frozenset(names)
+        sys.path[:0] = [str(self.root / path) for path in paths]
+        sys.path += [helpers] if helpers else []
+        _offer(marks.workload)
+        module = _module("mnv1_suite", Path(suite))
+        self._settle()
+        # Only now: while both sides load their packages, each has a CPU.
+        with contextlib.suppress(AttributeError, OSError):  # not on every system
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: self.threads])
+        self.marked = {case.id: case for case in marks.cases_of(module)}
+        cases = [
+            {"id": name, "parameters": _plain(case.parameters), "tolerance": case.tolerance}
+            for name, case in self.marked.items()
+        ]
+        return {"cases": cases}
+
     def do_prove(self) -> Request:
-        """Which code and which torch this process runs."""
-        for name in ("mnv1.blocks", "mnv1.model"):
-            importlib.import_module(name)
+        """Which code and which packages this process runs, so far."""
         files = {
             name: module.__file__
             for name, module in sorted(sys.modules.items())
-            if name.split(".")[0] == "mnv1" and getattr(module, "__file__", None)
+            if name.partition(".")[0] in self.names and getattr(module, "__file__", None)
         }
-        return {
-            "files": {
-                name: [file, hashlib.sha256(Path(file).read_bytes()).hexdigest()]
-                for name, file in files.items()
-                if file
-            },
-            "torch": self.torch.__version__,
-            "torch_file": self.torch.__file__,
-            "python": sys.executable,
-            "threads": self.torch.get_num_threads(),
+        facts: Request = {"python": sys.executable, "python_version": sys.version.split()[0], "threads": self.threads}
+        for name in PACKAGES:
+            if name in sys.modules:
+                facts |= {name: str(sys.modules[name].__version__), f"{name}_file": sys.modules[name].__file__}
+        hashed = {
+            name: [file, hashlib.sha256(Path(file).read_bytes()).hexdigest()] for name, file in files.items() if file
         }
+        return {"files": hashed, "facts": facts}
 
-    def do_prepare(self, case: str, about: Request, count: bool = False) -> Request:
-        """Build a case and run it once; when asked, also say what is deterministic about it."""
-        call, module = self._control(about), None
+    def do_prepare(self, case: str, count: bool = False) -> Request:
+        """Build a case and run it; when asked, also say what is deterministic about it.
+
+        Raises `ValueError` for a case whose output is not what it should equal, or not the same in two calls.
+        """
+        marked = self.marked[case]
+        called, given = marked.made()
+        self._settle()
+        torch = sys.modules.get("torch")
+        is_module = torch is not None and isinstance(called, torch.nn.Module)
+        if is_module:
+            called = called.eval()
+
+        def call() -> Any:
+            return called(*given)
+
+        prepared = Prepared(torch.inference_mode()(call) if torch and is_module else call)
+        output = prepared.call()
+        self._settle()
+        prepared.device = _device_of(output)
+        prepared.module = called if is_module else None
+        self.prepared[case] = prepared
+        told = digest(output)
+        mark = marked.mark
+        if mark.equals is not None:
+            due = mark.equals() if callable(mark.equals) else mark.equals
+            if difference(digest(due), told) > marked.tolerance:
+                raise ValueError("its output is not what it must equal")
+        if not count:
+            return {}
+        again = prepared.call()
+        if difference(told, digest(again)) > marked.tolerance:
+            raise ValueError("is not deterministic: two calls gave different outputs; seed what is drawn")
+        said = mark.facts(output) if callable(mark.facts) else mark.facts
+        return {"facts": _torch_facts(prepared, output) | dict(said or {}), "output": told}
+
+    def do_move(self, case: str, size: int) -> Request:
+        """Build a case anew beside so many bytes of memory, so that it lies elsewhere, and run it once."""
+        self.beside[case] = bytearray(size)
+        return self.do_prepare(case)
+
+    def do_control(self, control: str) -> Request:
+        """Make ready work that holds no code under test, where the cases run; `missing` where that cannot be."""
+        device = next((one.device for one in self.prepared.values() if one.device != "cpu"), "cpu")
+        call = _control(control, device)
         if call is None:
-            call, module = self._subject(about)
-        self.calls[case] = call, about["device"]
-        output = call()
-        return {} if module is None or not count else self._counts(call, module, output)
+            return {"missing": True}
+        self.prepared[control] = Prepared(call, device)
+        call()
+        return {}
+
+    def do_settle(self) -> Request:
+        """Call it when everything is prepared: what there is now is no garbage, so that looking for some is quick."""
+        gc.collect()
+        gc.freeze()
+        return {}
 
     def do_sample(self, case: str, calls: int, extra: float = 0.0) -> Request:
-        """Seconds of some calls after one that is not timed; `extra` is the share of more work that is injected."""
-        call, device = self.calls[case]
-        more, rest = divmod(round(calls * extra, 9), 1)
-        copies = self._copies(case, rest) if rest else 0
-        source, target = self._traffic(device) if copies else (None, None)
-        call()
-        wait = self._wait(device)
+        """Seconds of some calls; `extra` is the share of more work that is injected.
+
+        Where calls are short, one that is not timed comes before, because the other side has used the caches. Where
+        they are long it would cost more than it is worth: the first call is as slow on both sides.
+        """
+        prepared = self.prepared[case]
+        call, more = prepared.call, calls * extra
+        whole, rest = divmod(round(more, 9), 1)
+        copies, copy = self._copies(case, rest) if rest else 0, self._traffic(prepared.device)
+        gc.collect()
+        if calls >= WARMED:
+            call()
+        wait = _wait(prepared.device)
         wait()
         start = time.perf_counter()
-        for _ in range(calls + int(more)):
+        for _ in range(calls + int(whole)):
             call()
         for _ in range(copies):
-            target.copy_(source)  # type: ignore[union-attr]
+            copy()
         wait()
         return {"seconds": time.perf_counter() - start}
 
+    def do_profile(self, case: str, calls: int) -> Request:
+        """What some calls consist of: by part, how often it ran and for how many seconds, of all calls together.
+
+        Parts are torch's operators (on an accelerator, its kernels) of a case that runs any, and Python functions of
+        others; those are found by looking at what runs now and then, so `looks` says how often, and nothing how often they ran.
+        """
+        prepared = self.prepared[case]
+        prepared.call()
+        if "torch" in sys.modules and (parts := _operators(prepared, calls)):
+            return {"kind": "operators", "parts": parts}
+        looks = _functions(prepared.call, calls, self.root)
+        return {"kind": "functions", "parts": {name: [0, LOOK_EVERY * number] for name, number in looks.items()}}
+
     def slowed(self, case: str, extra: float) -> Call:
         """A case's call with a share of more work after each call, for timers that call one thing again and again."""
-        call, device = self.calls[case]
+        prepared = self.prepared[case]
         if not extra:
-            return call
-        copies, (source, target) = self._copies(case, extra), self._traffic(device)
+            return prepared.call
+        copies, copy = self._copies(case, extra), self._traffic(prepared.device)
 
         def more() -> None:
-            call()
+            prepared.call()
             for _ in range(copies):
-                target.copy_(source)
+                copy()
 
         return more
 
-    def _wait(self, device: str) -> Callable[[], None]:
-        """Waits until the device has done what it was given."""
-        return self.torch.cuda.synchronize if device == "cuda" else lambda: None
+    def _settle(self) -> None:
+        """Put torch into one state as soon as the suite has loaded it."""
+        torch = sys.modules.get("torch")
+        if torch is None or self._is_settled:
+            return
+        self._is_settled = True
+        torch.set_num_threads(self.threads)
+        torch.set_flush_denormal(True)
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cudnn.benchmark = False
 
-    def _traffic(self, device: str) -> tuple[Any, Any]:
+    def _traffic(self, device: str) -> Call:
         if device not in self.traffic:
-            source = self.torch.ones(COPIED // 2, dtype=self.torch.uint8, device=device)
-            self.traffic[device] = source, self.torch.empty_like(source)
+            self.traffic[device] = _copying(COPIED // 2, device)
         return self.traffic[device]
 
     def _copies(self, case: str, share: float) -> int:
@@ -158,83 +270,207 @@ class Side:
 
     def _typical(self, case: str, copies: int) -> float:
         """The median seconds of a call, or of so many copies right after a call."""
-        call, device = self.calls[case]
-        source, target = self._traffic(device)
-        wait: Callable[[], None] = self._wait(device)
+        prepared = self.prepared[case]
+        copy, wait = self._traffic(prepared.device), _wait(prepared.device)
         seconds = []
         for _ in range(7):
-            call()
+            prepared.call()
             wait()
             start = time.perf_counter()
             if not copies:
-                call()
+                prepared.call()
             for _ in range(copies):
-                target.copy_(source)
+                copy()
             wait()
             seconds.append(time.perf_counter() - start)
         return median(seconds)
 
-    def _subject(self, about: Request) -> tuple[Call, Any]:
-        """The call of a block or network under test, and its module."""
-        from mnv1.model import MobileNetV1
-        from mnv1.net import blocks
 
-        torch, device = self.torch, about["device"]
-        torch.manual_seed(0)
-        kinds = {"standard": blocks.conv_standard, "separable": blocks.conv_dw}
-        if "alpha" in about:
-            module: Any = MobileNetV1(1000, about["alpha"], kinds[about["kind"]])
+def in_a_line(error: BaseException) -> str:
+    """An exception's class and the first line of what it says."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def paths_said_in(text: str) -> list[str] | None:
+    """What a suite's file says at its top level as `PATHS = [...]`; None where it does not. Raises `ValueError`."""
+    for one in ast.parse(text).body:
+        if isinstance(one, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "PATHS" for to in one.targets):
+            paths = ast.literal_eval(one.value)
+            if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+                raise ValueError("PATHS must be a list of folders")
+            return list(paths)
+    return None
+
+
+def digest(output: object) -> Request:
+    """An output in short: some of its numbers at fixed places, with their mean and deviation, and the rest exactly."""
+    numbers: list[float] = []
+    others = hashlib.sha256()
+    for one in _leaves(output):
+        if isinstance(one, list):
+            numbers += one
         else:
-            module = kinds[about["kind"]](about["in_channels"], about["out_channels"], about["stride"])
-        module = module.eval().to(device)
-        images = torch.randn(about["input_shape"], generator=torch.Generator().manual_seed(0)).to(device)
-        dtype, amp = getattr(torch, about["amp_dtype"]), about["precision"] == "amp"
+            others.update(one.encode(errors="replace") + b"\n")
+    return {"numbers": numbers, "others": others.hexdigest()}
 
-        def call() -> Any:
-            with torch.inference_mode(), torch.autocast(device, dtype, enabled=amp):
-                return module(images)
 
-        return call, module
+def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> float:
+    """The largest difference of two outputs' numbers, as a share of the largest number; infinite where they differ
+    otherwise. What is not a number in both is alike."""
+    ones, others = base["numbers"], head["numbers"]
+    if len(ones) != len(others) or base["others"] != head["others"]:
+        return math.inf
+    pairs = [(one, other) for one, other in zip(ones, others, strict=True) if repr(one) != repr(other)]
+    if not all(math.isfinite(one) and math.isfinite(other) for one, other in pairs):
+        return math.inf
+    largest = max((abs(one) for one in ones if math.isfinite(one)), default=0.0)
+    return max((abs(one - other) for one, other in pairs), default=0.0) / max(largest, 1e-12)
 
-    def _control(self, about: Request) -> Call | None:
-        """Work that holds no code under test; None for a case."""
-        torch, name = self.torch, about.get("control")
-        if name is None:
-            return None
-        if name == "python":
-            return lambda: sum(number * number for number in range(20_000))
-        if name == "gemm":
-            left, right = torch.randn(2, 256, 256, device=about["device"])
-            return lambda: torch.mm(left, right)
-        source = torch.ones(2**25, dtype=torch.uint8, device=about["device"])
+
+def _leaves(output: object) -> Iterator[list[float] | str]:
+    """What an output consists of, in its order: lists of numbers, and texts for everything else."""
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    if torch is not None and isinstance(output, torch.Tensor):
+        flat = output.detach().float().cpu().flatten()
+        places = torch.linspace(0, max(0, flat.numel() - 1), min(SAMPLED, flat.numel())).long()
+        yield str(tuple(output.shape))
+        yield [*flat[places].tolist(), *([float(flat.mean()), float(flat.std(correction=0))] if flat.numel() else [])]
+    elif numpy is not None and isinstance(output, numpy.ndarray | numpy.generic) and output.dtype.kind in "fiu":
+        flat = numpy.asarray(output, dtype=float).ravel()
+        places = numpy.linspace(0, max(0, flat.size - 1), min(SAMPLED, flat.size)).astype(int)
+        yield str(output.shape)
+        yield [*flat[places].tolist(), *([float(flat.mean()), float(flat.std())] if flat.size else [])]
+    elif isinstance(output, int | float) and not isinstance(output, bool):
+        yield [float(output)]
+    elif (
+        isinstance(output, list | tuple)
+        and len(output) > SAMPLED
+        and all(isinstance(one, int | float) for one in output)
+    ):
+        yield str(len(output))
+        yield [
+            *(float(output[len(output) * place // SAMPLED]) for place in range(SAMPLED)),
+            fmean(output),
+            pstdev(output),
+        ]
+    elif isinstance(output, list | tuple):
+        yield f"{type(output).__name__} {len(output)}"
+        for one in output:
+            yield from _leaves(one)
+    elif isinstance(output, Mapping):
+        for name, one in output.items():
+            yield repr(name)
+            yield from _leaves(one)
+    elif isinstance(output, set | frozenset):
+        yield repr(sorted(map(repr, output)))
+    elif output is None or isinstance(output, str | bytes | bool | complex):
+        yield repr(output)
+    else:  # whose text may hold its address
+        yield f"{type(output).__module__}.{type(output).__qualname__}"
+
+
+def _module(name: str, path: Path) -> types.ModuleType:
+    """A file as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _offer(workload: object) -> None:
+    """Make `from mnv1 import workload` give this decorator, whichever mnv1 there is, and also where there is none."""
+    if importlib.util.find_spec("mnv1") is None:
+        sys.modules["mnv1"] = types.ModuleType("mnv1")
+    importlib.import_module("mnv1").workload = workload  # type: ignore[attr-defined]
+
+
+def _plain(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Parameters as JSON can hold them."""
+    return {name: one if isinstance(one, str | int | float | None) else str(one) for name, one in parameters.items()}
+
+
+def _device_of(output: object) -> str:
+    """Where the first tensor of an output lies; the CPU where there is none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(output, torch.Tensor):
+        return str(output.device.type)
+    inner = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    return next((found for found in map(_device_of, list(inner)[:SAMPLED]) if found != "cpu"), "cpu")
+
+
+def _wait(device: str) -> Call:
+    """Waits until the device has done what it was given."""
+    if device == "cpu":
+        return lambda: None
+    synchronize: Call = getattr(sys.modules["torch"], device).synchronize
+    return synchronize
+
+
+def _copying(size: int, device: str) -> Call:
+    """Copies so many bytes from one place to another."""
+    if device != "cpu":
+        torch = sys.modules["torch"]
+        source = torch.ones(size, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
         return lambda: target.copy_(source)
+    bytes_, into = b"\1" * size, memoryview(bytearray(size))
 
-    def _counts(self, call: Call, module: Any, output: Any) -> Request:
-        from torch.profiler import ProfilerActivity, profile
-        from torch.utils.flop_counter import FlopCounterMode
+    def copy() -> None:
+        into[:] = bytes_
 
-        with FlopCounterMode(display=False) as counter:
-            call()
-        on_cuda, cuda = output.is_cuda, self.torch.cuda
-        before = cuda.memory_allocated() if on_cuda else 0
-        if on_cuda:
-            cuda.reset_peak_memory_stats()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            call()
-        return {
-            "macs": counter.get_total_flops() // 2,
-            "params": sum(weight.numel() for weight in module.parameters()),
-            "peak_memory": cuda.max_memory_allocated() - before if on_cuda else _peak(profiler),
-            "operators": sum(one.cpu_parent is None and one.name != "[memory]" for one in profiler.events()),
-            "output": self._digest(output),
-        }
+    return copy
 
-    def _digest(self, output: Any) -> list[float]:
-        """Some elements of an output at fixed places, and its mean and standard deviation."""
-        flat = output.detach().float().flatten()
-        places = self.torch.linspace(0, flat.numel() - 1, SAMPLED).long()
-        return [*flat[places].tolist(), float(flat.mean()), float(flat.std())]
+
+def _control(name: str, device: str) -> Call | None:
+    """Work without code under test: a loop in Python, a matrix product, a copy beyond the caches."""
+    if name == "python":
+        return lambda: sum(number * number for number in range(20_000))
+    if name == "copy":
+        return _copying(2**25, device)
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    if torch is not None:
+        left, right = torch.randn(2, 256, 256, device=device)
+        return lambda: torch.mm(left, right)
+    if numpy is not None:
+        one, other = numpy.random.default_rng(0).random((2, 256, 256), dtype=numpy.float32)
+        return lambda: one @ other
+    return None
+
+
+def _torch_facts(prepared: Prepared, output: object) -> Request:
+    """What is deterministic about a case that computes with torch: MACs, operators, and the most memory at once."""
+    torch = sys.modules.get("torch")
+    if torch is None or not _has_tensor(output):
+        return {}
+    from torch.profiler import ProfilerActivity, profile
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        prepared.call()
+    on_host, accelerator = prepared.device == "cpu", getattr(torch, prepared.device)
+    before = 0 if on_host else accelerator.memory_allocated()
+    if not on_host:
+        accelerator.reset_peak_memory_stats()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        prepared.call()
+    facts = {
+        "macs": counter.get_total_flops() // 2,
+        "peak_memory": _peak(profiler) if on_host else accelerator.max_memory_allocated() - before,
+        "operators": sum(one.cpu_parent is None and one.name != "[memory]" for one in profiler.events()),
+    }
+    if prepared.module is not None:
+        facts["params"] = sum(weight.numel() for weight in prepared.module.parameters())
+    return facts
+
+
+def _has_tensor(output: object) -> bool:
+    if isinstance(output, sys.modules["torch"].Tensor):
+        return True
+    inner = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    return any(map(_has_tensor, list(inner)[:SAMPLED]))
 
 
 def _peak(profiler: Any) -> int:
@@ -247,5 +483,51 @@ def _peak(profiler: Any) -> int:
     return peak
 
 
+def _operators(prepared: Prepared, calls: int) -> dict[str, list[float]]:
+    """By torch's operator, or by kernel on an accelerator: how often it ran and its own seconds."""
+    from torch.profiler import ProfilerActivity, profile
+
+    on_host = prepared.device == "cpu"
+    activities = [ProfilerActivity.CPU] if on_host else [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    with profile(activities=activities) as profiler:
+        for _ in range(calls):
+            prepared.call()
+        _wait(prepared.device)()
+    parts: dict[str, list[float]] = {}
+    for one in profiler.key_averages():
+        microseconds = one.self_cpu_time_total if on_host else one.self_device_time_total
+        if microseconds > 0:
+            parts[one.key] = [one.count, 1e-6 * microseconds]
+    return parts
+
+
+def _functions(call: Call, calls: int, root: Path) -> Counter[str]:
+    """By Python function: in how many looks it was the innermost one that runs, of the code under test if any is."""
+    looks: Counter[str] = Counter()
+    if not hasattr(signal, "setitimer"):  # not on every system
+        return looks
+
+    def look(_: int, frame: types.FrameType | None) -> None:
+        innermost, one = frame, frame
+        while one is not None and not Path(one.f_code.co_filename).is_relative_to(root):
+            one = one.f_back
+        found = one or innermost
+        if found is not None:
+            code = found.f_code
+            file = Path(code.co_filename)
+            place = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
+            looks[f"{getattr(code, 'co_qualname', code.co_name)} ({place.as_posix()})"] += 1
+
+    before = signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, LOOK_EVERY, LOOK_EVERY)
+    try:
+        for _ in range(calls):
+            call()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    return looks
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,12 +22,14 @@ from pathlib import Path
 
 from mnv1.base import console
 from mnv1.base.errors import UserError
+from mnv1.base.marks import cases_of
+from mnv1.base.own_files import module_of
 from mnv1.measure.lock import machine_lock
 from mnv1.regression.other_tools import other_tools_table
-from mnv1.regression.plan import described, regression_cases
 from mnv1.regression.stored import append_line, read_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITE = ROOT / "benchmarks" / "speed.py"
 TOOLS = ("pytest-benchmark", "asv")
 
 # What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
@@ -41,7 +43,7 @@ sys.path += [path for path in {packages} if path not in sys.path]
 
 from mnv1.regression.worker import Side
 
-ABOUT = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf8"))
+CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf8"))
 EXTRA = {extra}
 
 
@@ -49,24 +51,25 @@ def callable_of(case):
     import torch
 
     side = Side(torch.get_num_threads())
-    side.do_prepare(case, ABOUT[case])
+    side.do_load({suite!r}, {root!r}, ["."], "", ["mnv1"])
+    side.do_prepare(case)
     return side.slowed(case, EXTRA)
 """
 PYTEST = """\
 import pytest
-from .cases import ABOUT, callable_of
+from .cases import CASES, callable_of
 
 
-@pytest.mark.parametrize("case", ABOUT)
+@pytest.mark.parametrize("case", CASES)
 def test_case(benchmark, case):
     benchmark(callable_of(case))
 """
 ASV = """\
-from .cases import ABOUT, callable_of
+from .cases import CASES, callable_of
 
 
 class Case:
-    params = list(ABOUT)
+    params = CASES
 
     def setup(self, case):
         self.call = callable_of(case)
@@ -120,7 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--tools: unknown value in {args.tools!r}; valid values: {', '.join(TOOLS)}")
     if "asv" in tools and find_spec("asv") is None:
         parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
-    cases = {case.id: described(case) for case in regression_cases("cpu", tuple(args.precisions.split(",")))}
+    every = [case for case in cases_of(module_of(SUITE)) if case.parameters["device"] == "cpu"]
+    cases = [case.id for case in every if case.parameters["precision"] in args.precisions.split(",")]
     with (
         machine_lock() if args.runs else nullcontext(),
         tempfile.TemporaryDirectory(prefix="mnv1-other-") as folder,
@@ -147,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
 class Scratch:
     """A repository with a commit `base`, the same code as `identical`, and `slower`."""
 
-    def __init__(self, root: Path, cases: Mapping[str, object], slowdown: float) -> None:
+    def __init__(self, root: Path, cases: Sequence[str], slowdown: float) -> None:
         self.root, self.cases = root, len(cases)
         benchmarks = root / "benchmarks"
         benchmarks.mkdir()
@@ -163,7 +167,8 @@ class Scratch:
         self.run("git", "init", "-q", "-b", "main")
         for code, extra in (("base", 0.0), ("identical", 0.0), ("slower", slowdown)):
             (benchmarks / "cases.py").write_text(
-                f"# {code}\n" + CASES.format(extra=extra, packages=list(packages())), encoding="utf8"
+                f"# {code}\n" + CASES.format(extra=extra, packages=list(packages()), suite=str(SUITE), root=str(ROOT)),
+                encoding="utf8",
             )
             self.run("git", "add", "-A")
             who = ("-c", "user.name=scratch", "-c", "user.email=scratch@localhost")

@@ -23,7 +23,8 @@ def taken(blocks, number):
     found = []
     for _ in range(number):
         tries = []
-        blocks.taken(lambda tries=tries: tries.append(None))
+        _, around = blocks.taken(lambda tries=tries: tries.append(None))
+        assert len(around) == 2
         found.append(len(tries))
     return found
 

@@ -1,11 +1,59 @@
 """What a process under test does with its calls; a counter stands for the code under test, and no time is judged."""
 
+import math
+import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from mnv1.regression.worker import Side
+from mnv1.regression import worker
+from mnv1.regression.worker import Prepared, Side, difference, digest, paths_said_in
+
+SUITE = """
+from mnv1 import workload
+
+import mine
+
+
+@workload
+def plain():
+    return lambda: mine.added(1, 2)
+
+
+@workload(name="block-{kind}", over={"kind": ["small", "large"]}, tolerance=lambda kind: 0.1 if kind == "small" else 0.2)
+def block(kind):
+    import torch
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4)), torch.ones(2, 3, 5, 5)
+
+
+@workload(equals=4, facts={"steps": 7})
+def wrong():
+    return mine.added, (1, 2)
+
+
+@workload(equals=lambda: 3, facts=lambda output: {"bytes": output * 10})
+def right():
+    return mine.added, (1, 2)
+
+
+@workload
+def random():
+    import random
+    return random.random
+
+
+@workload
+def broken():
+    raise RuntimeError("no kernel\\nat all")
+
+
+@workload
+def nothing():
+    return 3
+"""
 
 
 class Counter:
@@ -23,34 +71,107 @@ def log():
 
 @pytest.fixture
 def side(log):
-    """Without `__init__`, which sets this process's threads and ends its garbage collection."""
+    """Without `__init__`, which ends this process's garbage collection."""
     made = Side.__new__(Side)
-    made.torch, made.traffic, made.copies = torch, {}, {}
-    made.calls = {"case": (Counter(log), "cpu")}
+    made.threads, made.traffic, made.copies, made.prepared = 1, {}, {}, {"case": Prepared(Counter(log))}
+    made.marked, made.beside, made._is_settled = {}, {}, True
     return made
 
 
-def test_a_sample_is_so_many_calls_after_one_that_is_not_timed(side, log):
-    assert side.do_sample("case", calls=20)["seconds"] > 0
-    assert len(log) == 1 + 20
+@pytest.fixture
+def loaded(side, tmp_path, monkeypatch):
+    """A side that has loaded a suite of its own, in this process: what it changes is put back."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "mine.py").write_text("def added(one, other):\n    return one + other\n")
+    (tmp_path / "suite.py").write_text(SUITE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("mnv1.workload", None, raising=False)
+    for name in ("mine", "mnv1_suite", "_mnv1_marks"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(worker.os, "sched_setaffinity", lambda *_: None, raising=False)
+    side.told = side.do_load(str(tmp_path / "suite.py"), str(root), ["."], "", ["mine"])
+    yield side
+    for name in ("mine", "mnv1_suite", "_mnv1_marks"):
+        sys.modules.pop(name, None)
+
+
+def test_a_suite_tells_its_cases(loaded):
+    found = {case["id"]: case for case in loaded.told["cases"]}
+    assert list(found) == ["plain", "block-small", "block-large", "wrong", "right", "random", "broken", "nothing"]
+    assert found["block-large"] == {"id": "block-large", "parameters": {"kind": "large"}, "tolerance": 0.2}
+
+
+def test_a_case_of_plain_python_has_the_facts_that_it_says(loaded):
+    assert loaded.do_prepare("plain") == {}
+    told = loaded.do_prepare("right", count=True)
+    assert told == {"facts": {"bytes": 30}, "output": digest(3)}
+    assert loaded.do_sample("right", calls=2)["seconds"] > 0
+
+
+def test_what_is_deterministic_about_a_module_is_told_and_repeats(loaded):
+    told = [loaded.do_prepare("block-small", count=True) for _ in range(2)]
+    assert told[0] == told[1]
+    facts = told[0]["facts"]
+    assert facts["macs"] == 2 * 25 * 3 * 4
+    assert facts["params"] == 3 * 4 + 4 + 2 * 4
+    assert facts["peak_memory"] >= 4 * 2 * 4 * 25
+    assert facts["operators"] == 2
+    module = loaded.prepared["block-small"].module
+    assert not module.training
+    assert loaded.prepared["block-small"].call().is_inference()
+
+
+@pytest.mark.parametrize(
+    ("case", "error", "message"),
+    [
+        ("wrong", ValueError, "its output is not what it must equal"),
+        ("random", ValueError, "is not deterministic: two calls gave different outputs"),
+        ("broken", RuntimeError, "no kernel"),
+        ("nothing", Exception, "nothing must return what is called, or that and its input"),
+    ],
+)
+def test_a_case_that_cannot_be_compared(loaded, case, error, message):
+    with pytest.raises(error, match=message) as raised:
+        loaded.do_prepare(case, count=True)
+    assert "\n" not in worker.in_a_line(raised.value)
+
+
+def test_which_code_was_loaded_is_proven(loaded, tmp_path):
+    told = loaded.do_prove()
+    assert list(told["files"]) == ["mine"]
+    assert told["files"]["mine"][0] == str(tmp_path / "root" / "mine.py")
+    assert told["facts"]["torch"] == str(torch.__version__)
+
+
+def test_a_suite_finds_the_decorator_where_this_package_is_not_installed(monkeypatch):
+    monkeypatch.setattr(worker.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "mnv1")
+    worker._offer("the decorator")
+    assert sys.modules["mnv1"].workload == "the decorator"
+
+
+@pytest.mark.parametrize(("calls", "before"), [(20, 1), (4, 1), (3, 0)])
+def test_a_sample_is_so_many_calls_and_short_ones_come_after_one_that_is_not_timed(side, log, calls, before):
+    assert side.do_sample("case", calls=calls)["seconds"] > 0
+    assert len(log) == before + calls
 
 
 @pytest.mark.parametrize(("calls", "extra", "more"), [(100, 0.05, 5), (20, 0.1, 2), (10, 1.0, 10), (40, 0.05, 2)])
-def test_injected_work_is_more_of_the_same(side, log, calls, extra, more):
+def test_injected_work_is_more_of_the_same(side, log, monkeypatch, calls, extra, more):
+    monkeypatch.setattr(Side, "_copies", lambda *_: pytest.fail("whole calls need no copies"))
     side.do_sample("case", calls, extra)
     assert len(log) == 1 + calls + more
-    assert side.traffic == {}, "whole calls need no copies"
 
 
 def test_injected_work_below_a_call_is_memory_traffic(side, log, monkeypatch):
     asked = []
     monkeypatch.setattr(Side, "_copies", lambda _, case, share: asked.append((case, share)) or 3)
+    side.traffic["cpu"] = lambda: log.append("copy")
     side.do_sample("case", calls=3, extra=0.5)
     ((case, share),) = asked
     assert (case, share) == ("case", pytest.approx(0.5))
-    assert len(log) == 1 + 3 + 1, "1.5 calls: one more, and copies for the half"
-    source, target = side.traffic["cpu"]
-    assert bool((target == source).all()), "the copies were made"
+    assert log == ["call"] * 4 + ["copy"] * 3, "1.5 calls: one more, and copies for the half"
 
 
 def test_copies_take_as_long_as_the_share_of_a_call(side, monkeypatch):
@@ -64,41 +185,87 @@ def test_copies_take_as_long_as_the_share_of_a_call(side, monkeypatch):
 
 def test_slowed_calls_copy_after_each_call(side, log, monkeypatch):
     monkeypatch.setattr(Side, "_copies", lambda *_: 2)
-    assert side.slowed("case", 0.0) is side.calls["case"][0]
+    assert side.slowed("case", 0.0) is side.prepared["case"].call
+    side.traffic["cpu"] = lambda: log.append("copy")
     side.slowed("case", 0.05)()
-    assert log == ["call"]
-    assert bool((side.traffic["cpu"][1] == 1).all())
+    assert log == ["call", "copy", "copy"]
 
 
-def test_a_gpu_is_waited_for_before_and_after_the_timed_calls_only(side, log):
-    side.torch = SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: log.append("wait")))
-    side.calls = {"case": (Counter(log), "cuda")}
-    side.do_sample("case", calls=3)
-    assert log == ["call", "wait", "call", "call", "call", "wait"]
+def test_a_gpu_is_waited_for_before_and_after_the_timed_calls_only(side, log, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: log.append("wait")))
+    )
+    side.prepared["case"].device = "cuda"
+    side.traffic["cuda"] = lambda: log.append("copy")
+    side.do_sample("case", calls=4)
+    assert log == ["call", "wait", *["call"] * 4, "wait"]
 
 
-def test_controls_hold_no_code_under_test(side):
-    for name in ("python", "gemm", "copy"):
-        assert side.do_prepare(name, {"control": name, "device": "cpu"}, count=True) == {}
-        assert side.do_sample(name, calls=1)["seconds"] > 0
+@pytest.mark.parametrize("name", ["python", "gemm", "copy"])
+def test_controls_hold_no_code_under_test(side, name):
+    assert side.do_control(name) == {}
+    assert side.do_sample(name, calls=1)["seconds"] > 0
 
 
-def test_what_is_deterministic_is_told_and_repeats(side):
-    about = {
-        "kind": "separable",
-        "device": "cpu",
-        "precision": "fp32",
-        "amp_dtype": "bfloat16",
-        "input_shape": [1, 32, 16, 16],
-        "in_channels": 32,
-        "out_channels": 64,
-        "stride": 1,
-    }
-    told = [side.do_prepare("block", about, count=True) for _ in range(2)]
-    assert told[0] == told[1]
-    # Depthwise 32 x 9 and pointwise 32 x 64 weights at 256 places; beside them BatchNorm's two values a channel.
-    assert told[0]["macs"] == 256 * (32 * 9 + 32 * 64)
-    assert told[0]["params"] == 32 * 9 + 32 * 64 + 2 * (32 + 64)
-    assert told[0]["peak_memory"] >= 4 * 64 * 256
-    assert told[0]["operators"] == 6
-    assert side.do_prepare("block", about) == {}
+def test_matrices_are_multiplied_by_what_the_suite_has_loaded(monkeypatch):
+    assert worker._control("gemm", "cpu")().shape == (256, 256)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert isinstance(worker._control("gemm", "cpu")(), np.ndarray)
+    monkeypatch.delitem(sys.modules, "numpy")
+    assert worker._control("gemm", "cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (3, 4),
+        ("a", "b"),
+        ([1, 2], [1, 3]),
+        ([1, 2], (1, 2)),
+        ({"a": 1}, {"b": 1}),
+        ({"a", "b"}, {"a"}),
+        (None, True),
+        (torch.ones(3), torch.ones(4)),
+        (torch.ones(2, 3), torch.ones(3, 2)),
+        (torch.ones(900), torch.zeros(900)),
+        (np.ones(3), np.zeros(3)),
+        (np.float64(1), np.float64(2)),
+        (list(range(1000)), list(range(999))),
+        (list(range(1000)), [*range(999), 5000]),
+        ([torch.ones(2), {"x": 1.0}], [torch.ones(2), {"x": 2.0}]),
+        (object(), 3),
+    ],
+)
+def test_outputs_that_differ_are_told_apart_and_equal_ones_are_not(one, other):
+    assert difference(digest(one), digest(one)) == 0
+    assert difference(digest(one), digest(other)) > 1e-4
+
+
+def test_numbers_may_differ_a_little_and_objects_by_their_address():
+    assert difference(digest(torch.ones(900)), digest(1.00001 * torch.ones(900))) < 1e-4
+    assert difference(digest([object()]), digest([object()])) == 0
+    assert difference(digest(math.nan), digest(math.nan)) == 0
+    assert difference(digest(torch.zeros(0)), digest(torch.zeros(0))) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"), [("", None), ('PATHS = ["src", "lib"]', ["src", "lib"]), ('def f():\n    PATHS = ["a"]', None)]
+)
+def test_a_suite_may_say_where_the_code_is(text, paths):
+    assert paths_said_in(text) == paths
+
+
+def test_what_takes_the_time_is_found_for_torch_and_for_python(loaded, tmp_path):
+    loaded.do_prepare("block-small")
+    told = loaded.do_profile("block-small", calls=3)
+    assert told["kind"] == "operators"
+    assert told["parts"]["aten::mkldnn_convolution"][0] == 3
+    (tmp_path / "root" / "slow.py").write_text(
+        "def spin():\n    return sum(number * number for number in range(200_000))\n\n\ndef work():\n    return spin()\n"
+    )
+    import slow
+
+    loaded.prepared["slow"] = Prepared(slow.work)
+    told = loaded.do_profile("slow", calls=20)
+    assert told["kind"] == "functions"
+    assert any("spin" in name and "slow.py" in name for name in told["parts"])

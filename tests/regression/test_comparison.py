@@ -2,16 +2,20 @@
 
 import math
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
 from mnv1.regression.blocks import Blocks
-from mnv1.regression.comparison import compare, output_difference
+from mnv1.regression.comparison import compare
 from mnv1.regression.pairs import WorkerDiedError, WorkerError
+from mnv1.regression.plan import Plan
 from mnv1.regression.verdicts import Rules
+from mnv1.regression.worker import difference
 from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
 SOME = [20, pytest.param(60, marks=pytest.mark.slow)]
+FIRST = Rules().looks[0]
 
 
 def test_identical_sides_pass():
@@ -19,15 +23,31 @@ def test_identical_sides_pass():
     assert found.exit_status == 0
     assert {verdict.word for verdict in found.verdicts.values()} <= {"SAME", "UNDECIDED"}
     assert len(found.verdicts) == len(CASES)
-    assert len(pairs) >= PLAN.first_pairs
+    assert len(pairs) >= FIRST
 
 
-def test_a_slowdown_is_confirmed_by_new_processes():
-    found, pairs = run(slower={"case-3": 0.05})
+def test_a_slowdown_is_found_and_told():
+    found, _ = run(slower={"case-3": 0.05})
     assert found.exit_status == 1
     assert found.regressions() == ["case-3"]
     assert found.verdicts["case-3"].effect.value == pytest.approx(0.05, abs=0.02)
-    assert len(pairs) == PLAN.first_pairs + PLAN.second_pairs
+
+
+def test_what_is_decided_is_measured_no_more():
+    found, pairs = run(slower={"case-3": 0.02}, spread=0.02)
+    sampled = [{one["case"] for _, one in pair.asked if one["do"] == "sample"} & set(CASES) for pair in pairs]
+    assert sampled[0] == set(CASES)
+    assert all(later <= earlier for earlier, later in pairwise(sampled))
+    assert 0 < len(sampled[-1]) < len(CASES)
+    assert {len(one) for one in found.ratios.values()} <= {*Rules().looks}
+    assert [cases for cases, _ in found.pair_times][: len(sampled)] == [len(one) for one in sampled]
+
+
+def test_a_whole_run_measures_every_case_to_the_last_look():
+    found, pairs = run(whole=True)
+    assert len(pairs) == Rules().looks[-1]
+    assert {len(ratios) for ratios in found.ratios.values()} == {len(pairs)}
+    assert found.verdicts == run()[0].verdicts, "and decides as any other"
 
 
 def test_injected_work_is_found():
@@ -36,17 +56,16 @@ def test_injected_work_is_found():
 
 
 def test_a_slowdown_of_everything_is_found_where_no_case_shows_it():
-    found, pairs = run(slower=dict.fromkeys(CASES, 0.02), spread=0.005)
-    assert found.words()["SLOWER"] == 0
+    found, _ = run(slower=dict.fromkeys(CASES, 0.013), spread=0.005)
+    assert found.words()["SLOWER"] <= 2
     assert found.suite_slower
+    assert found.suite.value == pytest.approx(0.013, abs=0.004)
     assert found.exit_status == 1
-    assert set(found.second) == set(CASES), "all cases are needed to confirm it"
-    assert len(pairs) == PLAN.first_pairs + PLAN.second_pairs
 
 
 def test_both_sides_get_the_same_calls_in_alternating_order():
     found, (first, *_) = run()
-    samples = [(side, one["calls"]) for side, one in first.asked if one["case"] == "case-0" and one["do"] == "sample"]
+    samples = [(side, one["calls"]) for side, one in first.asked if one["do"] == "sample" and one["case"] == "case-0"]
     timed = [one for one in samples if one[1] == found.calls["case-0"]]
     assert [side for side, _ in timed[-16:]] == [
         *("base", "head", "head", "base", "head", "base", "base", "head") * 2,
@@ -55,11 +74,32 @@ def test_both_sides_get_the_same_calls_in_alternating_order():
 
 def test_calls_are_found_on_base_once():
     found, pairs = run()
-    assert found.calls["case-0"] == pytest.approx(PLAN.sample_time / 0.001, rel=0.25)
+    assert found.calls["case-0"] == pytest.approx(PLAN.sample_time / 0.001, rel=0.5)
     single = [side for pair in pairs for side, one in pair.asked if one.get("calls") == 1]
     assert single
     assert set(single) == {"base"}
     assert not any(one.get("calls") == 1 for pair in pairs[1:] for _, one in pair.asked)
+
+
+def test_calls_shorter_than_the_clocks_ticks_are_counted_by_many():
+    class Quick(Simulated):
+        def ask(self, side, **request):
+            answer = super().ask(side, **request)
+            return {"seconds": 1e-4 * answer["seconds"]} if "seconds" in answer else answer
+
+    @contextmanager
+    def open_pair(number):
+        yield Quick(number)
+
+    found = compare({"case-0": 1e-4}, open_pair, PLAN, Rules(), now=lambda: 0.0)
+    assert found.calls["case-0"] == pytest.approx(PLAN.sample_time / 1e-7, rel=0.3)
+
+
+@pytest.mark.parametrize(("cases", "seconds"), [(1, 2.5), (6, 1.0), (26, 0.25)])
+def test_the_time_of_a_pair_is_shared_by_its_cases(cases, seconds):
+    assert Plan().case_time(cases) == pytest.approx(seconds)
+    assert Plan().blocks(0.4, 0.005) == 20
+    assert Plan().blocks(0.4, 0.1) == 4, "but no fewer, however long its calls are"
 
 
 def test_what_is_deterministic_is_compared_exactly():
@@ -81,11 +121,27 @@ def test_more_memory_counts_even_where_times_cannot_be_trusted():
 
 
 def test_outputs_that_differ_are_no_comparison():
-    found, _ = run(head_facts={"output": [1.0, 2.5]})
+    found, _ = run(head_output={"numbers": [1.0, 2.5], "others": "same"})
     assert found.exit_status == 4
     assert found.wrong_outputs["case-0"] == pytest.approx(0.25)
-    assert output_difference([1.0], [1.0, 2.0]) == math.inf
-    assert output_difference([1.0], [math.nan]) == math.inf
+    found, _ = run(head_output={"numbers": [1.0, 2.0], "others": "other"})
+    assert found.wrong_outputs["case-0"] == math.inf
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "off"),
+    [
+        ([1.0], [1.0, 2.0], math.inf),
+        ([1.0], [math.nan], math.inf),
+        ([math.nan, 1.0], [math.nan, 1.0], 0.0),
+        ([math.inf], [-math.inf], math.inf),
+        ([2.0, -4.0], [2.0, -4.4], 0.1),
+        ([], [], 0.0),
+    ],
+)
+def test_how_far_outputs_differ(one, other, off):
+    told = [{"numbers": numbers, "others": ""} for numbers in (one, other)]
+    assert difference(*told) == pytest.approx(off)
 
 
 def test_a_case_that_one_side_lacks_is_listed():
@@ -95,6 +151,27 @@ def test_a_case_that_one_side_lacks_is_listed():
     assert "case-5" not in found.verdicts
 
 
+def test_a_case_that_head_cannot_run_is_no_green_run():
+    found, _ = run(broken={("head", "case-5")})
+    assert found.failed == {"case-5": "head: ValueError: no such block"}
+    assert len(found.verdicts) == len(CASES) - 1
+    assert found.exit_status == 4
+
+
+def test_a_control_that_a_side_lacks_is_left_out():
+    found, _ = run(missing={"gemm"})
+    assert set(found.controls) == {"python", "copy"}
+    assert found.exit_status == 0
+
+
+def test_a_slower_part_is_named_but_not_of_injected_work():
+    parts = {"base": {"conv": [10, 0.10]}, "head": {"conv": [10, 0.10], "copy_": [20, 0.02]}}
+    found, _ = run(slower={"case-3": 0.10}, parts=parts)
+    assert found.hints["case-3"].part == "copy_"
+    assert found.hints["case-3"].low == pytest.approx(0.2)
+    assert run(extra={"case-3": 0.10}, parts=parts)[0].hints == {}
+
+
 def test_controls_that_differ_make_it_inconclusive():
     found, _ = run(slower={"gemm": 0.05})
     assert found.unusable
@@ -102,7 +179,7 @@ def test_controls_that_differ_make_it_inconclusive():
 
 
 def test_a_machine_that_is_too_noisy_makes_it_inconclusive():
-    found, _ = run(spread=0.2)
+    found, _ = run(spread=0.4)
     assert found.exit_status == 3
     assert found.words()["SLOWER"] == 0
 
@@ -110,18 +187,6 @@ def test_a_machine_that_is_too_noisy_makes_it_inconclusive():
 def test_nothing_to_compare():
     found, _ = run(broken={("head", name) for name in CASES})
     assert found.exit_status == 4
-
-
-def test_another_machine_confirms_or_clears():
-    first, _ = run(1, slower={"case-3": 0.05})
-    cases = {"case-3": CASES["case-3"]}
-    confirmed, pairs = run(2, slower={"case-3": 0.05}, earlier=first.first, cases=cases)
-    assert confirmed.verdicts["case-3"].word == "SLOWER"
-    assert confirmed.exit_status == 1
-    assert len(pairs) == PLAN.second_pairs
-    cleared, _ = run(3, earlier=first.first, cases=cases)
-    assert cleared.verdicts["case-3"].word != "SLOWER"
-    assert cleared.exit_status == 0
 
 
 @pytest.mark.parametrize("runs", SOME)
@@ -140,17 +205,16 @@ def test_processes_of_two_kinds_are_no_alarm():
 
 @pytest.mark.parametrize("runs", SOME)
 def test_power_of_whole_simulated_runs(runs):
-    found = [run(seed, slower={"case-3": 0.05, "case-9": 0.10})[0].verdicts for seed in range(runs)]
+    found = [run(seed, slower={"case-3": 0.03, "case-9": 0.05})[0].verdicts for seed in range(runs)]
     assert sum(one["case-3"].word == "SLOWER" for one in found) >= 0.95 * runs
     assert sum(one["case-9"].word == "SLOWER" for one in found) >= 0.99 * runs
 
 
-@pytest.mark.parametrize(("pair_time", "pairs"), [(30.0, 10), (33.0, 9), (40.0, 6), (100.0, 6)])
-def test_a_slow_machine_gets_fewer_pairs_in_the_second_stage_but_never_too_few(pair_time, pairs):
-    found, _ = run(slower={"case-3": 0.10}, pair_time=pair_time)
-    assert len(found.first["case-3"]) == PLAN.first_pairs
-    assert len(found.second["case-3"]) == pairs
-    assert found.verdicts["case-3"].word == "SLOWER"
+@pytest.mark.parametrize(("pair_time", "pairs"), [(1.0, 48), (15.0, 37), (60.0, 9), (200.0, FIRST)])
+def test_no_pair_is_begun_that_would_end_too_late_but_every_case_gets_its_first_look(pair_time, pairs):
+    found, _ = run(spread=0.1, pair_time=pair_time)
+    assert max(map(len, found.ratios.values())) == pairs
+    assert len(found.verdicts) == len(CASES)
 
 
 class Dying(Simulated):
@@ -176,14 +240,15 @@ def run_with_deaths(*dying):
         yield Dying(number, at=50 if len(opened) - 1 in dying else -1)
 
     told = []
-    return compare(CASES, open_pair, PLAN, Rules(), tell=told.append, now=lambda: 0.0), opened, told
+    found = compare(CASES, open_pair, PLAN, Rules(), tell=told.append, now=lambda: 0.0)
+    return found, opened, told
 
 
 def test_a_pair_that_dies_is_measured_again_and_counts_whole():
     found, opened, told = run_with_deaths(2)
-    assert opened[:5] == [1000, 1001, 1002, 1002, 1003]
+    assert opened[:5] == [0, 1, 2, 2, 3]
     assert told[2] == "head: its process died of SIGKILL at: sample case-3; this pair is measured again"
-    assert {len(ratios) for ratios in found.first.values()} == {PLAN.first_pairs}
+    assert min(len(ratios) for ratios in found.ratios.values()) == FIRST
     assert found.exit_status == 0
 
 
@@ -193,7 +258,6 @@ def test_processes_that_die_again_end_it():
 
 
 def test_a_block_in_which_the_kernel_stopped_the_container_is_taken_again():
-    plain, _ = run()
     calls = []
 
     def throttled():
@@ -201,9 +265,6 @@ def test_a_block_in_which_the_kernel_stopped_the_container_is_taken_again():
         return len(calls) == 2  # in the first block; asked once before each
 
     found, _ = run(watched=Blocks(throttled))
-    assert {name: len(ratios) for name, ratios in found.first.items()} == {
-        name: len(ratios) for name, ratios in plain.first.items()
-    }
     blocks = sum(len(one["blocks"]) for one in found.raw)
     assert len(calls) == 2 * blocks + 1
 
@@ -214,8 +275,38 @@ def test_a_container_that_is_always_stopped_is_not_asked_for_ever():
 
 
 def test_a_comparison_says_how_often_the_machine_changed():
-    readings = iter([110e-9] * 201 + [290e-9] * 10_000)
+    readings = iter([110e-9] * 301 + [290e-9] * 100_000)
     found, _ = run(watched=Blocks(look=lambda: next(readings), own=80e-9))
     assert found.taken_again == 1
     assert list(found.states) == ["CPUs apart", "CPUs share a cache"]
     assert run()[0].states == {}
+
+
+def test_pairs_of_processes_agree_in_the_state_of_the_machine():
+    """Head is 20 % slower where the CPUs share a cache, which is rare: that is no part of the figure."""
+
+    class Stated(Simulated):
+        def ask(self, side, **request):
+            answer = super().ask(side, **request)
+            if "seconds" in answer and side == "head" and rare():
+                answer["seconds"] *= 1.2
+            return answer
+
+    readings = []
+
+    def rare():
+        return 100 < len(readings) < 250
+
+    def look():
+        readings.append(None)
+        return 110e-9 if rare() else 290e-9
+
+    @contextmanager
+    def open_pair(number):
+        yield Stated(number)
+
+    watched = Blocks(look=look, own=80e-9)
+    found = compare(CASES, open_pair, PLAN, Rules(), now=lambda: 0.0, watched=watched)
+    assert 0.02 < found.states["CPUs share a cache"] < 0.4
+    assert max(abs(ratio) for ratios in found.ratios.values() for ratio in ratios) < 0.05
+    assert found.exit_status == 0

@@ -34,14 +34,14 @@ def test_slower_cases_are_counted():
 
 
 def test_what_other_tools_run_is_python():
-    for text in (CASES.format(extra=0.05, packages=[]), PYTEST, ASV):
+    for text in (CASES.format(extra=0.05, packages=[], suite="", root=""), PYTEST, ASV):
         compile(text, "cases.py", "exec")
 
 
 def test_cases_find_this_package_in_an_interpreter_that_knows_no_folder(tmp_path):
     """As asv's are: it drops PYTHONPATH."""
     (tmp_path / "cases.json").write_text("{}")
-    (tmp_path / "cases.py").write_text(CASES.format(extra=0.0, packages=list(packages())))
+    (tmp_path / "cases.py").write_text(CASES.format(extra=0.0, packages=list(packages()), suite="", root=""))
     subprocess.run([sys.executable, "-I", "-S", tmp_path / "cases.py"], check=True)
 
 

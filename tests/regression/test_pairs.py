@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from mnv1.measure.child import unheard_signals
 from mnv1.regression.pairs import (
     Pairs,
+    SuiteError,
     WorkerDiedError,
     WorkerError,
     WrongCodeError,
     log_ratio,
     shuffled,
 )
-from mnv1.regression.sides import UNDER_TEST, Side
+from mnv1.regression.sides import Harness, Side
 from tests.conftest import ROOT
 
 WORKER = ROOT / "tests" / "faulty_side.py"
@@ -29,17 +30,17 @@ WORKER = ROOT / "tests" / "faulty_side.py"
 @pytest.fixture
 def pairs(tmp_path):
     before = set(psutil.Process().children())
+    harness = Harness(tmp_path / "suite.py", (".",), "", frozenset({"mine"}))
 
     def made(head="", timeout=20.0):
         sides = []
         for name, fault in (("base", ""), ("head", head)):
             root = tmp_path / name
-            (root / "mnv1").mkdir(parents=True)
-            for file in UNDER_TEST:
-                (root / file).write_text("")
+            root.mkdir()
+            (root / "mine.py").write_text("")
             (root / "fault").write_text(fault)
-            sides.append(Side(name, "0" * 40, root, sys.executable, dict.fromkeys(UNDER_TEST, "0")))
-        return Pairs(sides, threads=1, timeout=timeout, worker=WORKER)
+            sides.append(Side(name, "0" * 40, root, sys.executable, {"mine.py": "0"}))
+        return Pairs(sides, harness, threads=1, timeout=timeout, worker=WORKER)
 
     yield made
     assert set(psutil.Process().children()) <= before, "every process of a pair is ended"
@@ -49,10 +50,11 @@ def test_both_sides_answer_with_the_same_hash_seed_and_end(pairs):
     opened = pairs()
     with opened(7) as pair:
         answers = [pair.ask(side, do="sample", case="x") for side in ("base", "head")]
+        pair.prove()
         assert all(psutil.pid_exists(one["pid"]) for one in answers)
     assert [one["seed"] for one in answers] == ["7", "7"]
     assert not any(psutil.pid_exists(one["pid"]) for one in answers)
-    assert opened.proofs == {"base": {"torch": "1"}, "head": {"torch": "1"}}
+    assert opened.proofs == {side: {"python": "p", "torch": "1"} for side in ("base", "head")}
 
 
 @pytest.mark.parametrize(
@@ -80,32 +82,44 @@ def test_what_a_case_raises_while_it_is_prepared_is_an_answer(pairs):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("elsewhere", r"^head: mnv1.model was loaded from /usr/lib/mnv1/model.py, not from "),
-        ("nothing", r"^head: the code under test was not loaded$"),
-        ("unloadable", r"^head: its code cannot be loaded: ImportError: no$"),
+        ("elsewhere", r"^head: mine was loaded from /usr/lib/mine.py, not from "),
+        ("nothing", r"^head: the code under test was not loaded: the suite's cases import none of mine$"),
     ],
 )
 def test_a_side_that_runs_other_code_is_refused(pairs, fault, message):
-    with pytest.raises(WrongCodeError, match=message), pairs(fault)(0):
+    with pairs(fault)(0) as pair, pytest.raises(WrongCodeError, match=message):
+        pair.prove()
+
+
+def test_a_suite_that_a_side_cannot_run(pairs):
+    opened = pairs("unloadable")
+    message = r"^head: the suite cannot be run with its code: ImportError: no$"
+    with pytest.raises(WrongCodeError, match=message), opened(0):
         pass
+    with pytest.raises(SuiteError, match=r"^--suite: suite.py cannot be run with head's code: ImportError: no$"):
+        opened.cases()
 
 
-def test_a_torch_that_changes_on_the_way_is_refused(pairs):
+def test_the_suites_cases_are_the_heads(pairs):
+    assert pairs().cases() == [{"id": "x", "parameters": {}, "tolerance": 1e-4}]
+
+
+def test_a_package_that_changes_on_the_way_is_refused(pairs):
     opened = pairs("fickle")
-    with opened(0):
-        pass
+    with opened(0) as pair:
+        pair.prove()
     with (
-        pytest.raises(WrongCodeError, match=r"^head: its interpreter or torch changed while it was measured$"),
-        opened(1),
+        opened(1) as pair,
+        pytest.raises(WrongCodeError, match=r"^head: its interpreter or a package changed while it was measured$"),
     ):
-        pass
+        pair.prove()
 
 
 def test_an_interpreter_that_vanished(pairs):
-    base, head = pairs()._sides
-    gone = replace(head, python="/nonexistent/python")
+    opened = pairs()
+    opened._sides["head"] = replace(opened._sides["head"], python="/nonexistent/python")
     message = r"^head: /nonexistent/python cannot be started: No such file or directory$"
-    with pytest.raises(WorkerError, match=message), Pairs((base, gone), 1, worker=WORKER)(0):
+    with pytest.raises(WorkerError, match=message), opened(0):
         pass
 
 

@@ -5,14 +5,14 @@ import pytest
 
 from mnv1.regression import self_tests
 from mnv1.regression.other_tools import other_tools_table
-from mnv1.regression.resampling import alarms, pool_of, power
+from mnv1.regression.plan import Plan
+from mnv1.regression.resampling import Cost, identical, pool_of, simulated, slowed
 from mnv1.regression.stored import append_line
 from mnv1.regression.verdicts import Rules
 from scripts.method import false_alarms
-from tests.simulated_pairs import CASES, entry
+from tests.simulated_pairs import CASES, entry, run
 
-RULES = Rules()
-SIZES = (8, 10)
+PLAN, RULES = Plan(), Rules()
 
 
 @pytest.fixture(scope="module")
@@ -22,46 +22,73 @@ def ledger():
         *(entry(seed, wall_time=200.0 + 10 * seed) for seed in range(4)),
         *(entry(10 + seed, extra=slowed, wall_time=400.0) for seed in range(2)),
         entry(20, quick=True, wall_time=100.0),
+        *(entry(30 + seed, whole=True) for seed in range(3)),
     ]
 
 
-def test_only_identical_code_is_pooled(ledger):
-    pool = pool_of(ledger)
-    assert pool.pairs == 8 * 5
+@pytest.fixture(scope="module")
+def pool(ledger):
+    return pool_of(ledger)
+
+
+def test_only_whole_runs_of_identical_code_are_pooled(ledger, pool):
+    assert pool.pairs == 3 * RULES.looks[-1]
     assert pool.cases == tuple(sorted(CASES))
-    assert pool.runs[1][:, pool.cases.index("case-3")].tolist() == ledger[1]["first"]["case-3"]
-    with pytest.raises(ValueError, match="there is no self-test without injected work"):
-        pool_of(ledger[4:6])
+    assert pool.runs[1][:, pool.cases.index("case-3")].tolist() == ledger[8]["ratios"]["case-3"]
+    with pytest.raises(ValueError, match="there is no self-test that measured all cases to the end"):
+        pool_of(ledger[:7])
+
+
+def test_what_a_pair_costs_is_found_from_how_many_cases_it_measured(ledger, pool):
+    few = {**ledger[7], "pair_times": [(24, 4.0 + 0.6 * 24), (3, 4.0 + 0.6 * 3)]}
+    found = pool_of([few, *ledger[8:]]).cost
+    assert (found.pair, found.case) == (pytest.approx(4.0), pytest.approx(0.6))
+    assert pool.cost.of(24) == pytest.approx(4.0 + 0.6 * 24), "where all pairs measured as many"
+
+
+def test_a_resampled_run_decides_as_a_real_one_does(pool):
+    """The same pairs, given to the comparison and to its stand-in."""
+    found, _ = run(31, whole=True)
+    drawn = np.array([found.ratios[name] for name in pool.cases]).T
+    again = simulated(drawn, PLAN, RULES, Cost(0.0, 0.0))
+    assert dict(zip(pool.cases, again.words, strict=True)) == {name: one.word for name, one in found.verdicts.items()}
+
+
+def test_a_resampled_run_ends_when_its_time_is_spent():
+    drawn = np.tile([[0.2], [-0.2]], (24, len(CASES)))
+    found = simulated(drawn, PLAN, RULES, Cost(10.0, 1.0))
+    assert set(found.words) == {"UNDECIDED"}
+    assert PLAN.time - 34.0 < found.seconds <= PLAN.time
+    late = simulated(drawn, PLAN, RULES, Cost(1000.0, 1.0))
+    assert late.pairs == RULES.looks[0], "but every case gets its first look"
 
 
 @pytest.mark.parametrize("by_run", [False, True])
-def test_resampled_identical_code_gives_hardly_any_alarm(ledger, by_run):
-    found = alarms(pool_of(ledger), SIZES, 300, RULES, seed=1, by_run=by_run)
-    assert found.runs == 300
-    assert found.verdicts == 300 * len(CASES)
-    assert found.alarmed <= 3
-    assert found.flagged <= 0.001 * found.verdicts
+def test_resampled_identical_code_gives_hardly_any_alarm(pool, by_run):
+    found = identical(pool, PLAN, RULES, 200, seed=1, by_run=by_run)
+    assert sum(one.is_alarm for one in found) <= 2
 
 
 def test_resampling_sees_an_alarm_where_there_is_one():
     """Pairs that are all slow in one case, unless the sides are exchanged at random: which is what `by_run` leaves."""
-    biased = [entry(seed, slower={"case-3": 0.06}) for seed in range(2)]
-    assert alarms(pool_of(biased), SIZES, 50, RULES, seed=1, by_run=True).alarmed >= 45
-    assert alarms(pool_of(biased), SIZES, 50, RULES, seed=1, by_run=False).alarmed <= 2
+    biased = pool_of([entry(seed, slower={"case-3": 0.06}, whole=True) for seed in range(2)])
+    assert sum(one.is_alarm for one in identical(biased, PLAN, RULES, 40, seed=1, by_run=True)) >= 36
+    assert sum(one.is_alarm for one in identical(biased, PLAN, RULES, 40, seed=1, by_run=False)) <= 2
 
 
-def test_power_grows_with_the_effect(ledger):
-    found = [power(pool_of(ledger), SIZES, effect, 20, RULES, seed=2) for effect in (0.0, 0.03, 0.05, 0.10)]
+def test_power_grows_with_the_effect(pool):
+    found = []
+    for effect in (0.0, 0.02, 0.03, 0.05):
+        words = [word for word, _ in slowed(pool, PLAN, RULES, effect, 72, seed=2)]
+        found.append(words.count("SLOWER") / len(words))
     assert found == sorted(found)
-    assert found[0] <= 0.01
+    assert found[0] == 0
     assert found[2] >= 0.95
-    assert found[3] >= 0.99
+    assert found[3] == 1
 
 
-def test_resampling_repeats(ledger):
-    pool = pool_of(ledger)
-    assert alarms(pool, SIZES, 20, RULES, 5, False) == alarms(pool, SIZES, 20, RULES, 5, False)
-    assert np.isfinite(power(pool, SIZES, 0.05, 5, RULES, 5))
+def test_resampling_repeats(pool):
+    assert identical(pool, PLAN, RULES, 20, 5, False) == identical(pool, PLAN, RULES, 20, 5, False)
 
 
 def test_the_table_of_identical_code(ledger):
@@ -79,28 +106,30 @@ def test_the_table_of_injected_work(ledger):
     assert self_tests.injected_table(ledger[:4]) == ""
 
 
-def test_scatter_is_that_within_runs(ledger):
-    table = self_tests.scatter_table(pool_of(ledger))
-    spread = float(table.splitlines()[-1].split("|")[2].strip(" %"))
-    assert spread == pytest.approx(100 * np.hypot(0.015 / np.sqrt(2), 0.005), abs=0.4)
+def test_scatter_is_that_within_runs(pool, monkeypatch):
+    monkeypatch.setattr(self_tests, "RESAMPLED_SLOW", len(CASES))
+    *_, first, last = self_tests.scatter_table(pool).splitlines()
+    spread = float(last.split("|")[2].strip(" %"))
+    assert spread == pytest.approx(100 * np.hypot(0.01 / np.sqrt(2), 0.005), abs=0.3)
+    assert first.split("|")[3].strip().endswith("%")
 
 
 def test_the_command(ledger, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(self_tests, "RESAMPLED", 20)
-    monkeypatch.setattr(self_tests, "RESAMPLED_SLOW", 5)
+    monkeypatch.setattr(self_tests, "RESAMPLED_SLOW", len(CASES))
     path = tmp_path / "ledger.jsonl"
     for one in ledger:
         append_line(path, one)
     assert false_alarms.main([str(path), "--out", str(tmp_path / "out.md")]) == 0
     text = (tmp_path / "out.md").read_text()
     assert text == capsys.readouterr().out
-    assert "from the 32 process pairs of 4 default self-tests" in text
+    assert "from the 144 process pairs of 3 self-tests that measured all cases to the end" in text
     assert "0 of 20 runs (0.00 %)" in text
     assert false_alarms.main([str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("error: ")
     append_line(tmp_path / "injected", ledger[4])
     assert false_alarms.main([str(tmp_path / "injected")]) == 1
-    assert capsys.readouterr().err.endswith("there is no self-test without injected work\n")
+    assert capsys.readouterr().err.endswith("add some with --self-test --whole\n")
 
 
 def test_other_tools_beside_this_one(ledger):
