@@ -12,9 +12,10 @@ from mnv1.report import headline
 from mnv1.report.page import Beside
 from mnv1.report.render import FORMATS, provenance, render, update_readme
 from mnv1.report.summary import summary
-from mnv1.store.choice import choose, others, places, published
+from mnv1.store.choice import by_environment, choose, others, places, published
 from mnv1.store.documents import PUBLISHED
 from mnv1.store.runs import ResultError, load_results
+from mnv1.store.shards import lacking
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Render stored runs into plots (one format or several), tables (Markdown, CSV, LaTeX) and one page."
     )
-    parser.add_argument("runs", nargs="*", type=Path, help="stored runs (default: the newest below --results)")
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        type=Path,
+        help="stored runs: shards of a sweep, or of several machines (default: the newest below --results)",
+    )
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where runs are stored")
     parser.add_argument(
         "--out",
@@ -56,20 +62,28 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {complaint}", file=sys.stderr)
     if not chosen:
         return 1
-    results = load_results(chosen, others=others(args.results))
+    here, *elsewhere = by_environment(chosen)
+    results = load_results(here, others=others(args.results))
     if args.summary:
-        print(summary(results, provenance(results)), end="")
+        for some in (results, *map(load_results, elsewhere)):
+            print(summary(some, provenance(some)), end="")
         return 1 if complaints else 0
-    known = [args.beside] if args.beside else published(args.results, chosen)
-    title = "Another run" if args.beside else "The published machine, beside this one"
-    beside = Beside(title, load_results(known)) if known else None
-    usual, page_folder = places(chosen[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
+    warnings = [one.line for one in lacking(chosen)]
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    known, title = elsewhere, "Other machines or settings, beside this one"
+    if args.beside:
+        known, title = [[args.beside], *elsewhere], "Another run"
+    elif not elsewhere:
+        known, title = [published(args.results, chosen)], "The published machine, beside this one"
+    beside = Beside(title, tuple(load_results(some) for some in known if some))
+    usual, page_folder = places(here[-1], bool(args.runs), args.results, str(results.cases["machine"].iloc[0]))
     out = args.out or usual
     page = args.page or (args.out or page_folder) / "report.html"
     if any(path.resolve().is_relative_to(ROOT / "results" / PUBLISHED) for path in (out, page)):
         raise ResultError(f"{out}: scripts/publish.py alone writes there; name another folder with --out")
     print(f"rendering {', '.join(map(str, chosen))}\n  into {out} and {page}", flush=True)
-    rendered = render(results, out, formats, page, beside, appendix(results))
+    rendered = render(results, out, formats, page, beside, appendix(results), warnings)
     if args.readme:
         update_readme(args.readme, results, Path(out).resolve().relative_to(args.readme.resolve().parent))
     if args.verbose:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import MADE_UP, ROOT, outside_of_this_run, sweep
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github" / "actions").glob("*/action.yml"))
 HELPERS = sorted((ROOT / ".ci").iterdir())
 
 
@@ -26,7 +27,20 @@ def parsed(path):
 
 
 def jobs():
-    return [(path.stem, name, job) for path in WORKFLOWS for name, job in parsed(path)["jobs"].items()]
+    """Jobs with steps of their own; one that calls a workflow has none."""
+    every = [(path.stem, name, job) for path in WORKFLOWS for name, job in parsed(path)["jobs"].items()]
+    return [(workflow, name, job) for workflow, name, job in every if "steps" in job]
+
+
+def calls():
+    """What the jobs hand to workflows and actions of this repository: (where, its file, inputs)."""
+    for path in WORKFLOWS:
+        for name, job in parsed(path)["jobs"].items():
+            for one in (job, *job.get("steps", [])):
+                place = str(one.get("uses", "")).removeprefix("./").removeprefix(".mnv1/")
+                if place.startswith(".github/"):
+                    file = ROOT / place
+                    yield f"{path.stem}: {name}", file / "action.yml" if file.is_dir() else file, one.get("with", {})
 
 
 def commands(text):
@@ -58,8 +72,10 @@ def scripts_in(text):
 def all_runs():
     """Every script of a step, of the helpers, and of the documentation, by where it stands."""
     texts = {path.name: path.read_text() for path in HELPERS} | {"docs/ci.md": documented()}
+    texts |= {f"{path.parent.name}, action": step["run"] for path in ACTIONS for step in parsed(path)["runs"]["steps"]}
+    texts |= {f"{where}: install": inputs["install"] for where, _, inputs in calls() if "${{" not in inputs["install"]}
     for workflow, name, job in jobs():
-        for values in job.get("strategy", {"matrix": {"include": [{}]}})["matrix"]["include"]:
+        for values in job.get("strategy", {}).get("matrix", {}).get("include", [{}]):
             filled = {f"${{{{ matrix.{key} }}}}": value for key, value in values.items()}
             for number, step in enumerate(job["steps"]):
                 run = step.get("run", "")
@@ -105,7 +121,7 @@ def test_options_that_reach_the_comparison_through_a_helper_exist(help_of):
     seen = set()
     for where, text in all_runs().items():
         for words in commands(text):
-            if words[0] == ".ci/compare":
+            if words[0].endswith((".ci/compare", "mnv1.regression")) or words[1:3] == ["-m", "mnv1.regression"]:
                 used = {word for word in words if word.startswith("--")}
                 assert used <= known, f"{where}: {sorted(used - known)}"
                 seen |= used
@@ -135,9 +151,10 @@ def test_files_and_tox_environments_exist():
     ran, tried = set(), set()
     for where, text in all_runs().items():
         for words in commands(text):
-            if words[0].startswith(".ci/"):
-                assert os.access(ROOT / words[0], os.X_OK), f"{where}: {words[0]}"
-                ran.add(words[0])
+            called = re.search(r"\.ci/\w+$", words[0])
+            if called:
+                assert os.access(ROOT / called[0], os.X_OK), f"{where}: {words[0]}"
+                ran.add(called[0])
             if words[0] == ".ci/run":
                 tried |= {name for word in words[1:] for name in word.split(",")}
     assert ran == {f".ci/{path.name}" for path in HELPERS}
@@ -185,13 +202,16 @@ def test_every_requirement_has_a_lowest_version():
 def test_workflows_may_and_take_as_little_as_they_need(path):
     workflow = parsed(path)
     assert workflow["permissions"] == {"contents": "read"}
-    assert workflow["concurrency"]["group"]
+    is_called = "workflow_call" in workflow[True]  # YAML reads `on` as a truth value
+    assert is_called or workflow["concurrency"]["group"]
     for name, job in workflow["jobs"].items():
-        assert job["timeout-minutes"] <= 60, name
+        if "uses" in job:
+            continue
+        assert job["timeout-minutes"] <= 120, name
         writes = job.get("permissions", {"contents": "read"}) != {"contents": "read"}
         assert writes == ((path.stem, name) == ("nightly", "record"))
         for step in job["steps"]:
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/none@v1"))
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+|\./\.mnv1/.*", step.get("uses", "actions/none@v1"))
             # What may write must not run what a checkout holds beyond git.
             assert not writes or "python" not in step.get("run", "")
     assert "pull_request_target" not in path.read_text()
@@ -199,9 +219,9 @@ def test_workflows_may_and_take_as_little_as_they_need(path):
 
 def test_only_the_confirmation_judges_a_pull_request():
     judging = [(w, name) for w, name, job in jobs() if any(".ci/verdict" in s.get("run", "") for s in job["steps"])]
-    assert judging == [("benchmark", "confirm"), ("nightly", "measure")]
+    assert judging == [("nightly", "measure"), ("regression", "confirm")]
     # Skipped, a required job counts as passed.
-    confirm = parsed(ROOT / ".github" / "workflows" / "benchmark.yml")["jobs"]["confirm"]
+    confirm = parsed(ROOT / ".github" / "workflows" / "regression.yml")["jobs"]["confirm"]
     assert confirm["if"] == "${{ !cancelled() }}"
 
 
@@ -308,74 +328,49 @@ def test_an_origin_that_does_not_answer_is_not_taken_for_one_without_runs(clone,
     assert run(ROOT / ".ci" / "data", "get", cwd=clone).returncode == 2
 
 
-FAKE_PYTHON = """\
-#!/usr/bin/env bash
-# Makes environments whose pip brings a uv that does nothing, and whose python is this one; says how both are called.
-if [ "$1 $2" = "-m venv" ]; then
-  mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
-  printf '#!/bin/sh\\necho "uv $*" >>"$CALLS"\\n' >"$3/uv" && chmod +x "$3/uv"
-  printf '#!/bin/sh\\nmv "$(dirname "$0")/../uv" "$(dirname "$0")/uv"\\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"
-else
-  echo "$@" >>"$CALLS" && exit "$COMPARISON"
-fi
-"""
+def test_what_is_handed_to_workflows_and_actions_is_what_they_take():
+    seen = set()
+    for where, file, given in calls():
+        taken = parsed(file)[True]["workflow_call"]["inputs"] if file.name != "action.yml" else parsed(file)["inputs"]
+        assert set(given) <= set(taken), where
+        needed = {name for name, about in taken.items() if about.get("required")}
+        assert needed <= set(given), where
+        seen.add(file.parent.name)
+    assert seen == {"workflows", "compare"}
 
 
-@pytest.fixture
-def merge(tmp_path):
-    """Runs a copy of `.ci/compare` in a repository whose last commit changed `changed`; the comparison is a fake."""
-
-    def compare(changed, comparison):
-        folder = tmp_path / "repository"
-        (folder / ".ci").mkdir(parents=True)
-        shutil.copy(ROOT / ".ci" / "compare", folder / ".ci" / "compare")
-        (folder / "constraints.txt").write_text("torch\n")
-        git("init", "--quiet", cwd=folder)
-        git("add", "--all", cwd=folder)
-        git("commit", "--quiet", "-m", "base", cwd=folder)
-        (folder / changed).parent.mkdir(parents=True, exist_ok=True)
-        (folder / changed).write_text("changed\n")
-        git("add", "--all", cwd=folder)
-        git("commit", "--quiet", "-m", "head", cwd=folder)
-        fakes, calls, output = tmp_path / "bin", tmp_path / "calls", tmp_path / "output"
-        fakes.mkdir()
-        (fakes / "python3").write_text(FAKE_PYTHON)
-        (fakes / "python3").chmod(0o755)
-        calls.write_text("")
-        environment = {"CALLS": calls, "COMPARISON": comparison, "GITHUB_OUTPUT": output, "TMPDIR": tmp_path / "tmp"}
-        (tmp_path / "tmp").mkdir()
-        path = f"{fakes}{os.pathsep}{os.environ['PATH']}"
-        done = run(folder / ".ci" / "compare", "--json", "a b.json", cwd=tmp_path, PATH=path, **environment)
-        assert done.returncode == 0, done.stderr
-        assert list((tmp_path / "tmp").iterdir()) == []
-        assert git("worktree", "list", cwd=folder).count("\n") == 0
-        revisions = [git("rev-parse", name, cwd=folder) for name in ("HEAD^1", "HEAD")]
-        return output.read_text(), calls.read_text().splitlines(), revisions
-
-    return compare
+def test_the_workflow_of_another_repository_is_short_and_right():
+    (text,) = re.findall(
+        r"```yaml\n# .github/workflows/speed.yml\n(.*?)```", (ROOT / "docs/ci.md").read_text(), re.DOTALL
+    )
+    assert text.count("\n") <= 15
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    called = job["uses"].removeprefix("OWNER/mnv1/").partition("@")[0]
+    inputs = parsed(ROOT / called)[True]["workflow_call"]["inputs"]
+    assert set(job["with"]) <= set(inputs)
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/ci.md").read_text(), re.MULTILINE)
+    assert set(rows) == set(inputs), "every input is documented"
 
 
-@pytest.mark.parametrize("status", [0, 1, 2, 3, 4])
-def test_the_comparison_of_a_pull_request_hands_its_status_on(merge, status):
-    output, calls, (base, head) = merge("mnv1/model.py", status)
-    assert output == f"status={status}\n"
-    uv, comparison = calls
-    assert uv.startswith("uv pip install")
-    assert comparison.startswith(f"scripts/compare_revisions.py {base} {head} --base-python ")
-    assert comparison.endswith("--json a b.json")
-    interpreters = re.findall(r"--(?:base|head)-python (\S+)", comparison)
-    assert interpreters[0] == interpreters[1]
-
-
-def test_each_side_gets_its_own_packages_where_these_changed(merge):
-    _, calls, _ = merge("constraints.txt", 0)
-    assert [call.split()[0] for call in calls] == ["uv", "uv", "scripts/compare_revisions.py"]
-    base, head = re.findall(r"--(?:base|head)-python (\S+)", calls[-1])
-    assert base != head
-
-
-@pytest.mark.parametrize("changed", ["docs/ci.md", "mnv1/report/page.py"])
-def test_what_a_comparison_does_not_run_is_not_compared(merge, changed):
-    output, calls, _ = merge(changed, 1)
-    assert output == "status=unchanged\n"
-    assert calls == []
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("docs/ci.md", False),
+        ("mnv1/report/page.py", False),
+        ("mnv1/suite/sweep.py", False),
+        ("mnv1/net/blocks.py", True),
+        ("mnv1/regression/worker.py", True),
+        ("benchmarks/speed.py", True),
+        ("constraints.txt", True),
+    ],
+)
+def test_a_pull_request_is_compared_where_it_changes_what_a_comparison_runs(tmp_path, changed, matters):
+    git("init", "--quiet", cwd=tmp_path)
+    git("commit", "--quiet", "--allow-empty", "-m", "base", cwd=tmp_path)
+    (tmp_path / changed).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / changed).write_text("changed\n")
+    git("add", "--all", cwd=tmp_path)
+    git("commit", "--quiet", "-m", "head", cwd=tmp_path)
+    job = parsed(ROOT / ".github" / "workflows" / "benchmark.yml")["jobs"]["compare"]
+    done = run("git", "diff", "--quiet", "HEAD^1", "HEAD", "--", *job["with"]["changed"].split(), cwd=tmp_path)
+    assert done.returncode == matters

@@ -76,7 +76,7 @@ def workload(
     tolerance: float | Callable[..., float] = 1e-4,
 ) -> Callable[[Function], Function]: ...
 def workload(function: Any = None, **said: Any) -> Any:
-    """Mark a function as a workload: of `pytest benchmarks --workloads FILE`, of `python -m mnv1.regression --suite FILE`.
+    """Mark a function as a workload: for `pytest benchmarks --workloads` and for `python -m mnv1.regression --suite`.
 
     The function returns what is called, or a tuple of that and its input: one argument, or a tuple of arguments. What
     is called is a module of torch or any callable. Only calls are timed, not the function.

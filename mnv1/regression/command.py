@@ -83,8 +83,8 @@ def make_parser(suite: Path | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--precisions",
-        help="only cases whose parameter `precision` is one of these, comma-separated (default: all, but amp only where "
-        "the CPU has bf16)",
+        help="only cases whose parameter `precision` is one of these, comma-separated (default: all, but amp only "
+        "where the CPU has bf16)",
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (default: 1, the steadiest)")
     parser.add_argument("--quick", action="store_true", help="three minutes at most: finds larger changes only")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from mnv1.regression.verdicts import (
     Verdict,
     Word,
     judge,
+    looks_slower,
     suite_effect,
     suite_word,
     unusable,
@@ -36,9 +36,6 @@ UNDECIDED_SHARE = 0.5
 
 FEWEST_BLOCKS = 2
 """Blocks in the machine's main state from which a pair of processes counts."""
-
-MOVED = 2**22
-"""Bytes by which a case is moved in memory, at most: beyond a huge page."""
 
 Opener = Callable[[int], AbstractContextManager[Pair]]
 """Opens the pair of processes of a number."""
@@ -128,6 +125,8 @@ def compare(
 ) -> Comparison:
     """Measure pair after pair of processes and judge at each look; cases that are decided are measured no more.
 
+    Nor are, once the plan's patience is spent, those that do not even look slower.
+
     `cases` are the suite's, with how far outputs may differ; `extra` is the share of work that is injected into head's
     side of a case. `tell` gets a line of progress after each pair; `watched` takes a block again in which the machine
     changed. `whole`: measure all cases to the last look, for who studies the design. Raises what `open_pair` and its
@@ -145,7 +144,9 @@ def compare(
         undecided = _judged(found, wanted, len(cases))
         are_all = len(wanted) == len(cases) - len(found.failed)
         suite = _suite_judged(found, measure.complete_pairs()) if are_all else "SAME"
-        wanted = wanted if whole or suite == "UNDECIDED" else undecided
+        if not whole and suite != "UNDECIDED":
+            is_impatient = now() - start > plan.patience
+            wanted = [one for one in undecided if not is_impatient or looks_slower(found.ratios[one], rules)]
         if not wanted or measure.is_late():
             break
     found.hints = measure.hints([name for name, one in found.verdicts.items() if one.word == "SLOWER"])
@@ -194,7 +195,6 @@ class _Measure:
         self.start = self.last = now()
         self.pairs = 0
         self.pair_time = 0.0
-        self.random = random.Random(0)
         self.sample_times: dict[str, float] = {}
         self.ratios: list[dict[str, float]] = []
         """Of each pair of processes, by case or control."""
@@ -271,7 +271,7 @@ class _Measure:
                 if name not in self.found.calls:
                     self.found.calls[name], self.sample_times[name] = self._calls(pair, name)
             each = self.plan.case_time(len(usable))
-            times = {name: self.plan.least_case_time if name in controls else each for name in order}
+            times = {name: self.plan.control_time if name in controls else each for name in order}
             return {name: self._blocks(pair, name, times[name]) for name in order}
 
     def _prepare(self, pair: Pair, name: str) -> bool:
@@ -321,18 +321,7 @@ class _Measure:
         always first.
         """
         number = self.plan.blocks(case_time, self.sample_times[name])
-        moves = set(range(0, number, -(-number // self.plan.places))) - {0} if name in self.cases else set()
-        taken = []
-        for one in range(number):
-            if one in moves:
-                self._move(pair, name)
-            taken.append(self.watched.taken(partial(self._block, pair, name, one)))
-        return taken
-
-    def _move(self, pair: Pair, name: str) -> None:
-        """Build a case anew on both sides, so that it lies elsewhere in memory."""
-        for side in ("base", "head"):
-            pair.ask(side, do="move", case=name, size=self.random.randrange(0, MOVED, 64))
+        return [self.watched.taken(partial(self._block, pair, name, one)) for one in range(number)]
 
     def _block(self, pair: Pair, name: str, number: int) -> Times:
         times: Times = {"base": [], "head": []}

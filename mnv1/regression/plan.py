@@ -15,16 +15,18 @@ class Plan:
     sample_time: float = 0.005
     """Calls of one sample take about this long on base. What disturbs a machine lasts longer, and so meets both sides:
     samples of 30 ms scattered twice as much in the same time."""
-    pair_time: float = 6.0
-    """A pair of processes is measured about this long, its start apart; all cases share it."""
+    pair_time: float = 4.0
+    """A pair of processes is measured about this long, its start apart; all cases share it. More pairs tell more than
+    longer ones: most of the scatter is between processes, by 1 to 3 % of the same code."""
     least_case_time: float = 0.25
-    most_case_time: float = 2.5
+    most_case_time: float = 1.0
     """What a case gets of that, at least and at most."""
-    places: int = 4
-    """How often a case is built in a pair of processes, each time elsewhere in memory: where things lie decides what
-    collides in the caches, and differed by 1 to 3 % between processes of the same code."""
+    control_time: float = 0.15
+    """What a control gets."""
     fewest_blocks: int = 4
     """Blocks of A B B A for each case in each pair, however long its calls are."""
+    patience: float = 140.0
+    """After this, an undecided case is measured on only if it looks slower."""
     time: float = 565.0
     """No pair is begun that would take the run beyond this, once all cases have had their first look."""
 
@@ -37,4 +39,4 @@ class Plan:
         return max(self.fewest_blocks, round(case_time / (4 * sample_time)))
 
 
-QUICK_PLAN = Plan(time=165.0)
+QUICK_PLAN = Plan(patience=80.0, time=165.0)

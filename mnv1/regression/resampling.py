@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnv1.regression.plan import Plan
-from mnv1.regression.verdicts import Rules, effect_of, suite_word, words_of
+from mnv1.regression.verdicts import Rules, effect_of, looks_slower, suite_word, words_of
 
 Ratios = NDArray[np.float64]
 
@@ -135,7 +135,10 @@ def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
             level = rules.level(rules.suite_p)
             suite = suite_word(effect_of(together[:pairs].tolist(), level, len(rules.looks)), rules)
             suite_slower = suite == "SLOWER"
-        wanted = wanted if suite == "UNDECIDED" else [place for place in wanted if words[place] == "UNDECIDED"]
+        if suite != "UNDECIDED":
+            undecided = [place for place in wanted if words[place] == "UNDECIDED"]
+            is_patient = seconds <= plan.patience
+            wanted = [one for one in undecided if is_patient or looks_slower(drawn[:pairs, one].tolist(), rules)]
         if not wanted or seconds + cost.of(len(wanted)) > plan.time:
             break
     return Simulated(tuple(words), suite_slower, pairs, seconds)

@@ -64,11 +64,12 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def append_line(path: Path, content: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a ledger: one comparison. Raises `StoredError`."""
+    """Add a line of JSON to a ledger: one comparison, without its raw samples. Raises `StoredError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf8") as file:
-            file.write(json.dumps(content, separators=(",", ":")) + "\n")
+            kept = {name: told for name, told in content.items() if name != "raw"}
+            file.write(json.dumps(kept, separators=(",", ":")) + "\n")
     except OSError as error:
         raise StoredError(f"{path}: cannot be written: {error.strerror}") from None
 

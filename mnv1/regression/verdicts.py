@@ -39,7 +39,7 @@ FEWEST = 3
 class Rules:
     """When a difference is one. Shares are of the base's time."""
 
-    looks: tuple[int, ...] = (6, 8, 11, 15, 20, 27, 36, 48)
+    looks: tuple[int, ...] = (6, 8, 11, 15, 20, 27, 36, 48, 64)
     """After how many pairs of processes a case is looked at."""
     false_alarms: float = 0.005
     """The share of runs of identical code in which any case may be found slower."""
@@ -143,6 +143,11 @@ def words_of(ratios: NDArray[np.float64], rules: Rules, cases: int) -> list[Word
             strict=True,
         )
     ]
+
+
+def looks_slower(ratios: Ratios, rules: Rules) -> bool:
+    """Whether an undecided case may yet be found slower: it seems to be, by half of what counts."""
+    return fmean(ratios) >= math.log1p(rules.least_effect) / 2
 
 
 def suite_effect(pairs: Sequence[Mapping[str, float]], rules: Rules) -> Effect:

@@ -85,7 +85,6 @@ class Side:
         self.root, self.names = Path(), frozenset[str]()
         self.marked: dict[str, Any] = {}
         self.prepared: dict[str, Prepared] = {}
-        self.beside: dict[str, bytearray] = {}
         self.traffic: dict[str, Call] = {}
         """By device: copies of as much memory as one unit of injected traffic."""
         self.copies: dict[tuple[str, float], int] = {}
@@ -168,11 +167,6 @@ class Side:
         said = mark.facts(output) if callable(mark.facts) else mark.facts
         return {"facts": _torch_facts(prepared, output) | dict(said or {}), "output": told}
 
-    def do_move(self, case: str, size: int) -> Request:
-        """Build a case anew beside so many bytes of memory, so that it lies elsewhere, and run it once."""
-        self.beside[case] = bytearray(size)
-        return self.do_prepare(case)
-
     def do_control(self, control: str) -> Request:
         """Make ready work that holds no code under test, where the cases run; `missing` where that cannot be."""
         device = next((one.device for one in self.prepared.values() if one.device != "cpu"), "cpu")
@@ -184,8 +178,7 @@ class Side:
         return {}
 
     def do_settle(self) -> Request:
-        """Call it when everything is prepared: what there is now is no garbage, so that looking for some is quick."""
-        gc.collect()
+        """Call it when everything is prepared: what there is now is looked through for garbage no more."""
         gc.freeze()
         return {}
 
@@ -216,7 +209,7 @@ class Side:
         """What some calls consist of: by part, how often it ran and for how many seconds, of all calls together.
 
         Parts are torch's operators (on an accelerator, its kernels) of a case that runs any, and Python functions of
-        others; those are found by looking at what runs now and then, so `looks` says how often, and nothing how often they ran.
+        others: those are found by looking at what runs now and then, which does not tell how often they ran.
         """
         prepared = self.prepared[case]
         prepared.call()

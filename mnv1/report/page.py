@@ -20,10 +20,10 @@ from mnv1.store.runs import Results
 
 @dataclass(frozen=True)
 class Beside:
-    """Another run that a page shows, and the title over it."""
+    """Other runs that a page shows, those of each machine or setting by itself, and the title over them."""
 
     title: str
-    results: Results
+    results: tuple[Results, ...]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Appendix:
 
 @dataclass(frozen=True)
 class EnvironmentRow:
-    """One fact about the machine; with a second run beside it, its fact too, and whether they differ."""
+    """One fact about the machine; with other runs beside it, their facts too, and whether any differs."""
 
     name: str
     here: str
-    there: str
+    there: tuple[str, ...]
     differs: bool
 
 
@@ -57,11 +57,13 @@ def page(
     links: str,
     beside: Beside | None = None,
     appendix: Appendix | None = None,
+    warnings: Sequence[str] = (),
 ) -> str:
     """The page's HTML; everything that comes from stored runs is escaped.
 
     `images` are the sections' SVGs without titles, by stem; `links` is where the CSV files are, seen from the page.
     """
+    others = beside.results if beside else ()
     templates = Environment(
         loader=PackageLoader("mnv1.report"),
         autoescape=True,
@@ -71,37 +73,38 @@ def page(
     )
     return templates.get_template("page.html.j2").render(
         machine=results.cases["machine"].iloc[0],
-        there=None if beside is None else _name(beside.results),
-        beside_title=None if beside is None else beside.title,
+        there=[_name(one) for one in others],
+        beside_title=beside.title if beside else None,
         here=_name(results),
         provenance=provenance,
         note=machine_note(results),
+        warnings=warnings,
         headlines=headlines(results),
         nothing=NO_PAIR,
         sections=[(section, *html_rows(section.table, section.view)) for section in sections],
         image=lambda section: _data_uri(images[section.stem]),
         links=links,
         appendix=appendix,
-        environment=environment_rows(results.environment, None if beside is None else beside.results.environment),
-        beside=[] if beside is None else _speedups(results, beside.results),
+        environment=environment_rows(results.environment, [one.environment for one in others]),
+        beside=_speedups((results, *others)) if others else [],
         css=_asset("page.css"),
         script=_asset("page.js"),
     )
 
 
-def environment_rows(here: Mapping[str, object], there: Mapping[str, object] | None) -> list[EnvironmentRow]:
-    """What is known of one machine or two, by name; what only one run knows differs too."""
-    if there is None:
-        return [EnvironmentRow(name, _text(value), "", False) for name, value in here.items()]
-    names = dict.fromkeys((*here, *there))
-    rows = [(name, _text(here.get(name, "")), _text(there.get(name, ""))) for name in names]
-    return [EnvironmentRow(name, one, other, one != other) for name, one, other in rows]
+def environment_rows(here: Mapping[str, object], there: Sequence[Mapping[str, object]] = ()) -> list[EnvironmentRow]:
+    """What is known of one machine or several, by name; what only one run knows differs too."""
+    rows = []
+    for name in dict.fromkeys(name for one in (here, *there) for name in one):
+        mine, *others = (_text(one.get(name, "")) for one in (here, *there))
+        rows.append(EnvironmentRow(name, mine, tuple(others), any(other != mine for other in others)))
+    return rows
 
 
-def _speedups(here: Results, there: Results) -> list[tuple[str, tuple[str, ...], list[list[HtmlCell]]]]:
-    """The verdict of each of two runs: side by side, never divided by each other."""
+def _speedups(several: Sequence[Results]) -> list[tuple[str, tuple[str, ...], list[list[HtmlCell]]]]:
+    """The verdict of each of several runs: side by side, never divided by each other."""
     tables = []
-    for results in (here, there):
+    for results in several:
         for device in sorted(results.cases["device"].unique()):
             view = BY_NAME["verdict"]
             rows = view.select(results.of_device(device))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,10 +44,11 @@ def render(
     report: Path | None = None,
     beside: Beside | None = None,
     appendix: Appendix | None = None,
+    warnings: Sequence[str] = (),
 ) -> Rendered:
     """Write every view of the results below `out`: `NAME-DEVICE` as plot, Markdown, CSV and LaTeX, and an overview.
 
-    `report` is where the page goes, if anywhere; it shows what is `beside`, and an `appendix`, too.
+    `report` is where the page goes, if anywhere; it shows what is `beside`, an `appendix` and `warnings`, too.
     Raises `RenderError` when something cannot be written.
     """
     formats = tuple(formats)
@@ -81,7 +82,8 @@ def render(
         if report:
             at = report
             links = Path(os.path.relpath(out, report.parent)).as_posix()
-            html = page(results, drawn, provenance(results).replace("`", ""), images, links, beside, appendix)
+            about = provenance(results).replace("`", "")
+            html = page(results, drawn, about, images, links, beside, appendix, warnings)
             report.parent.mkdir(parents=True, exist_ok=True)
             rendered.written.append(_write(report, html))
     except OSError as error:

@@ -21,6 +21,21 @@ def choose(given: Sequence[Path], results: Path) -> tuple[list[Path], list[str]]
     return _newest(given or find_runs(results), whole=bool(given))
 
 
+def by_environment(runs: Sequence[Path]) -> list[list[Path]]:
+    """Runs that may be compared with each other, in groups; the group that holds most cases first.
+
+    Raises `mnv1.store.runs.ResultError` for a run that cannot be read.
+    """
+    groups: dict[str, list[Path]] = {}
+    cases: dict[str, set[str]] = {}
+    for path in runs:
+        table = load([path])
+        environment = table["environment"].iloc[0]
+        groups.setdefault(environment, []).append(path)
+        cases.setdefault(environment, set()).update(table["id"])
+    return [groups[one] for one in sorted(groups, key=lambda one: -len(cases[one]))]
+
+
 def shown(folder: Path) -> tuple[list[Path], list[str]]:
     """The same of published runs, of the machine that has most of them: one of another machine stands beside them.
 

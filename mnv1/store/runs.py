@@ -15,6 +15,7 @@ import pandas as pd
 from mnv1.net.roofline import WITHIN_CACHE
 from mnv1.store.columns import CEILING_COLUMNS, COLUMNS, KERNEL_COLUMNS, OPERATOR_COLUMNS, TIME_COLUMNS
 from mnv1.store.documents import SCHEMA, ResultError, find_runs, read
+from mnv1.store.shards import WHOLE
 
 __all__ = [
     "SCHEMA",
@@ -253,7 +254,7 @@ def environment_of(path: Path | str) -> dict[str, object]:
             flat[name] = states_text(value)
         elif isinstance(value, dict):
             flat |= {f"{name}: {key}": one for key, one in value.items()}
-        elif name not in ("ceilings", "schema"):
+        elif name not in ("ceilings", "schema", WHOLE):
             flat[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return flat
 

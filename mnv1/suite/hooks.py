@@ -24,6 +24,7 @@ from mnv1.cases.availability import why_not_here
 from mnv1.measure import supervisor as measuring
 from mnv1.measure.lock import machine_lock
 from mnv1.measure.messages import Failed
+from mnv1.store.shards import WHOLE
 from mnv1.suite.journal import JournalError
 from mnv1.suite.options import (
     KEPT_OPTIONS,
@@ -112,6 +113,7 @@ class Suite:
         self._interruption: BaseException | None = None
         self._alone = False
         """Whether the session has no other tests than the suite's."""
+        self._of_all_shards: list[str] = []
         self._held = ExitStack()
         # The folder is known with the machine. Until then pytest-benchmark makes none, and compares with none.
         self._storage, self._compare = options.benchmark_storage, options.benchmark_compare
@@ -150,6 +152,7 @@ class Suite:
         chosen = chosen_shard(self._options)
         if chosen:
             cases = {case.id: case for item in items if (case := self._case_of(item))}  # a repeated test's one once
+            self._of_all_shards = sorted(cases)
             self._keep(items, shard(cases.values(), *chosen, self._profile))
         if self._journal:
             self._keep(items, frozenset(self._journal.header["cases"]))
@@ -196,7 +199,7 @@ class Suite:
         supervisor = measuring.Supervisor(options.machine_state, self._threads, self._timeout)
         self._held.callback(supervisor.close)
         about = {"profile": options.profile, "half_width": self._profile.half_width}
-        about |= {"shard": options.shard} if options.shard else {}
+        about |= {"shard": options.shard, WHOLE: self._of_all_shards} if options.shard else {}
         about["options"] = changed_options(options)
         run = self._run = Run(self._profile, supervisor, self._journal, about)
         folder = storage_folder(options, self._results, run.environment["machine"])

@@ -226,8 +226,8 @@ def test_the_command_needs_numpy_and_scipy_alone(tmp_path):
         "import sys\n"
         "class Nothing:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name in {'torch', 'torchvision', 'pandas', 'matplotlib', 'tabulate', 'jinja2', 'rich', 'filelock',\n"
-        "                    'psutil', 'pytest', 'pynvml'}:\n"
+        "        if name in {'torch', 'torchvision', 'pandas', 'matplotlib', 'tabulate', 'jinja2', 'rich',\n"
+        "                    'filelock', 'psutil', 'pytest', 'pynvml'}:\n"
         "            raise ModuleNotFoundError(name, name=name)\n"
         "sys.meta_path.insert(0, Nothing())\n"
     )

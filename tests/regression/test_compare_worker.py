@@ -22,7 +22,9 @@ def plain():
     return lambda: mine.added(1, 2)
 
 
-@workload(name="block-{kind}", over={"kind": ["small", "large"]}, tolerance=lambda kind: 0.1 if kind == "small" else 0.2)
+@workload(
+    name="block-{kind}", over={"kind": ["small", "large"]}, tolerance=lambda kind: 0.1 if kind == "small" else 0.2
+)
 def block(kind):
     import torch
     torch.manual_seed(0)
@@ -74,7 +76,7 @@ def side(log):
     """Without `__init__`, which ends this process's garbage collection."""
     made = Side.__new__(Side)
     made.threads, made.traffic, made.copies, made.prepared = 1, {}, {}, {"case": Prepared(Counter(log))}
-    made.marked, made.beside, made._is_settled = {}, {}, True
+    made.marked, made._is_settled = {}, True
     return made
 
 
@@ -261,7 +263,8 @@ def test_what_takes_the_time_is_found_for_torch_and_for_python(loaded, tmp_path)
     assert told["kind"] == "operators"
     assert told["parts"]["aten::mkldnn_convolution"][0] == 3
     (tmp_path / "root" / "slow.py").write_text(
-        "def spin():\n    return sum(number * number for number in range(200_000))\n\n\ndef work():\n    return spin()\n"
+        "def spin():\n    return sum(number * number for number in range(200_000))\n\n\n"
+        "def work():\n    return spin()\n"
     )
     import slow
 

@@ -122,7 +122,7 @@ def test_what_comes_from_result_files_is_escaped(tmp_path):
     results.environment[quote] = evil
     results.cases["machine"] = evil
     results.cases["commit"] = quote
-    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html", beside=Beside("Another run", results))
+    render(results, tmp_path / "rendered", ("svg",), tmp_path / "report.html", beside=Beside("Another run", (results,)))
     page = Page((tmp_path / "report.html").read_text())
     assert page.tags.count("script") == 1  # the page's own
     assert all(source.startswith("data:") for source in page.sources)
@@ -131,14 +131,16 @@ def test_what_comes_from_result_files_is_escaped(tmp_path):
 
 def test_environments_side_by_side():
     here, there = {"cpu": "A", "threads": 2, "gpu": "H100"}, {"cpu": "B", "threads": 2, "virtualised": True}
-    rows = {row.name: (row.here, row.there, row.differs) for row in environment_rows(here, there)}
+    rows = {row.name: (row.here, row.there, row.differs) for row in environment_rows(here, [there])}
     assert rows == {
-        "cpu": ("A", "B", True),
-        "threads": ("2", "2", False),
-        "gpu": ("H100", "", True),
-        "virtualised": ("", "yes", True),
+        "cpu": ("A", ("B",), True),
+        "threads": ("2", ("2",), False),
+        "gpu": ("H100", ("",), True),
+        "virtualised": ("", ("yes",), True),
     }
-    assert not any(row.differs for row in environment_rows(here, None))
+    assert not any(row.differs for row in environment_rows(here))
+    third = next(row for row in environment_rows(here, [here, there]) if row.name == "cpu")
+    assert (third.there, third.differs) == (("A", "B"), True)
 
 
 def test_a_page_without_pairs_says_so(tmp_path):

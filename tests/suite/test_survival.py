@@ -20,6 +20,7 @@ from mnv1.cases import Case, Conditions, Network
 from mnv1.measure.runner import check
 from mnv1.measure.worker import reason
 from mnv1.store.runs import find_runs, load
+from mnv1.store.shards import lacking
 from mnv1.suite.journal import interrupted
 from tests.conftest import BENCHMARKS, MADE_UP, ROOT, forked_sweep, of_sweeps, sweep, sweeps
 
@@ -231,3 +232,7 @@ def test_shards_together_are_the_whole_sweep(tmp_path, undisturbed):
     assert set(shards[0]["id"]).isdisjoint(shards[1]["id"])
     assert set(shards[0]["id"]) | set(shards[1]["id"]) == ids
     assert shards[0]["environment"].iloc[0] == shards[1]["environment"].iloc[0]
+    assert lacking(stored) == []
+    (without,) = lacking(stored[:1])
+    assert without.shards == ("2/2",)
+    assert set(without.cases) == set(shards[1]["id"])
