@@ -17,8 +17,8 @@ from mnv1.regression.verdicts import students_t
 ROUNDS = 8
 """How often each side is profiled."""
 
-SAMPLES = 4
-"""Times the calls of a sample, in one round: the sampling profiler needs a tenth of a second to see anything."""
+SAMPLES = 40
+"""Times the calls of a sample, in one round: some 0.2 seconds, in which the sampling profiler looks 200 times."""
 
 CONFIDENT = 0.95
 """Confidence of the interval of each part; the parts that are looked at share what it leaves."""
@@ -36,7 +36,7 @@ class Hint:
     """`operators` or `functions`."""
     low: float
     high: float
-    """How much more of a call it takes, at least and at most; both zero where only its number changed."""
+    """How much more of a call it takes, at least and at most. `low` is below zero where only its number surely grew."""
     count: tuple[float, float] = (0.0, 0.0)
     """How often it ran in a call, of base and head; zero where that is not known."""
 

@@ -38,8 +38,8 @@ PACKAGES = ("numpy", "torch")
 SAMPLED = 64
 """Numbers of an output that are compared, at fixed places."""
 
-COPIED = 2**22
-"""Bytes that one unit of injected memory traffic reads and writes: beyond a second-level cache."""
+COPIED = 2**18
+"""Bytes that one unit of injected memory traffic reads and writes: little, so that any share of a call is made up."""
 
 WARMED = 4
 """Calls of a sample from which one more, before them, is cheap."""

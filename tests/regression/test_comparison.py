@@ -16,6 +16,8 @@ from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
 SOME = [20, pytest.param(60, marks=pytest.mark.slow)]
 FIRST = Rules().looks[0]
+LOOSE = Rules(false_alarms=1e-300, same_within=1e-9, suite_effect=1.0)
+"""Nothing is decided by these."""
 FEW = dict(list(CASES.items())[:4])
 
 
@@ -216,6 +218,14 @@ def test_no_pair_is_begun_that_would_end_too_late_but_every_case_gets_its_first_
     found, _ = run(spread=0.1, pair_time=pair_time)
     assert max(map(len, found.ratios.values())) == pairs
     assert len(found.verdicts) == len(CASES)
+
+
+@pytest.mark.parametrize(("slower", "pairs"), [(0.0, 11), (0.03, 64)])
+def test_after_some_time_only_a_case_that_looks_slower_is_measured_on(slower, pairs):
+    """With so much scatter nothing is decided: at the look after the plan's patience is spent, 11 pairs are done."""
+    found, _ = run(cases=FEW, slower=dict.fromkeys(FEW, slower), plan=Plan(patience=9.5), rules=LOOSE, pair_time=1.0)
+    assert {len(ratios) for ratios in found.ratios.values()} == {pairs}
+    assert found.words()["UNDECIDED"] == len(FEW)
 
 
 class Dying(Simulated):

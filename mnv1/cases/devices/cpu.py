@@ -40,7 +40,6 @@ class Cpu(Device):
     gemm_side = 1024
     convolution_batch = 4
     usual_rate = 1e11
-    fills_with = 1
 
     def is_available(self) -> bool:
         """See `Device.is_available`."""

@@ -48,8 +48,6 @@ class Device:
     """Images of the convolution that is a ceiling."""
     usual_rate = 1e13
     """Multiply-accumulates a second for planning alone: every machine must plan alike."""
-    fills_with = 256
-    """Images of a call that keeps it busy: fewer wait for the host, so that a slower kernel does not show."""
     distributed = "gloo"
     """torch.distributed's backend between processes that train on it."""
 
