@@ -1,7 +1,9 @@
 """`python -m mnv1.regression BASE [HEAD] --suite FILE.py`"""
 
 from mnv1.base import console
-from mnv1.regression.command import main
+from mnv1.regression import command
+
+main = console.command(failed=2)(command.main)
 
 if __name__ == "__main__":
-    console.run(console.command(failed=2)(main))
+    console.run(main)

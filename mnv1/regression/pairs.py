@@ -13,12 +13,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
-from scipy import stats
-
 from mnv1.base.errors import UserError
 from mnv1.measure.child import Child, unheard_signals
 from mnv1.measure.state import variables_of
 from mnv1.regression.sides import Harness, Side, what_is_wrong
+from mnv1.regression.verdicts import interquartile_mean
 
 WORKER = Path(__file__).parent / "worker.py"
 TIMEOUT = 120.0
@@ -218,10 +217,10 @@ class Pairs:
 def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:
     """ln(head / base) of one case in one pair of processes, from the seconds of its blocks.
 
-    The interquartile mean over blocks: nearly as steady as the mean, and untouched by a block that was disturbed.
+    The interquartile mean over blocks: untouched by a block that was disturbed.
     """
     ratios = [fmean(map(math.log, times["head"])) - fmean(map(math.log, times["base"])) for times in blocks]
-    return round(float(stats.trim_mean(ratios, 0.25)), 6)
+    return round(interquartile_mean(ratios), 6)
 
 
 def shuffled(cases: Sequence[str], seed: int) -> list[str]:

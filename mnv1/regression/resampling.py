@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from mnv1.regression.plan import Plan
-from mnv1.regression.verdicts import Rules, effect_of, looks_slower, suite_word, words_of
+from mnv1.regression.verdicts import Rules, effect_of, interquartile_mean, looks_slower, suite_word, words_of
 
 Ratios = NDArray[np.float64]
 
@@ -82,8 +81,8 @@ def _cost_of(entries: Sequence[Mapping[str, Any]]) -> Cost:
     sizes, seconds = np.array([pair for one in entries for pair in one["pair_times"]]).T
     if len(set(sizes)) == 1:
         return Cost(0.0, float(np.mean(seconds / sizes)))
-    fit = stats.linregress(sizes, seconds)
-    return Cost(max(0.0, float(fit.intercept)), max(0.0, float(fit.slope)))
+    slope, intercept = np.polyfit(sizes, seconds, 1)
+    return Cost(max(0.0, float(intercept)), max(0.0, float(slope)))
 
 
 def identical(pool: Pool, plan: Plan, rules: Rules, runs: int, seed: int, by_run: bool) -> list[Simulated]:
@@ -119,7 +118,7 @@ def slowed(pool: Pool, plan: Plan, rules: Rules, effect: float, runs: int, seed:
 def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
     """What `comparison.compare` does, with pairs that are drawn already."""
     cases = drawn.shape[1]
-    together = stats.trim_mean(drawn, 0.25, axis=1)
+    together = list(map(interquartile_mean, drawn.tolist()))
     words: list[str] = ["UNDECIDED"] * cases
     wanted = list(range(cases))
     pairs, seconds, suite_slower = 0, 0.0, False
@@ -133,7 +132,7 @@ def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
         suite = "SAME"
         if len(wanted) == cases and not suite_slower:
             level = rules.level(rules.suite_p)
-            suite = suite_word(effect_of(together[:pairs].tolist(), level, len(rules.looks)), rules)
+            suite = suite_word(effect_of(together[:pairs], level, len(rules.looks)), rules)
             suite_slower = suite == "SLOWER"
         if suite != "UNDECIDED":
             undecided = [place for place in wanted if words[place] == "UNDECIDED"]

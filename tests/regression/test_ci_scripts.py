@@ -82,7 +82,7 @@ def test_where_nothing_that_matters_has_changed_nothing_is_compared(theirs, tmp_
     [
         (SUITE + "raise RuntimeError('no')", "2", "speed.py cannot be run with head's code: RuntimeError: no"),
         (
-            SUITE.replace("return 100 *", "import mine.no\n        return"),
+            SUITE.replace("return 100 *", "__import__('mine.no')\n        return"),
             "4",
             "ModuleNotFoundError: No module named 'mine.no'",
         ),

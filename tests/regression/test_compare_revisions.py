@@ -176,7 +176,7 @@ def test_anybodys_repository_is_compared(tmp_path):
     assert cleared.returncode == 0, cleared.stderr
     nothing = scratch_run(root, "HEAD~1", "--self-test", "--candidates", str(tmp_path / "same.json"))
     assert (nothing.returncode, nothing.stdout) == (0, f"{tmp_path / 'same.json'}: nothing to confirm\n")
-    injected = scratch_run(root, "HEAD", "--self-test", "--inject", "work-2:1.5")
+    injected = scratch_run(root, "HEAD", "--self-test", "--inject", "work-2:2.0")
     assert injected.returncode == 1
     assert "1 SLOWER, 1 SAME" in injected.stdout
 

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -203,7 +204,7 @@ def test_one_slow_process_is_no_alarm():
 
 def test_processes_of_two_kinds_are_no_alarm():
     """A layout that costs 4 % hits each process with a chance of one half."""
-    assert sum(run(seed, modes=0.04, cases=FEW)[0].exit_status == 1 for seed in range(20)) == 0
+    assert sum(run(seed, modes=0.04, cases=FEW)[0].exit_status == 1 for seed in range(20)) <= 1
 
 
 @pytest.mark.parametrize("runs", SOME)
@@ -215,7 +216,7 @@ def test_power_of_whole_simulated_runs(runs):
 
 @pytest.mark.parametrize(("pair_time", "pairs"), [(1.0, 64), (15.0, 37), (60.0, 9), (200.0, FIRST)])
 def test_no_pair_is_begun_that_would_end_too_late_but_every_case_gets_its_first_look(pair_time, pairs):
-    found, _ = run(spread=0.1, pair_time=pair_time)
+    found, _ = run(spread=0.1, pair_time=pair_time, plan=replace(PLAN, patience=math.inf))
     assert max(map(len, found.ratios.values())) == pairs
     assert len(found.verdicts) == len(CASES)
 

@@ -30,8 +30,8 @@ head bbbb against base aaaa; some-machine
 case     verdict    effect [95 %]              detectable    pairs    why
 -------  ---------  -------------------------  ------------  -------  ------------------------------------
 layer-b  SLOWER     +5.1 % [+4.8 %, +5.4 %]    +0.5 %        8        beyond chance (p ≤ 2e-04) and by 1.5 % or more
-model-c  UNDECIDED  +0.0 % [-13.6 %, +15.7 %]  +31.1 %       8        no difference found, and no equality shown
-layer-a  SAME       +0.0 % [-0.4 %, +0.4 %]    +0.7 %        8        equal within ±3 %
+model-c  UNDECIDED  +0.0 % [-13.9 %, +16.1 %]  +31.7 %       8        no difference found, and no equality shown
+layer-a  SAME       +0.0 % [-0.4 %, +0.4 %]    +0.8 %        8        equal within ±3 %
 
 model-c: MORE MEMORY, peak memory 1.00 MiB → 2.00 MiB (exact)
 model-c: operators 1,083 → 1,084 (exact)

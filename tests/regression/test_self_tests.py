@@ -13,6 +13,7 @@ from scripts.method import false_alarms
 from tests.simulated_pairs import CASES, entry, run
 
 PLAN, RULES = Plan(), Rules()
+PATIENT = Plan(patience=1e9)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ def test_a_resampled_run_decides_as_a_real_one_does(pool):
 
 
 def test_a_resampled_run_ends_when_its_time_is_spent():
-    drawn = np.tile([[0.2], [-0.2]], (24, len(CASES)))
-    found = simulated(drawn, PLAN, RULES, Cost(10.0, 1.0))
+    drawn = np.tile([[0.2], [-0.2]], (32, len(CASES)))
+    found = simulated(drawn, PATIENT, RULES, Cost(10.0, 1.0))
     assert set(found.words) == {"UNDECIDED"}
     assert PLAN.time - 34.0 < found.seconds <= PLAN.time
     late = simulated(drawn, PLAN, RULES, Cost(1000.0, 1.0))
@@ -123,7 +124,7 @@ def test_the_command(ledger, tmp_path, monkeypatch, capsys):
     assert false_alarms.main([str(path), "--out", str(tmp_path / "out.md")]) == 0
     text = (tmp_path / "out.md").read_text()
     assert text == capsys.readouterr().out
-    assert "from the 144 process pairs of 3 self-tests that measured all cases to the end" in text
+    assert "from the 192 process pairs of 3 self-tests that measured all cases to the end" in text
     assert "0 of 20 runs (0.00 %)" in text
     assert false_alarms.main([str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("error: ")

@@ -240,12 +240,32 @@ def test_a_damaged_file_is_named_and_the_others_are_rendered(store, folder, caps
     assert (folder / "test-cpu" / "rendered" / "verdict-cpu.md").exists()
 
 
-def test_two_machines_are_not_mixed(store, folder, capsys):
-    here = store([speedup_facts()])
-    there = store([speedup_facts()], name="0002_b.json", machine="other-cpu")
-    assert main([str(here), str(there)]) == 1
-    assert "these runs come from 2 unlike environments" in capsys.readouterr().err
-    assert not (folder / "test-cpu" / "rendered").exists()
+def test_machines_stand_side_by_side_and_are_not_mixed(store, folder, capsys):
+    """The one with most cases is what is reported; nothing is divided by a figure of another."""
+    few = store([speedup_facts(speedup=1.5)], name="0002_b.json", machine="other-cpu", cpu="Other CPU")
+    most = store([speedup_facts(speedup=4.8), latency_facts()])
+    third = store([speedup_facts(speedup=2.5)], name="0003_c.json", machine="third-cpu", cpu="Third CPU")
+    assert main([str(few), str(most), str(third)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "Other machines or settings, beside this one" in page
+    assert all(
+        text in page for text in ("4.80×", "1.50×", "2.50×", "Other CPU", "Third CPU", "what differs between them")
+    )
+    verdict = (folder / "test-cpu" / "rendered" / "verdict-cpu.md").read_text()
+    assert "4.80×" in verdict
+    assert "1.50×" not in verdict
+    assert main([str(few), str(most), "--summary"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("## mnv1 on test-cpu") < printed.index("## mnv1 on other-cpu")
+
+
+def test_a_shard_that_is_missing_is_told_in_the_page_too(store, folder, capsys):
+    whole = [speedup_facts()["id"], "speedup-lost"]
+    run = store([speedup_facts()], shard="1/2", cases_of_all_shards=whole)
+    assert main([str(run)]) == 0
+    said = "1 of the sweep's 2 cases are missing: speedup-lost. There is no run of shard 2/2"
+    assert said in capsys.readouterr().err
+    assert said.replace("'", "&#39;") in (folder / "report.html").read_text()
 
 
 def test_runs_of_one_machine_are_put_together(store, folder):
