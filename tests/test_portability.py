@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from mnv1.measure import child, children, environment, load, memory, state
+from mnv1.measure import child, children, environment, load, machine, memory, state
 from tests.conftest import ROOT
 
 GONE = ("fcntl", "resource", "termios", "pwd", "grp", "multiprocessing.forkserver")
@@ -138,7 +138,8 @@ def test_the_environment_is_described_without_proc_and_sys(monkeypatch, tmp_path
 
     for name in ("cpu_freq", "virtual_memory", "cpu_percent", "cpu_count"):
         monkeypatch.setattr(psutil, name, missing)
-    monkeypatch.setattr(environment, "_read", lambda _: "")
+    for module in (environment, machine):
+        monkeypatch.setattr(module, "read", lambda _: "")
     monkeypatch.setattr(environment.quota, "PROC", tmp_path)
     described = environment.described({"left_out": ["the binding of threads to CPUs (why)"], "threads": 1})
     found = described.environment

@@ -11,8 +11,9 @@ from mnv1.report.units import duration, percent
 
 NAMES = {
     "pytest-benchmark": "pytest-benchmark, `--benchmark-compare-fail=median:5%`",
+    "codspeed": "pytest-codspeed, wall time, its best times compared at 5 %",
     "asv": "`asv continuous --factor 1.05`",
-    "mnv1": "`compare_revisions.py`",
+    "mnv1": "`python -m mnv1.regression`",
 }
 
 

@@ -1,8 +1,10 @@
 """What other tools say of the same cases: `python scripts/method/other_tools.py --ledger FILE [--tools asv] [--runs 4]`
 
 In a scratch repository with three commits (a base, identical code, code slowed by real extra work) it runs, as their
-documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, and `asv continuous`
-(which compares two commits itself). Threads and allocator have their defaults. Needs `pip install asv`.
+documentation tells, `pytest --benchmark-autosave` and then `--benchmark-compare-fail=median:5%`, `asv continuous`
+(which compares two commits itself), and `pytest --codspeed` in wall-time mode. That compares nothing without its
+service: the times that it prints are compared here. Threads and allocator have their defaults. Needs `pip install asv
+pytest-codspeed`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from mnv1.regression.stored import append_line, read_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "benchmarks" / "speed.py"
-TOOLS = ("pytest-benchmark", "asv")
+TOOLS = ("pytest-benchmark", "codspeed", "asv")
+PACKAGES = {"asv": "asv", "codspeed": "pytest_codspeed"}
 
 # What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
 CASES = """\
@@ -93,6 +96,12 @@ ASV_CONFIG = {
 }
 
 
+PYTEST_COMMAND = (
+    *(sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", "."),
+    "benchmarks/test_cases.py",
+)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a tool said of one comparison."""
@@ -121,8 +130,9 @@ def main(argv: list[str] | None = None) -> int:
     tools = args.tools.split(",")
     if set(tools) - set(TOOLS):
         parser.error(f"--tools: unknown value in {args.tools!r}; valid values: {', '.join(TOOLS)}")
-    if "asv" in tools and find_spec("asv") is None:
-        parser.error("asv is not installed: pip install asv, or leave it out with --tools pytest-benchmark")
+    for tool, package in PACKAGES.items():
+        if tool in tools and find_spec(package) is None:
+            parser.error(f"{package} is not installed: pip install {package}, or leave it out with --tools")
     every = [case for case in cases_of(module_of(SUITE)) if case.parameters["device"] == "cpu"]
     cases = [case.id for case in every if case.parameters["precision"] in args.precisions.split(",")]
     with (
@@ -133,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
         for tool in tools:
             for code in [code for code in ("identical", "slower") for _ in range(args.runs)]:
                 start = time.monotonic()
-                answer = (pytest_benchmark if tool == "pytest-benchmark" else asv)(scratch, code)
+                answer = ASKED[tool](scratch, code)
                 slowdown = args.slowdown if code == "slower" else 0.0
                 line = {"tool": tool, "code": code, "slowdown": slowdown, **vars(answer)}
                 line["wall_time"] = round(time.monotonic() - start, 1)
@@ -161,7 +171,7 @@ class Scratch:
             ("benchmarks/asv_cases.py", ASV),
             ("benchmarks/test_cases.py", PYTEST),
             ("asv.conf.json", json.dumps(ASV_CONFIG)),
-            (".gitignore", ".asv/\n.benchmarks/\n__pycache__/\n"),
+            (".gitignore", ".asv/\n.benchmarks/\n.codspeed/\n__pycache__/\n"),
         ):
             (root / name).write_text(text, encoding="utf8")
         self.run("git", "init", "-q", "-b", "main")
@@ -205,8 +215,7 @@ def flagged_by_asv(output: str) -> int:
 
 def pytest_benchmark(scratch: Scratch, code: str) -> Answer:
     """A saved run of the base, then one of the other code that fails when a median is 5 % above it."""
-    here = ("-q", "-c", "/dev/null", "--rootdir", ".", "benchmarks/test_cases.py")
-    command = (sys.executable, "-m", "pytest", *here, "--benchmark-autosave")
+    command = (*PYTEST_COMMAND, "-p", "no:codspeed", "--benchmark-autosave")
     scratch.run("git", "checkout", "-q", "base")
     scratch.run(*command)
     scratch.run("git", "checkout", "-q", code)
@@ -215,6 +224,26 @@ def pytest_benchmark(scratch: Scratch, code: str) -> Answer:
     if status and not flagged:
         raise ToolError("pytest-benchmark failed and named no case: run it by hand")
     return Answer(bool(status), flagged, scratch.cases)
+
+
+def codspeed(scratch: Scratch, code: str) -> Answer:
+    """Wall times of the base and of the other code, a session each; slower by more than 5 % is flagged."""
+    best = []
+    for revision in ("base", code):
+        scratch.run("git", "checkout", "-q", revision)
+        before = set(scratch.root.glob(".codspeed/*.json"))
+        scratch.run(*PYTEST_COMMAND, "-p", "no:benchmark", "--codspeed", "--codspeed-mode", "walltime")
+        (stored,) = set(scratch.root.glob(".codspeed/*.json")) - before
+        best.append(best_times(stored.read_text(encoding="utf8")))
+    flagged = sum(best[1][name] > 1.05 * seconds for name, seconds in best[0].items())
+    return Answer(bool(flagged), flagged, scratch.cases)
+
+
+def best_times(stored: str) -> dict[str, float]:
+    """The time that pytest-codspeed prints of each case, in nanoseconds, from what it stores."""
+    return {
+        one["name"]: one["stats"]["min_ns"] / one["stats"]["iter_per_round"] for one in json.loads(stored)["benchmarks"]
+    }
 
 
 def asv(scratch: Scratch, code: str) -> Answer:
@@ -228,6 +257,8 @@ def asv(scratch: Scratch, code: str) -> Answer:
         raise ToolError(f"asv measured nothing: {last[0]}")
     return Answer(bool(status), flagged_by_asv(output), scratch.cases)
 
+
+ASKED = {"pytest-benchmark": pytest_benchmark, "codspeed": codspeed, "asv": asv}
 
 if __name__ == "__main__":
     console.run(main)

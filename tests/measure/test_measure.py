@@ -18,7 +18,7 @@ from mnv1.cases.devices.cpu import Cpu
 from mnv1.cases.devices.cuda import BUSY_CALLS, QUEUED, Cuda
 from mnv1.cases.devices.graphs import FIRST_CALLS
 from mnv1.cases.precisions import fp32_computed_in
-from mnv1.measure import children, environment, modules, runner, state
+from mnv1.measure import children, environment, machine, modules, runner, state
 from mnv1.measure.ceilings import ceilings
 from mnv1.measure.execution import WrongOutputError
 from mnv1.measure.memory import kernel_work, process_peak
@@ -470,8 +470,13 @@ def test_machine_name_is_a_safe_folder_name(monkeypatch, model, cpus, name):
     assert environment.machine_name() == name
 
 
+def test_without_torch_the_cpus_instructions_are_named_as_by_torch():
+    assert machine.capability() == environment.torch.backends.cpu.get_cpu_capability()
+
+
 def test_warnings_name_the_next_step(monkeypatch):
-    monkeypatch.setattr(environment, "_read", lambda path: "powersave" if "governor" in path else "")
+    for module in (environment, machine):
+        monkeypatch.setattr(module, "read", lambda path: "powersave" if "governor" in str(path) else "")
     monkeypatch.setattr(environment.psutil, "cpu_percent", lambda **_: 60.0)
     warnings = environment.warnings()
     assert "CPU governor is powersave: run `cpupower frequency-set -g performance` as root" in warnings

@@ -36,7 +36,7 @@ layer-a  SAME       +0.0 % [-0.4 %, +0.4 %]    +0.8 %        8        equal with
 model-c: MORE MEMORY, peak memory 1.00 MiB → 2.00 MiB (exact)
 model-c: operators 1,083 → 1,084 (exact)
 layer-d: not compared, base: AttributeError: no conv_dw
-all cases together: +1.7 % [-3.3 %, +6.9 %]
+all cases together: +1.7 % [-3.4 %, +7.0 %]
 control gemm: +0.0 % [-0.2 %, +0.2 %]
 result: a regression (1 SLOWER, 1 SAME, 1 UNDECIDED; 3:41 min)"""
 

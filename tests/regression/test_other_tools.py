@@ -1,12 +1,22 @@
 """What scripts read from other tools' output, and that the changes which they make still apply."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from scripts.method.known_changes import CHANGES
-from scripts.method.other_tools import ASV, CASES, PYTEST, flagged_by_asv, flagged_by_pytest_benchmark, main, packages
+from scripts.method.other_tools import (
+    ASV,
+    CASES,
+    PYTEST,
+    best_times,
+    flagged_by_asv,
+    flagged_by_pytest_benchmark,
+    main,
+    packages,
+)
 from tests.conftest import ROOT
 
 ASV_SAYS = """\
@@ -33,6 +43,11 @@ def test_slower_cases_are_counted():
     assert flagged_by_pytest_benchmark("26 passed") == 0
 
 
+def test_times_of_codspeed_are_of_a_single_call():
+    stored = {"benchmarks": [{"name": "test_case[a]", "stats": {"min_ns": 300.0, "iter_per_round": 3}}]}
+    assert best_times(json.dumps(stored)) == {"test_case[a]": 100.0}
+
+
 def test_what_other_tools_run_is_python():
     for text in (CASES.format(extra=0.05, packages=[], suite="", root=""), PYTEST, ASV):
         compile(text, "cases.py", "exec")
@@ -48,7 +63,7 @@ def test_cases_find_this_package_in_an_interpreter_that_knows_no_folder(tmp_path
 def test_unknown_tools(capsys):
     with pytest.raises(SystemExit):
         main(["--ledger", "x", "--tools", "hyperfine"])
-    assert "valid values: pytest-benchmark, asv" in capsys.readouterr().err
+    assert "valid values: pytest-benchmark, codspeed, asv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)

@@ -166,6 +166,6 @@ def test_other_tools_beside_this_one(ledger):
     assert other_tools_table(answers, ledger).splitlines()[2:] == [
         "| `asv continuous --factor 1.05` | identical | 2 | 1 | 3 of 52 (5.8 %) | 5:10 min |",
         "| `asv continuous --factor 1.05` | +5 % | 1 | 1 | 13 of 26 (50.0 %) | 5:00 min |",
-        "| `compare_revisions.py` | identical | 4 | 0 | 0 of 96 (0.0 %) | 3:35 min |",
-        "| `compare_revisions.py` | +5 % | 2 | 2 | 24 of 24 (100.0 %) | 6:40 min |",
+        "| `python -m mnv1.regression` | identical | 4 | 0 | 0 of 96 (0.0 %) | 3:35 min |",
+        "| `python -m mnv1.regression` | +5 % | 2 | 2 | 24 of 24 (100.0 %) | 6:40 min |",
     ]
