@@ -12,7 +12,7 @@ from typing import Any
 
 from mnv1.regression.blocks import Around, Blocks
 from mnv1.regression.hints import Hint, hints_of
-from mnv1.regression.pairs import Pair, WorkerDiedError, log_ratio, shuffled
+from mnv1.regression.pairs import Pair, WorkerDiedError, WorkerError, log_ratio, shuffled
 from mnv1.regression.plan import CONTROLS, Plan
 from mnv1.regression.verdicts import (
     FEWEST,
@@ -149,6 +149,9 @@ def compare(
             wanted = [one for one in undecided if not is_impatient or looks_slower(found.ratios[one], rules)]
         if not wanted or measure.is_late():
             break
+    for name in measure.running():
+        if name not in found.verdicts:
+            found.failed[name] = f"fewer than {FEWEST} pairs of processes were in one state of the machine"
     found.hints = measure.hints([name for name, one in found.verdicts.items() if one.word == "SLOWER"])
     found.unusable = unusable(found.controls, rules)
     found.taken_again, found.states = measure.watched.again, measure.watched.shares()
@@ -192,7 +195,7 @@ class _Measure:
     ) -> None:
         self.found, self.cases, self.open_pair, self.plan = found, cases, open_pair, plan
         self.extra, self.tell, self.now, self.watched = extra, tell, now, watched
-        self.start = self.last = now()
+        self.start = now()
         self.pairs = 0
         self.pair_time = 0.0
         self.sample_times: dict[str, float] = {}
@@ -242,10 +245,12 @@ class _Measure:
             if len(blocks) >= FEWEST_BLOCKS:
                 pairs[one["pair"]][one["case"]] = log_ratio(blocks)
         self.ratios = pairs
-        self.found.controls = {name: self._ratios_of(name) for name in CONTROLS if name in self.found.calls}
-        self.found.ratios = {name: self._ratios_of(name) for name in self._running()}
+        controls = {name: self._ratios_of(name) for name in CONTROLS}
+        self.found.controls = {name: ratios for name, ratios in controls.items() if len(ratios) >= FEWEST}
+        self.found.ratios = {name: self._ratios_of(name) for name in self.running()}
 
-    def _running(self) -> list[str]:
+    def running(self) -> list[str]:
+        """Cases that both sides can run."""
         return [name for name in self.cases if name in self.found.calls and name not in self.found.failed]
 
     def _ratios_of(self, name: str) -> list[float]:
@@ -253,7 +258,7 @@ class _Measure:
 
     def complete_pairs(self) -> list[dict[str, float]]:
         """The ratios of those pairs of processes that measured all cases."""
-        running = self._running()
+        running = self.running()
         return [{name: pair[name] for name in running} for pair in self.ratios if set(running) <= set(pair)]
 
     def _pair(self, number: int, names: Sequence[str]) -> dict[str, list[tuple[Times, Around]]]:
@@ -346,6 +351,6 @@ class _Measure:
                     name: hints_of(partial(pair.ask, do="profile", case=name), self.found.calls[name])
                     for name in wanted
                 }
-        except WorkerDiedError as error:
+        except WorkerError as error:  # what was measured stands
             self.tell(f"{error}; what is slower is not told")
             return {}

@@ -147,7 +147,7 @@ def words_of(ratios: NDArray[np.float64], rules: Rules, cases: int) -> list[Word
 
 def looks_slower(ratios: Ratios, rules: Rules) -> bool:
     """Whether an undecided case may yet be found slower: it seems to be, by half of what counts."""
-    return fmean(ratios) >= math.log1p(rules.least_effect) / 2
+    return len(ratios) < FEWEST or fmean(ratios) >= math.log1p(rules.least_effect) / 2
 
 
 def suite_effect(pairs: Sequence[Mapping[str, float]], rules: Rules) -> Effect:

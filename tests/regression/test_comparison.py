@@ -176,6 +176,44 @@ def test_a_slower_part_is_named_but_not_of_injected_work():
     assert run(extra={"case-3": 0.10}, parts=parts)[0].hints == {}
 
 
+def test_a_profiler_that_fails_loses_nothing():
+    class Unprofiled(Simulated):
+        def ask(self, side, **request):
+            if request["do"] == "profile":
+                raise WorkerError("head: no answer within 120 s to: profile case-3")
+            return super().ask(side, **request)
+
+    @contextmanager
+    def open_pair(number):
+        yield Unprofiled(number, slower={"case-3": 0.10})
+
+    told = []
+    found = compare(CASES, open_pair, PLAN, Rules(), tell=told.append, now=lambda: 0.0)
+    assert (found.regressions(), found.hints) == (["case-3"], {})
+    assert told[-1] == "head: no answer within 120 s to: profile case-3; what is slower is not told"
+
+
+def test_a_machine_that_is_never_long_in_one_state_gives_no_verdict_and_no_error():
+    """Each pair of processes meets a state of its own."""
+    opened = []
+
+    class Restless(Blocks):
+        def taken(self, take):
+            return take(), (len(opened), len(opened))
+
+        def names(self):
+            return lambda around: f"state {around[0]}"
+
+    @contextmanager
+    def open_pair(number):
+        opened.append(number)
+        yield Simulated(number)
+
+    found = compare(CASES, open_pair, PLAN, Rules(), now=lambda: 0.0, watched=Restless())
+    assert found.failed["case-0"] == "fewer than 3 pairs of processes were in one state of the machine"
+    assert (found.verdicts, found.controls, found.exit_status) == ({}, {}, 4)
+
+
 def test_controls_that_differ_make_it_inconclusive():
     found, _ = run(slower={"gemm": 0.05})
     assert found.unusable
