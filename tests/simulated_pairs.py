@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnv1.regression.comparison import compare
+from mnv1.regression.measuring import compare
 from mnv1.regression.plan import Plan
 from mnv1.regression.sides import Side
 from mnv1.regression.stored import document

@@ -164,3 +164,9 @@ def _id(name: str, mark: Mark, parameters: Parameters) -> str:
     else:
         text = "-".join([name, *map(str, parameters.values())])
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-")
+
+
+def in_a_line(error: BaseException) -> str:
+    """An exception's class and the first line of what it says."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mnv1.base.errors import UserError
+from mnv1.base.marks import in_a_line
 
 
 class OwnFileError(UserError):
@@ -33,9 +34,3 @@ def module_of(path: Path) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
-
-
-def in_a_line(error: Exception) -> str:
-    """An exception's class and the first line of what it says."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

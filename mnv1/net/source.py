@@ -13,7 +13,8 @@ from typing import Any
 from torch import nn
 
 from mnv1.base.errors import UserError
-from mnv1.base.own_files import in_a_line, module_of
+from mnv1.base.marks import in_a_line
+from mnv1.base.own_files import module_of
 
 
 class SourceError(UserError):

@@ -26,7 +26,8 @@ from mnv1.measure.quota import Quotas, ThrottleMeter, facts, verdict, warnings
 from mnv1.measure.state import CPUS
 from mnv1.regression import verdicts
 from mnv1.regression.blocks import Blocks
-from mnv1.regression.comparison import Comparison, compare
+from mnv1.regression.comparison import Comparison
+from mnv1.regression.measuring import compare
 from mnv1.regression.pairs import TIMEOUT, Pairs, WrongCodeError
 from mnv1.regression.plan import QUICK_PLAN, Plan
 from mnv1.regression.report import summary, text_report, title_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from mnv1.regression.verdicts import students_t
+from mnv1.base.statistics import students_t
 
 ROUNDS = 8
 """How often each side is profiled."""
@@ -59,7 +59,7 @@ def hint_of(base: Sequence[Profile], head: Sequence[Profile], calls: int) -> Hin
     whole = fmean(sum(seconds for _, seconds in one["parts"].values()) for one in base)
     if not names or not whole:
         return None
-    reach = students_t(1 - (1 - CONFIDENT) / 2 / len(names), len(base) - 1)
+    reach = students_t(len(base), 1 - (1 - CONFIDENT) / len(names))
     found = []
     for name in names:
         more = [

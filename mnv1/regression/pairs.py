@@ -14,10 +14,10 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from mnv1.base.errors import UserError
+from mnv1.base.statistics import midmean
 from mnv1.measure.child import Child, unheard_signals
 from mnv1.measure.state import variables_of
 from mnv1.regression.sides import Harness, Side, what_is_wrong
-from mnv1.regression.verdicts import interquartile_mean
 
 WORKER = Path(__file__).parent / "worker.py"
 TIMEOUT = 120.0
@@ -220,7 +220,7 @@ def log_ratio(blocks: Sequence[Mapping[str, Sequence[float]]]) -> float:
     The interquartile mean over blocks: untouched by a block that was disturbed.
     """
     ratios = [fmean(map(math.log, times["head"])) - fmean(map(math.log, times["base"])) for times in blocks]
-    return round(interquartile_mean(ratios), 6)
+    return round(midmean(ratios), 6)
 
 
 def shuffled(cases: Sequence[str], seed: int) -> list[str]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnv1.regression.looks import Looks
 from mnv1.regression.plan import Plan
-from mnv1.regression.verdicts import Rules, effect_of, interquartile_mean, looks_slower, suite_word, words_of
+from mnv1.regression.verdicts import Rules
 
 Ratios = NDArray[np.float64]
 
@@ -116,31 +117,20 @@ def slowed(pool: Pool, plan: Plan, rules: Rules, effect: float, runs: int, seed:
 
 
 def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
-    """What `comparison.compare` does, with pairs that are drawn already."""
-    cases = drawn.shape[1]
-    together = list(map(interquartile_mean, drawn.tolist()))
-    words: list[str] = ["UNDECIDED"] * cases
-    wanted = list(range(cases))
-    pairs, seconds, suite_slower = 0, 0.0, False
+    """A run with pairs that are drawn already, by the same looks as a comparison; its cases are their columns."""
+    names = [str(place) for place in range(drawn.shape[1])]
+    pairs = [dict(zip(names, row, strict=True)) for row in drawn.tolist()]
+    looks = Looks(rules, len(names), plan.patience)
+    wanted, number, seconds = names, 0, 0.0
     for look in rules.looks:
-        while pairs < look and (pairs < rules.looks[0] or seconds + cost.of(len(wanted)) <= plan.time):
-            pairs += 1
+        while number < look and (number < rules.looks[0] or seconds + cost.of(len(wanted)) <= plan.time):
+            number += 1
             seconds += cost.of(len(wanted))
-        for place, word in zip(wanted, words_of(drawn[:pairs, wanted], rules, cases), strict=True):
-            if words[place] == "UNDECIDED":
-                words[place] = word
-        suite = "SAME"
-        if len(wanted) == cases and not suite_slower:
-            level = rules.level(rules.suite_p)
-            suite = suite_word(effect_of(together[:pairs], level, len(rules.looks)), rules)
-            suite_slower = suite == "SLOWER"
-        if suite != "UNDECIDED":
-            undecided = [place for place in wanted if words[place] == "UNDECIDED"]
-            is_patient = seconds <= plan.patience
-            wanted = [one for one in undecided if is_patient or looks_slower(drawn[:pairs, one].tolist(), rules)]
+        wanted = looks.after(pairs[:number], wanted, names, seconds)
         if not wanted or seconds + cost.of(len(wanted)) > plan.time:
             break
-    return Simulated(tuple(words), suite_slower, pairs, seconds)
+    words = tuple(looks.verdicts[name].word for name in names)
+    return Simulated(words, looks.suite_slower, number, seconds)
 
 
 def _drawn(rng: np.random.Generator, source: Ratios, size: int, flip: bool) -> Ratios:

@@ -39,8 +39,8 @@ def self_test_tables(entries: Sequence[Entry]) -> str:
         parts += ["What was run: head slowed by real extra work in some cases.", injected]
     pool = pool_of(entries)
     parts += [
-        f"What was resampled, not run: from the {pool.pairs} process pairs of {len(pool.runs)} self-tests that "
-        "measured all cases to the end. One case at a time is slowed.",
+        f"What was resampled, not run: from {pool.pairs} process pairs of runs that measured all cases to the end "
+        f"(runs: {len(pool.runs)}). One case at a time is slowed.",
         resampled_table(pool),
         "The scatter of ln(head / base) between their process pairs, and how often a small slowdown is found.",
         scatter_table(pool),

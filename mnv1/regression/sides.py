@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mnv1.base.errors import UserError
-from mnv1.regression.worker import in_a_line, paths_said_in
+from mnv1.base.marks import in_a_line
 
 WORKING_TREE = "working tree"
 
@@ -130,6 +131,17 @@ def make_harness(suite: Path, repository: Path, sides: Sequence[Side], folder: P
         raise SideError(f"--suite: {suite}: cannot be copied: {error}") from None
     helpers = "" if holds_code else str(file.parent)
     return Harness(file, () if installed else paths, helpers, names, is_one_interpreter)
+
+
+def paths_said_in(text: str) -> list[str] | None:
+    """What a suite's file says at its top level as `PATHS = [...]`; None where it does not. Raises `ValueError`."""
+    for one in ast.parse(text).body:
+        if isinstance(one, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "PATHS" for to in one.targets):
+            paths = ast.literal_eval(one.value)
+            if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+                raise ValueError("PATHS must be a list of folders")
+            return list(paths)
+    return None
 
 
 def _top(suite: Path, repository: Path) -> str:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+
+from mnv1.base.statistics import midmean, students_t
 
 Word = Literal["SLOWER", "FASTER", "SAME", "UNDECIDED"]
 
@@ -102,8 +103,8 @@ def effect_of(ratios: Ratios, p: float, looks: int = 1) -> Effect:
         raise ValueError(f"an effect needs at least {FEWEST} pairs of processes, got {n}")
     mean, error = fmean(ratios), _error(ratios)
     p_faster, p_slower = (float(special.stdtr(n - 1, one)) for one in (mean / error, -mean / error))
-    reach = students_t(1 - 0.025 / looks, n - 1) * error
-    detectable = (students_t(1 - p, n - 1) + students_t(0.8, n - 1)) * error
+    reach = students_t(n, 1 - 0.05 / looks) * error
+    detectable = (students_t(n, 1 - 2 * p) + students_t(n, 1 - 2 * 0.2)) * error
     return Effect(
         value=math.expm1(mean),
         low=math.expm1(mean - reach),
@@ -131,8 +132,8 @@ def words_of(ratios: NDArray[np.float64], rules: Rules, cases: int) -> list[Word
     n = len(ratios)
     mean, middle = ratios.mean(axis=0), np.median(ratios, axis=0)
     error = np.maximum(ratios.std(axis=0, ddof=1), 1e-12) / math.sqrt(n)
-    chance = students_t(1 - rules.level(rules.false_alarms, cases), n - 1) * error
-    unsure = students_t(1 - rules.level(rules.missed), n - 1) * error
+    chance = students_t(n, 1 - 2 * rules.level(rules.false_alarms, cases)) * error
+    unsure = students_t(n, 1 - 2 * rules.level(rules.missed)) * error
     least, same = math.log1p(rules.least_effect), math.log1p(rules.same_within)
     return [
         "SLOWER" if slower else "FASTER" if faster else "SAME" if equal else "UNDECIDED"
@@ -152,7 +153,7 @@ def looks_slower(ratios: Ratios, rules: Rules) -> bool:
 
 def suite_effect(pairs: Sequence[Mapping[str, float]], rules: Rules) -> Effect:
     """What a slowdown of everything shows in: the interquartile mean over all cases in each pair of processes."""
-    together = [interquartile_mean(list(pair.values())) for pair in pairs]
+    together = [midmean(list(pair.values())) for pair in pairs]
     return effect_of(together, rules.level(rules.suite_p), len(rules.looks))
 
 
@@ -161,12 +162,6 @@ def suite_word(effect: Effect, rules: Rules) -> Word:
     if effect.value < rules.suite_effect:
         return "SAME"
     return "SLOWER" if effect.p_slower <= rules.level(rules.suite_p) else "UNDECIDED"
-
-
-def interquartile_mean(values: Sequence[float]) -> float:
-    """The mean without the quarter that is lowest and the one that is highest: nearly as steady as the mean."""
-    cut = len(values) // 4
-    return fmean(sorted(values)[cut : len(values) - cut])
 
 
 def unusable(controls: Mapping[str, Ratios], rules: Rules) -> list[str]:
@@ -183,14 +178,8 @@ def unusable(controls: Mapping[str, Ratios], rules: Rules) -> list[str]:
 
 def _is_within(ratios: Ratios, share: float, p: float) -> bool:
     """Whether the effect lies within a share on both sides: two one-sided tests, each wrong with chance `p`."""
-    return abs(fmean(ratios)) + students_t(1 - p, len(ratios) - 1) * _error(ratios) < math.log1p(share)
+    return abs(fmean(ratios)) + students_t(len(ratios), 1 - 2 * p) * _error(ratios) < math.log1p(share)
 
 
 def _error(ratios: Ratios) -> float:
-    return max(stdev(ratios), 1e-12) / math.sqrt(len(ratios))
-
-
-@cache
-def students_t(share: float, freedom: int) -> float:
-    """The value below which Student's t is with this probability."""
-    return float(special.stdtrit(freedom, share))
+    return max(float(np.std(ratios, ddof=1)), 1e-12) / math.sqrt(len(ratios))

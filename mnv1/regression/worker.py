@@ -1,42 +1,34 @@
 """Runs one side's code and times it: a process that loads nothing of this package but what is under test.
 
 `python worker.py FD THREADS`: requests and answers are lines of JSON on the socket FD; THREADS is how many the code
-under test may use. The file runs by itself, with Python alone, from the head's tree on both sides: what differs between
-them is the code under test. torch and numpy are used where the suite has loaded them.
+under test may use. The file runs by itself, with Python alone and the three files that it loads, from the head's tree
+on both sides: what differs between them is the code under test. torch and numpy are used where the suite has loaded
+them.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import gc
 import hashlib
 import importlib.util
 import json
-import math
 import os
-import signal
 import socket
 import sys
 import time
 import types
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median, pstdev
+from statistics import median
 from typing import Any
 
 Request = dict[str, Any]
 Call = Callable[[], Any]
 
-MARKS = Path(__file__).resolve().parents[1] / "base" / "marks.py"
-
 PACKAGES = ("numpy", "torch")
 """Packages whose versions are told, because they do what takes the time."""
-
-SAMPLED = 64
-"""Numbers of an output that are compared, at fixed places."""
 
 COPIED = 2**18
 """Bytes that one unit of injected memory traffic reads and writes: little, so that any share of a call is made up."""
@@ -44,8 +36,21 @@ COPIED = 2**18
 WARMED = 4
 """Calls of a sample from which one more, before them, is cheap."""
 
-LOOK_EVERY = 0.001
-"""Seconds of CPU time between two looks of the sampling profiler at what runs."""
+
+def _module(name: str, path: Path) -> types.ModuleType:
+    """A file as a module; this process knows no package that it could be imported from."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HERE = Path(__file__).resolve().parent
+marks = _module("_mnv1_marks", HERE.parent / "base" / "marks.py")
+outputs = _module("_mnv1_outputs", HERE / "outputs.py")
+parts = _module("_mnv1_parts", HERE / "parts.py")
 
 
 def main(fd: str, threads: int) -> None:
@@ -61,7 +66,7 @@ def main(fd: str, threads: int) -> None:
             try:
                 answer = getattr(side, "do_" + request.pop("do"))(**request)
             except (Exception, SystemExit) as error:  # whatever the code under test raises is an answer
-                answer = {"error": in_a_line(error)}
+                answer = {"error": marks.in_a_line(error)}
             lines.write(json.dumps(answer) + "\n")
             lines.flush()
 
@@ -98,7 +103,6 @@ class Side:
         `paths` are folders below `root` that are put first on the path, `helpers` one that is put last; `names` are the
         modules and packages that are under test.
         """
-        marks = _module("_mnv1_marks", MARKS)
         self.root, self.names = Path(root).resolve(), frozenset(names)
         sys.path[:0] = [str(self.root / path) for path in paths]
         sys.path += [helpers] if helpers else []
@@ -150,22 +154,24 @@ class Side:
         prepared = Prepared(torch.inference_mode()(call) if torch and is_module else call)
         output = prepared.call()
         self._settle()
-        prepared.device = _device_of(output)
+        devices = [tensor.device.type for tensor in outputs.tensors_of(output)]
+        prepared.device = next((one for one in devices if one != "cpu"), "cpu")
         prepared.module = called if is_module else None
         self.prepared[case] = prepared
-        told = digest(output)
+        told = outputs.digest(output)
         mark = marked.mark
         if mark.equals is not None:
             due = mark.equals() if callable(mark.equals) else mark.equals
-            if difference(digest(due), told) > marked.tolerance:
+            if outputs.difference(outputs.digest(due), told) > marked.tolerance:
                 raise ValueError("its output is not what it must equal")
         if not count:
             return {}
         again = prepared.call()
-        if difference(told, digest(again)) > marked.tolerance:
+        if outputs.difference(told, outputs.digest(again)) > marked.tolerance:
             raise ValueError("is not deterministic: two calls gave different outputs; seed what is drawn")
         said = mark.facts(output) if callable(mark.facts) else mark.facts
-        return {"facts": _torch_facts(prepared, output) | dict(said or {}), "output": told}
+        facts = parts.torch_facts(prepared.call, prepared.device, prepared.module) if devices else {}
+        return {"facts": facts | dict(said or {}), "output": told}
 
     def do_control(self, control: str) -> Request:
         """Make ready work that holds no code under test, where the cases run; `missing` where that cannot be."""
@@ -191,7 +197,8 @@ class Side:
         prepared = self.prepared[case]
         call, more = prepared.call, calls * extra
         whole, rest = divmod(round(more, 9), 1)
-        copies, copy = self._copies(case, rest) if rest else 0, self._traffic(prepared.device)
+        copies = self._copies(case, rest) if rest else 0
+        copy = self._traffic(prepared.device) if copies else prepared.call
         gc.collect()
         if calls >= WARMED:
             call()
@@ -213,10 +220,14 @@ class Side:
         """
         prepared = self.prepared[case]
         prepared.call()
-        if "torch" in sys.modules and (parts := _operators(prepared, calls)):
-            return {"kind": "operators", "parts": parts}
-        looks = _functions(prepared.call, calls, self.root)
-        return {"kind": "functions", "parts": {name: [0, LOOK_EVERY * number] for name, number in looks.items()}}
+        found = {}
+        if "torch" in sys.modules:
+            found = parts.operators(prepared.call, prepared.device, _wait(prepared.device), calls)
+        if found:
+            return {"kind": "operators", "parts": found}
+        looks = parts.functions(prepared.call, calls, self.root)
+        seconds = {name: [0, parts.LOOK_EVERY * number] for name, number in looks.items()}
+        return {"kind": "functions", "parts": seconds}
 
     def slowed(self, case: str, extra: float) -> Call:
         """A case's call with a share of more work after each call, for timers that call one thing again and again."""
@@ -279,100 +290,6 @@ class Side:
         return median(seconds)
 
 
-def in_a_line(error: BaseException) -> str:
-    """An exception's class and the first line of what it says."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def paths_said_in(text: str) -> list[str] | None:
-    """What a suite's file says at its top level as `PATHS = [...]`; None where it does not. Raises `ValueError`."""
-    for one in ast.parse(text).body:
-        if isinstance(one, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "PATHS" for to in one.targets):
-            paths = ast.literal_eval(one.value)
-            if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
-                raise ValueError("PATHS must be a list of folders")
-            return list(paths)
-    return None
-
-
-def digest(output: object) -> Request:
-    """An output in short: some of its numbers at fixed places, with their mean and deviation, and the rest exactly."""
-    numbers: list[float] = []
-    others = hashlib.sha256()
-    for one in _leaves(output):
-        if isinstance(one, list):
-            numbers += one
-        else:
-            others.update(one.encode(errors="replace") + b"\n")
-    return {"numbers": numbers, "others": others.hexdigest()}
-
-
-def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> float:
-    """The largest difference of two outputs' numbers, as a share of the largest number; infinite where they differ
-    otherwise. What is not a number in both is alike."""
-    ones, others = base["numbers"], head["numbers"]
-    if len(ones) != len(others) or base["others"] != head["others"]:
-        return math.inf
-    pairs = [(one, other) for one, other in zip(ones, others, strict=True) if repr(one) != repr(other)]
-    if not all(math.isfinite(one) and math.isfinite(other) for one, other in pairs):
-        return math.inf
-    largest = max((abs(one) for one in ones if math.isfinite(one)), default=0.0)
-    return max((abs(one - other) for one, other in pairs), default=0.0) / max(largest, 1e-12)
-
-
-def _leaves(output: object) -> Iterator[list[float] | str]:
-    """What an output consists of, in its order: lists of numbers, and texts for everything else."""
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    if torch is not None and isinstance(output, torch.Tensor):
-        flat = output.detach().float().cpu().flatten()
-        places = torch.linspace(0, max(0, flat.numel() - 1), min(SAMPLED, flat.numel())).long()
-        yield str(tuple(output.shape))
-        yield [*flat[places].tolist(), *([float(flat.mean()), float(flat.std(correction=0))] if flat.numel() else [])]
-    elif numpy is not None and isinstance(output, numpy.ndarray | numpy.generic) and output.dtype.kind in "fiu":
-        flat = numpy.asarray(output, dtype=float).ravel()
-        places = numpy.linspace(0, max(0, flat.size - 1), min(SAMPLED, flat.size)).astype(int)
-        yield str(output.shape)
-        yield [*flat[places].tolist(), *([float(flat.mean()), float(flat.std())] if flat.size else [])]
-    elif isinstance(output, int | float) and not isinstance(output, bool):
-        yield [float(output)]
-    elif (
-        isinstance(output, list | tuple)
-        and len(output) > SAMPLED
-        and all(isinstance(one, int | float) for one in output)
-    ):
-        yield str(len(output))
-        yield [
-            *(float(output[len(output) * place // SAMPLED]) for place in range(SAMPLED)),
-            fmean(output),
-            pstdev(output),
-        ]
-    elif isinstance(output, list | tuple):
-        yield f"{type(output).__name__} {len(output)}"
-        for one in output:
-            yield from _leaves(one)
-    elif isinstance(output, Mapping):
-        for name, one in output.items():
-            yield repr(name)
-            yield from _leaves(one)
-    elif isinstance(output, set | frozenset):
-        yield repr(sorted(map(repr, output)))
-    elif output is None or isinstance(output, str | bytes | bool | complex):
-        yield repr(output)
-    else:  # whose text may hold its address
-        yield f"{type(output).__module__}.{type(output).__qualname__}"
-
-
-def _module(name: str, path: Path) -> types.ModuleType:
-    """A file as a module."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _offer(workload: object) -> None:
     """Make `from mnv1 import workload` give this decorator, whichever mnv1 there is, and also where there is none."""
     if importlib.util.find_spec("mnv1") is None:
@@ -383,15 +300,6 @@ def _offer(workload: object) -> None:
 def _plain(parameters: Mapping[str, object]) -> dict[str, object]:
     """Parameters as JSON can hold them."""
     return {name: one if isinstance(one, str | int | float | None) else str(one) for name, one in parameters.items()}
-
-
-def _device_of(output: object) -> str:
-    """Where the first tensor of an output lies; the CPU where there is none."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(output, torch.Tensor):
-        return str(output.device.type)
-    inner = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return next((found for found in map(_device_of, list(inner)[:SAMPLED]) if found != "cpu"), "cpu")
 
 
 def _wait(device: str) -> Call:
@@ -431,95 +339,6 @@ def _control(name: str, device: str) -> Call | None:
         one, other = numpy.random.default_rng(0).random((2, 256, 256), dtype=numpy.float32)
         return lambda: one @ other
     return None
-
-
-def _torch_facts(prepared: Prepared, output: object) -> Request:
-    """What is deterministic about a case that computes with torch: MACs, operators, and the most memory at once."""
-    torch = sys.modules.get("torch")
-    if torch is None or not _has_tensor(output):
-        return {}
-    from torch.profiler import ProfilerActivity, profile
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        prepared.call()
-    on_host, accelerator = prepared.device == "cpu", getattr(torch, prepared.device)
-    before = 0 if on_host else accelerator.memory_allocated()
-    if not on_host:
-        accelerator.reset_peak_memory_stats()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        prepared.call()
-    facts = {
-        "macs": counter.get_total_flops() // 2,
-        "peak_memory": _peak(profiler) if on_host else accelerator.max_memory_allocated() - before,
-        "operators": sum(one.cpu_parent is None and one.name != "[memory]" for one in profiler.events()),
-    }
-    if prepared.module is not None:
-        facts["params"] = sum(weight.numel() for weight in prepared.module.parameters())
-    return facts
-
-
-def _has_tensor(output: object) -> bool:
-    if isinstance(output, sys.modules["torch"].Tensor):
-        return True
-    inner = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return any(map(_has_tensor, list(inner)[:SAMPLED]))
-
-
-def _peak(profiler: Any) -> int:
-    """The most bytes that were allocated at once, from the events of torch's CPU allocator."""
-    events = profiler.profiler.kineto_results.events()
-    allocated = peak = 0
-    for event in sorted((one for one in events if one.name() == "[memory]"), key=lambda one: one.start_ns()):
-        allocated += event.nbytes()
-        peak = max(peak, allocated)
-    return peak
-
-
-def _operators(prepared: Prepared, calls: int) -> dict[str, list[float]]:
-    """By torch's operator, or by kernel on an accelerator: how often it ran and its own seconds."""
-    from torch.profiler import ProfilerActivity, profile
-
-    on_host = prepared.device == "cpu"
-    activities = [ProfilerActivity.CPU] if on_host else [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with profile(activities=activities) as profiler:
-        for _ in range(calls):
-            prepared.call()
-        _wait(prepared.device)()
-    parts: dict[str, list[float]] = {}
-    for one in profiler.key_averages():
-        microseconds = one.self_cpu_time_total if on_host else one.self_device_time_total
-        if microseconds > 0:
-            parts[one.key] = [one.count, 1e-6 * microseconds]
-    return parts
-
-
-def _functions(call: Call, calls: int, root: Path) -> Counter[str]:
-    """By Python function: in how many looks it was the innermost one that runs, of the code under test if any is."""
-    looks: Counter[str] = Counter()
-    if not hasattr(signal, "setitimer"):  # not on every system
-        return looks
-
-    def look(_: int, frame: types.FrameType | None) -> None:
-        innermost, one = frame, frame
-        while one is not None and not Path(one.f_code.co_filename).is_relative_to(root):
-            one = one.f_back
-        found = one or innermost
-        if found is not None:
-            code = found.f_code
-            file = Path(code.co_filename)
-            place = file.relative_to(root) if file.is_relative_to(root) else Path(file.name)
-            looks[f"{getattr(code, 'co_qualname', code.co_name)} ({place.as_posix()})"] += 1
-
-    before = signal.signal(signal.SIGPROF, look)
-    signal.setitimer(signal.ITIMER_PROF, LOOK_EVERY, LOOK_EVERY)
-    try:
-        for _ in range(calls):
-            call()
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
-    return looks
 
 
 if __name__ == "__main__":

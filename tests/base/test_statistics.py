@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from mnv1.base.statistics import narrowed, widened
+from mnv1.base.statistics import midmean, narrowed, widened
 
 WIDTHS = st.floats(0, 1)
 DEVIATIONS = st.floats(0, 0.5)
@@ -27,3 +28,10 @@ def test_squares_add_up():
 
 def test_what_was_never_widened_by_as_much_becomes_a_point():
     assert narrowed((1.0, 0.99, 1.01), 0.5) == (1.0, 1.0, 1.0)
+
+
+def test_a_midmean_is_of_the_middle_half():
+    assert midmean([9.0, 1.0, 2.0, 3.0, -5.0, 2.0, 1.0, 100.0]) == 2.0  # of 1, 2, 2 and 3
+    assert midmean([4.0]) == 4.0
+    values = [3.0, 1.0, 7.0, 5.0, 2.0]
+    assert midmean(values) == pytest.approx(float(stats.trim_mean(values, 0.25)))

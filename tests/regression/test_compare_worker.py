@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from mnv1.base.marks import in_a_line, workload
+from mnv1.cases.workloads.marked import marked_in
 from mnv1.regression import worker
-from mnv1.regression.worker import Prepared, Side, difference, digest, paths_said_in
+from mnv1.regression.outputs import difference, digest
+from mnv1.regression.sides import paths_said_in
+from mnv1.regression.worker import Prepared, Side
+from tests.cases.test_marked import FILE
 
 SUITE = """
 from mnv1 import workload
@@ -89,12 +94,12 @@ def loaded(side, tmp_path, monkeypatch):
     (tmp_path / "suite.py").write_text(SUITE)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr("mnv1.workload", None, raising=False)
-    for name in ("mine", "mnv1_suite", "_mnv1_marks"):
+    for name in ("mine", "mnv1_suite"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(worker.os, "sched_setaffinity", lambda *_: None, raising=False)
     side.told = side.do_load(str(tmp_path / "suite.py"), str(root), ["."], "", ["mine"])
     yield side
-    for name in ("mine", "mnv1_suite", "_mnv1_marks"):
+    for name in ("mine", "mnv1_suite"):
         sys.modules.pop(name, None)
 
 
@@ -102,6 +107,21 @@ def test_a_suite_tells_its_cases(loaded):
     found = {case["id"]: case for case in loaded.told["cases"]}
     assert list(found) == ["plain", "block-small", "block-large", "wrong", "right", "random", "broken", "nothing"]
     assert found["block-large"] == {"id": "block-large", "parameters": {"kind": "large"}, "tolerance": 0.2}
+
+
+def test_the_file_of_a_sweep_is_a_suite(side, tmp_path, monkeypatch):
+    """One file, one decorator: the cases that `pytest benchmarks --workloads` measures, twins and all."""
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    monkeypatch.setattr("mnv1.workload", None, raising=False)
+    monkeypatch.setattr(worker.os, "sched_setaffinity", lambda *_: None, raising=False)
+    told = side.do_load(str(path), str(tmp_path), [], "", ["mine"])
+    monkeypatch.delitem(sys.modules, "mnv1_suite")
+    monkeypatch.setattr("mnv1.workload", workload)
+    assert [case["id"] for case in told["cases"]] == [one.kind for one in marked_in(str(path))]
+    facts = side.do_prepare("smaller", count=True)["facts"]
+    assert facts["macs"] == 2 * 14 * 14 * (27 + 24)
+    assert facts["params"] == 3 * 9 + 3 + 3 * 8 + 8
 
 
 def test_a_case_of_plain_python_has_the_facts_that_it_says(loaded):
@@ -136,7 +156,7 @@ def test_what_is_deterministic_about_a_module_is_told_and_repeats(loaded):
 def test_a_case_that_cannot_be_compared(loaded, case, error, message):
     with pytest.raises(error, match=message) as raised:
         loaded.do_prepare(case, count=True)
-    assert "\n" not in worker.in_a_line(raised.value)
+    assert "\n" not in in_a_line(raised.value)
 
 
 def test_which_code_was_loaded_is_proven(loaded, tmp_path):

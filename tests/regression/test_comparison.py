@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 
 from mnv1.regression.blocks import Blocks
-from mnv1.regression.comparison import compare
+from mnv1.regression.measuring import compare
+from mnv1.regression.outputs import difference
 from mnv1.regression.pairs import WorkerDiedError, WorkerError
 from mnv1.regression.plan import Plan
 from mnv1.regression.verdicts import Rules
-from mnv1.regression.worker import difference
 from tests.simulated_pairs import CASES, PLAN, Simulated, run
 
 SOME = [20, pytest.param(60, marks=pytest.mark.slow)]

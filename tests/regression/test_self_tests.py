@@ -124,7 +124,7 @@ def test_the_command(ledger, tmp_path, monkeypatch, capsys):
     assert false_alarms.main([str(path), "--out", str(tmp_path / "out.md")]) == 0
     text = (tmp_path / "out.md").read_text()
     assert text == capsys.readouterr().out
-    assert "from the 192 process pairs of 3 self-tests that measured all cases to the end" in text
+    assert "from 192 process pairs of runs that measured all cases to the end (runs: 3)" in text
     assert "0 of 20 runs (0.00 %)" in text
     assert false_alarms.main([str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("error: ")

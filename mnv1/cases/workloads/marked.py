@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mnv1.base.marks import MarkedCase, MarkError, cases_of
-from mnv1.base.own_files import OwnFileError, in_a_line, module_of
+from mnv1.base.marks import MarkedCase, MarkError, cases_of, in_a_line
+from mnv1.base.own_files import OwnFileError, module_of
 from mnv1.cases.workloads.workload import Workload
 
 if TYPE_CHECKING:
