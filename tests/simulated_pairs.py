@@ -10,7 +10,7 @@ from mnv1.regression.measuring import compare
 from mnv1.regression.plan import Plan
 from mnv1.regression.sides import Side
 from mnv1.regression.stored import document
-from mnv1.regression.verdicts import Rules
+from mnv1.regression.verdicts import Rules, verdict_of, words_of
 
 CASES = {f"case-{n}": 1e-4 for n in range(24)}
 """With how far outputs may differ."""
@@ -73,6 +73,12 @@ class Simulated:
         drift = 1 + 0.001 * self.moment  # a machine that becomes slower and slower
         noise = math.exp(self.process[side] + self.rng.normal(0, 0.01))
         return {"seconds": 0.001 * request["calls"] * slower * drift * noise}
+
+
+def judge(ratios, rules, cases):
+    """What one look finds of one case, of so many."""
+    (word,) = words_of(np.array(ratios)[:, None], rules, cases)
+    return verdict_of(word, ratios, rules, cases)
 
 
 def run(

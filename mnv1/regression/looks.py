@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from mnv1.regression.verdicts import (
     FEWEST,
     Effect,
     Rules,
     Verdict,
     Word,
-    judge,
     looks_slower,
     suite_effect,
     suite_word,
+    verdict_of,
+    words_of,
 )
 
 Pair = Mapping[str, float]
@@ -31,9 +34,18 @@ class Looks:
 
     def __init__(self, rules: Rules, cases: int, patience: float, whole: bool = False) -> None:
         self._rules, self._cases, self._patience, self._whole = rules, cases, patience, whole
-        self.verdicts: dict[str, Verdict] = {}
+        self._told: dict[str, tuple[Word, list[float]]] = {}
+        """By case: what the last look at it said, and of which ratios."""
         self.suite: Effect | None = None
         self.suite_slower = False
+
+    def words(self) -> dict[str, Word]:
+        """What is said of each case that had enough pairs of processes."""
+        return {name: word for name, (word, _) in self._told.items()}
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The same with its effect, and why."""
+        return {name: verdict_of(*told, self._rules, self._cases) for name, told in self._told.items()}
 
     def after(self, pairs: Sequence[Pair], wanted: Sequence[str], all_of: Sequence[str], seconds: float) -> list[str]:
         """Look at the `wanted` cases after some pairs of processes, of `all_of` those that both sides can run.
@@ -41,23 +53,24 @@ class Looks:
         Returns which of them are measured on: those that are undecided, and once the run has taken longer than the
         plan's patience only those of them that look slower; all, while all cases together may be slower.
         """
-        for name in wanted:
-            self._judge(name, _ratios_of(pairs, name))
+        ratios = {name: [pair[name] for pair in pairs if name in pair] for name in wanted}
+        self._judge({name: one for name, one in ratios.items() if self._is_open(name) and len(one) >= FEWEST})
         suite = self._judge_suite(pairs, all_of) if len(wanted) == len(all_of) else "SAME"
         if self._whole or suite == "UNDECIDED":
             return list(wanted)
-        return [
-            name
-            for name in wanted
-            if self._is_open(name) and (seconds <= self._patience or looks_slower(_ratios_of(pairs, name), self._rules))
-        ]
+        still_open = [name for name in wanted if self._is_open(name)]
+        if seconds <= self._patience:
+            return still_open
+        return [name for name in still_open if looks_slower(ratios[name], self._rules)]
 
     def _is_open(self, name: str) -> bool:
-        return name not in self.verdicts or self.verdicts[name].word == "UNDECIDED"
+        return name not in self._told or self._told[name][0] == "UNDECIDED"
 
-    def _judge(self, name: str, ratios: Sequence[float]) -> None:
-        if self._is_open(name) and len(ratios) >= FEWEST:
-            self.verdicts[name] = judge(ratios, self._rules, self._cases)
+    def _judge(self, ratios: Mapping[str, list[float]]) -> None:
+        for number in {len(one) for one in ratios.values()}:  # all at once: resampled runs do so very often
+            some = {name: one for name, one in ratios.items() if len(one) == number}
+            words = words_of(np.array(list(some.values())).T, self._rules, self._cases)
+            self._told |= {name: (word, some[name]) for name, word in zip(some, words, strict=True)}
 
     def _judge_suite(self, pairs: Sequence[Pair], all_of: Sequence[str]) -> Word:
         """Of all cases together, from the pairs of processes in which all were measured."""
@@ -68,7 +81,3 @@ class Looks:
         word = suite_word(self.suite, self._rules)
         self.suite_slower = word == "SLOWER"
         return word
-
-
-def _ratios_of(pairs: Sequence[Pair], name: str) -> list[float]:
-    return [pair[name] for pair in pairs if name in pair]

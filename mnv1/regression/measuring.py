@@ -60,7 +60,7 @@ def compare(
         wanted = looks.after(measure.ratios, wanted, running, now() - start)
         if not wanted or measure.is_late():
             break
-    found.verdicts, found.suite, found.suite_slower = looks.verdicts, looks.suite, looks.suite_slower
+    found.verdicts, found.suite, found.suite_slower = looks.verdicts(), looks.suite, looks.suite_slower
     for name in measure.running():
         if name not in found.verdicts:
             found.failed[name] = f"fewer than {FEWEST} pairs of processes were in one state of the machine"

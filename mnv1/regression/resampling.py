@@ -129,8 +129,7 @@ def simulated(drawn: Ratios, plan: Plan, rules: Rules, cost: Cost) -> Simulated:
         wanted = looks.after(pairs[:number], wanted, names, seconds)
         if not wanted or seconds + cost.of(len(wanted)) > plan.time:
             break
-    words = tuple(looks.verdicts[name].word for name in names)
-    return Simulated(words, looks.suite_slower, number, seconds)
+    return Simulated(tuple(map(looks.words().__getitem__, names)), looks.suite_slower, number, seconds)
 
 
 def _drawn(rng: np.random.Generator, source: Ratios, size: int, flip: bool) -> Ratios:

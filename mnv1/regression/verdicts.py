@@ -116,10 +116,9 @@ def effect_of(ratios: Ratios, p: float, looks: int = 1) -> Effect:
     )
 
 
-def judge(ratios: Ratios, rules: Rules, cases: int) -> Verdict:
-    """What one look at a case, of so many, finds; UNDECIDED asks for more pairs."""
+def verdict_of(word: Word, ratios: Ratios, rules: Rules, cases: int) -> Verdict:
+    """A word that a look has found, with its effect and why."""
     p = rules.level(rules.false_alarms, cases)
-    word = words_of(np.array(ratios)[:, None], rules, cases)[0]
     why = {
         "SAME": f"equal within ±{100 * rules.same_within:g} %",
         "UNDECIDED": "no difference found, and no equality shown",

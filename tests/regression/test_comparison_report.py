@@ -6,7 +6,8 @@ from mnv1.regression.comparison import Comparison
 from mnv1.regression.hints import Hint, text_of
 from mnv1.regression.report import summary, text_report, title_of
 from mnv1.regression.sides import Side
-from mnv1.regression.verdicts import Rules, judge, suite_effect
+from mnv1.regression.verdicts import Rules, suite_effect
+from tests.simulated_pairs import judge
 
 SAME = [0.004, -0.003, 0.002, -0.001, 0.003, -0.004, 0.001, -0.002]
 SLOW = [0.052, 0.049, 0.051, 0.050, 0.048, 0.053, 0.050, 0.047]

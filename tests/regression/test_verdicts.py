@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnv1.regression.verdicts import QUICK, Rules, effect_of, judge, suite_effect, suite_word, unusable, words_of
+from mnv1.regression.verdicts import QUICK, Rules, effect_of, suite_effect, suite_word, unusable, words_of
+from tests.simulated_pairs import judge
 
 RULES = Rules()
 RUNS = 2000
