@@ -113,7 +113,7 @@ class Suite:
         self._interruption: BaseException | None = None
         self._alone = False
         """Whether the session has no other tests than the suite's."""
-        self._of_all_shards: list[str] = []
+        self._of_all_shards: list[Case | Pair] = []
         self._held = ExitStack()
         # The folder is known with the machine. Until then pytest-benchmark makes none, and compares with none.
         self._storage, self._compare = options.benchmark_storage, options.benchmark_compare
@@ -152,7 +152,7 @@ class Suite:
         chosen = chosen_shard(self._options)
         if chosen:
             cases = {case.id: case for item in items if (case := self._case_of(item))}  # a repeated test's one once
-            self._of_all_shards = sorted(cases)
+            self._of_all_shards = list(cases.values())
             self._keep(items, shard(cases.values(), *chosen, self._profile))
         if self._journal:
             self._keep(items, frozenset(self._journal.header["cases"]))
@@ -199,9 +199,11 @@ class Suite:
         supervisor = measuring.Supervisor(options.machine_state, self._threads, self._timeout)
         self._held.callback(supervisor.close)
         about = {"profile": options.profile, "half_width": self._profile.half_width}
-        about |= {"shard": options.shard, WHOLE: self._of_all_shards} if options.shard else {}
+        about |= {"shard": options.shard} if options.shard else {}
         about["options"] = changed_options(options)
         run = self._run = Run(self._profile, supervisor, self._journal, about)
+        if options.shard:
+            run.environment[WHOLE] = sorted(one.id for one in self._of_all_shards if not self._why_not_here(one, run))
         folder = storage_folder(options, self._results, run.environment["machine"])
         reporter = self._reporter
         if reporter and reporter.showheader:
@@ -237,12 +239,11 @@ class Suite:
 
     def _available(self, items: Sequence[pytest.Item], run: Run) -> list[Case | Pair]:
         """Cases that can be measured here, in the profile's order; tests of the others are skipped."""
-        chosen, devices_chosen = self._options.precisions is not None, self._options.devices is not None
         ids = set()
         for item in items:
             case = self._case_of(item)
             assert case is not None
-            reason = why_not_here(case, run.environment, chosen, devices_chosen)
+            reason = self._why_not_here(case, run)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
             elif not item.get_closest_marker("skip"):
@@ -251,6 +252,11 @@ class Suite:
             # By a case that failed, which has no rounds to replay.
             item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
         return [case for case in self._by_id.values() if case.id in ids]
+
+    def _why_not_here(self, case: Case | Pair, run: Run) -> str | None:
+        """Why a case cannot be measured on this machine; None where it can."""
+        options = self._options
+        return why_not_here(case, run.environment, options.precisions is not None, options.devices is not None)
 
     # The tests.
 

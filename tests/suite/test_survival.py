@@ -223,10 +223,11 @@ def test_a_full_disk_is_found_before_the_sweep_starts(tmp_path):
 
 
 def test_shards_together_are_the_whole_sweep(tmp_path, undisturbed):
+    """Of what can be measured on this machine: it has no GPU, and lacks nothing for that."""
     ids, _ = undisturbed
     stored = [tmp_path / f"{number}.json" for number in (1, 2)]
     options = [("--shard", f"{path.stem}/2", "--benchmark-json", str(path)) for path in stored]
-    for process in sweeps(*((*STORED[:-1], *one) for one in options)):
+    for process in sweeps(*((*STORED[:-1], "--devices", "cpu,cuda", *one) for one in options)):
         assert process.returncode == 0, process.stdout
     shards = [load([path]) for path in stored]
     assert set(shards[0]["id"]).isdisjoint(shards[1]["id"])
