@@ -230,10 +230,13 @@ def test_a_pattern_covers_its_cases():
 
 
 def test_a_pattern_matches_cases_of_the_comparison():
-    plan = pytest.importorskip("mnv1.regression.plan")
+    pytest.importorskip("torch")
     from fnmatch import filter as matching
 
-    ids = [case.id for case in plan.regression_cases("cpu", ("fp32", "amp"))]
+    from mnv1.base.marks import cases_of
+    from mnv1.base.own_files import module_of
+
+    ids = [case.id for case in cases_of(module_of(ROOT / "benchmarks/speed.py"))]
     layer = "layer-pointwise-64x128-s2-d112-b1-cpu-fp32"
     for case in (model(), model(kind="standard"), layer, "speedup-layer-512x512-s1-d14-b8-cpu-amp", TOGETHER):
         assert matching(ids, case_pattern([case])), case
