@@ -66,7 +66,7 @@ class Rules:
         return whole / len(self.looks) / cases
 
 
-QUICK = Rules(looks=(5, 7, 9, 12, 16, 21), least_effect=0.025, same_within=0.05)
+QUICK = Rules(looks=(6, 8, 11, 15, 20, 27), least_effect=0.025, same_within=0.05)
 """Finds larger changes only, sooner."""
 
 
