@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from mnv1.base import console
+from mnv1.base.run_to_run import run_to_run_of
 from mnv1.claims.judge import judge
 from mnv1.claims.measured import stored_runs
 from mnv1.claims.report import appendix, markdown
@@ -38,14 +39,15 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     )
     parser.add_argument(
         "--run-to-run",
-        type=float,
         metavar="PERCENT",
-        help="give intervals this component between runs, as scripts/method/coverage.py finds it for this machine",
+        help="give intervals this component between runs, as scripts/method/coverage.py finds it for this machine, of "
+        "all figures or by kind: latency=4,speedup=2,gain=0",
     )
     args = parser.parse_args(argv)
-    component = None if args.run_to_run is None else args.run_to_run / 100
-    if component is not None and not 0 < component < float("inf"):
-        parser.error(f"--run-to-run: {args.run_to_run:g} is not valid; valid values: positive numbers")
+    try:
+        component = None if args.run_to_run is None else run_to_run_of(args.run_to_run)
+    except ValueError as error:
+        parser.error(f"--run-to-run: {error}")
     if args.prepare and len(args.runs) != 1:
         parser.error("--prepare takes exactly one RUN")
     if args.prepare:

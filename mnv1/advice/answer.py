@@ -95,6 +95,17 @@ def predicted(time: float, layers: Iterable[Layer], replaced: Sequence[str], wei
     return max(alone, time - saved - weights_saved)
 
 
+def scaled(predicted_time: float, original: float, promised: float, saved: float) -> float:
+    """The prediction for a twin when the full twin has been measured: its layers tell its part of what is saved.
+
+    They `promised` so many seconds for the full twin, which `saved` others, of an `original` call. In a network a layer
+    finds other caches and other work beside it than alone, and so does the one next to it: they are off alike.
+    """
+    if promised <= 0 or saved <= 0:
+        return predicted_time
+    return original - (original - predicted_time) * saved / promised
+
+
 def weights_time(params: int, element_size: int, ceilings: Iterable[Figures]) -> float:
     """Seconds in which weights come from memory at every call of a network: none where all of them fit the cache.
 

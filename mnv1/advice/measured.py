@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mnv1.advice.answer import Layer, gaining, in_state, layer_of, predicted, weights_time
+from mnv1.advice.answer import Layer, gaining, in_state, layer_of, predicted, scaled, weights_time
 from mnv1.advice.networks import CHOSEN, FULL, ORIGINAL, OwnNetwork
 from mnv1.advice.plan import Counted, Plan
 from mnv1.base.errors import UserError
 from mnv1.base.facts import Facts
-from mnv1.cases import Case, Conditions, Pair
+from mnv1.cases import PRECISIONS, Case, Conditions, Pair
 from mnv1.measure.facts import Record
 from mnv1.measure.messages import Failed
 from mnv1.measure.supervisor import Supervisor
@@ -109,6 +109,13 @@ class Advisor:
         }
         for name in (FULL, CHOSEN):
             document[name] = self._twin(name, twins, pairs, about, final, everything)
+        if CHOSEN in twins:
+            original, full = about[pairs[FULL].id]["standard_latency_p50"], document[FULL]
+            promised, saved = (original - full[name] for name in ("predicted_time", "measured_time"))
+            chosen_time = document[CHOSEN]["predicted_time"]
+            document[CHOSEN]["predicted_time"] = scaled(
+                chosen_time, about[pairs[CHOSEN].id]["standard_latency_p50"], promised, saved
+            )
         return document
 
     def _twin(
@@ -139,7 +146,7 @@ class Advisor:
 
     def _weights_saved(self, twin: OwnNetwork) -> float:
         """Seconds a call in which fewer weights come from memory."""
-        size = 2 if self.conditions.precision == "bf16" else 4
+        size = 2 if PRECISIONS[self.conditions.precision].weights else 4
         original, separable = (
             weights_time(params, size, self._ceilings) for params in (self.plan.original.params, twin.params)
         )

@@ -101,8 +101,9 @@ def _prediction(name: str, side: Document) -> str:
         if is_right(side["predicted_time"], side["measured_time"])
         else f", which is wrong by more than {100 * WRONG:.0f} %"
     )
+    of_full = ", as a part of what the full twin saves," if name == "chosen" else ""
     return (
-        f"What its layers gained predicts {units.seconds(side['predicted_time'])} for the {name} twin; it takes "
+        f"What its layers gained{of_full} predicts {units.seconds(side['predicted_time'])} for the {name} twin; it takes "
         f"{units.seconds(side['measured_time'])} ({100 * off:+.0f} %{verdict})."
     )
 

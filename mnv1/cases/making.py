@@ -13,7 +13,7 @@ from torch import nn
 from mnv1.base.packages import require
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.modes.mode import Mode
-from mnv1.cases.precisions import precision_context
+from mnv1.cases.precisions import PRECISIONS, precision_context
 from mnv1.net.compiling import RECOMPILE_LIMITS
 from mnv1.net.folding import folded
 
@@ -25,8 +25,9 @@ def transformed(mode: Mode, precision: str, module: nn.Module, images: torch.Ten
     """Module and images in the weights, data type and memory layout of a mode and precision."""
     if mode.folds:
         module = folded(module)
-    if precision == "bf16":
-        module, images = module.bfloat16(), images.bfloat16()
+    if weights := PRECISIONS[precision].weights:
+        dtype = getattr(torch, weights)
+        module, images = module.to(dtype), images.to(dtype)
     if precision == "int8":
         quantize = require("mnv1.net.quantize", "quantize")
         module = quantize.post_training_quantized(module, calibration_images(images))

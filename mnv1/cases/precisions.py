@@ -23,6 +23,8 @@ class Precision:
     tolerance: float
     """Largest error of an output with which a mode counts as right. Beyond it a mode is wrong; what is allowed, a user
     says."""
+    weights: str = ""
+    """Torch's name for the data type of weights and activations, where that is not fp32."""
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -31,7 +33,8 @@ PRECISIONS: dict[str, Precision] = {
         Precision("fp32", 4, 1e-4),  # another order of additions
         Precision("tf32", 4, 1e-2),  # 10 bits of mantissa, rounded once a layer; of 16 bits 8 to 11
         Precision("amp", 2, 3e-2),
-        Precision("bf16", 2, 3e-2),
+        Precision("bf16", 2, 3e-2, "bfloat16"),
+        Precision("fp16", 2, 1e-2, "float16"),
         # 8 bits of each tensor's range, 1 to 3 % with random weights, where a lost scale or bias gives more than this.
         Precision("int8", 1, 1e-1),
     )
@@ -64,9 +67,8 @@ def operand_dtype(device: str, precision: str) -> torch.dtype:
     """What a matrix product's operands are under a precision."""
     import torch
 
-    if precision == "bf16":
-        return torch.bfloat16
-    return amp_dtype(device) if precision == "amp" else torch.float32
+    dtype: torch.dtype = getattr(torch, PRECISIONS[precision].weights or "float32")
+    return amp_dtype(device) if precision == "amp" else dtype
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from itertools import groupby
 from statistics import median
 from typing import cast
 
-from mnv1.base.facts import Facts, component
+from mnv1.base.facts import LATENCY, Facts
+from mnv1.base.run_to_run import RunToRun
 from mnv1.base.statistics import percentiles, widened
 from mnv1.cases import PRECISIONS, Case, Conditions, Pair, Workload
 from mnv1.measure.by_state import FIRST, LAST, SPEEDUP, InState, by_state, headline
@@ -40,16 +41,15 @@ def record(
     case: Case | Pair, visits: Sequence[Visit], stopped: Stopped, policy: Policy, states: Sequence[State] = ()
 ) -> Record:
     """The facts of a case that was visited for the last time, at least twice."""
-    is_pair = isinstance(case, Pair)
     chosen = headline(visits, policy, states)
     samples = tuple(times[-1] for times in chosen.rounds)
     _, p90, p99 = percentiles(samples)
     facts = {
-        **figures_of(is_pair, chosen, component(policy.run_to_run, chosen.name)),
+        **figures_of(case, chosen, policy.run_to_run),
         "latency_p90": p90,
         "latency_p99": p99,
         **_sampling(visits, chosen, stopped),
-        "states": _states(is_pair, visits, policy, states),
+        "states": _states(case, visits, policy, states),
         "calls_per_round": visits[0].calls[-1],
         "visit_rounds": [_as_stored(visit) for visit in visits],
     }
@@ -94,13 +94,20 @@ def _of_pair(pair: Pair, visits: Sequence[Visit]) -> Facts:
     }
 
 
-def figures_of(pair: bool, found: InState, run_to_run: float) -> Facts:
+def figures_of(case: Case | Pair, found: InState, run_to_run: RunToRun) -> Facts:
     """The figures that rounds give, with 95 % intervals that should hold for the next run too."""
-    facts = _interval("latency_p50", "latency", found.mean(LAST), run_to_run)
-    if pair:
-        facts |= {"standard_latency_p50": math.exp(found.mean(FIRST)[0])}
-        facts |= _interval("speedup", "speedup", found.mean(SPEEDUP), run_to_run)
-    return facts | {"run_to_run": run_to_run}
+    of_latency = run_to_run.of(LATENCY, found.name)
+    facts = _interval("latency_p50", "latency", found.mean(LAST), of_latency)
+    if not isinstance(case, Pair):
+        return facts | {"run_to_run": of_latency}
+    here = run_to_run.of(case.measures, found.name)
+    return {
+        **facts,
+        "standard_latency_p50": math.exp(found.mean(FIRST)[0]),
+        **_interval("speedup", "speedup", found.mean(SPEEDUP), here),
+        "run_to_run": here,
+        "latency_run_to_run": of_latency,
+    }
 
 
 def _interval(name: str, figure: str, logs: tuple[float, float, float], run_to_run: float) -> Facts:
@@ -108,7 +115,7 @@ def _interval(name: str, figure: str, logs: tuple[float, float, float], run_to_r
     return {name: value, f"{figure}_low": low, f"{figure}_high": high}
 
 
-def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> list[Facts]:
+def _states(case: Case | Pair, visits: Sequence[Visit], policy: Policy, states: Sequence[State]) -> list[Facts]:
     """Of each state that carries a figure its rounds and figures, and which share of the case's rounds it has."""
     whole = sum(len(visit.sides[0]) for visit in visits)
     return [
@@ -118,7 +125,7 @@ def _states(pair: bool, visits: Sequence[Visit], policy: Policy, states: Sequenc
             "visits": len(one.visits),
             "rounds": len(one.rounds),
             "share": round(len(one.rounds) / whole, 4),
-            **figures_of(pair, one, component(policy.run_to_run, one.name)),
+            **figures_of(case, one, policy.run_to_run),
         }
         for one in by_state(visits, states)
         if one.carries(policy)

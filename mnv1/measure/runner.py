@@ -10,6 +10,8 @@ import torch
 
 from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
+from mnv1.cases.devices import Device
+from mnv1.cases.devices.clock import Call, ColdClock
 from mnv1.measure.memory import kernel_work, process_peak
 from mnv1.measure.modules import Prepared, count_module, elsewhere, forget_modules, prepare
 from mnv1.measure.state import outside_of_the_heap
@@ -34,6 +36,8 @@ class Runner:
         self.watch: Watch = watch or NoWatch()
         self._prepared: OrderedDict[str, tuple[Prepared, ...]] = OrderedDict()
         self._visits: Counter[str] = Counter()
+        self._emptied: dict[str, Call] = {}
+        """What empties a device's caches, by its name."""
 
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None = None) -> Visit:
         """Sample a case, once more after an `earlier` visit, with its tensors somewhere else in memory.
@@ -54,7 +58,10 @@ class Runner:
     def _visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         device = case.conditions.on
         clock, watch = device.clock(), self.watch if device.is_host else NoWatch()
-        policy = replace(policy, round_time=max(policy.round_time, device.round_time))
+        if policy.cold:
+            clock = ColdClock(clock, self._emptying(device))
+        else:
+            policy = replace(policy, round_time=max(policy.round_time, device.round_time))
         prepared = self._prepare(case)
         with elsewhere(prepared, device.is_host) as calls:
             if not device.is_host:  # what others handed back is taken from the device again before the first round
@@ -94,6 +101,16 @@ class Runner:
         elif workload.is_profiled and conditions.is_plain:
             found |= kernel_work(prepared.call, seconds) if device.is_host else {}
         return found
+
+    def energy(self, case: Case) -> Facts:
+        """What a latency takes beside time: see `Device.energy`."""
+        return case.conditions.on.energy(self._prepare(case)[-1].call)
+
+    def _emptying(self, device: Device) -> Call:
+        if device.name not in self._emptied:
+            with outside_of_the_heap():
+                self._emptied[device.name] = device.emptying()
+        return self._emptied[device.name]
 
     def _prepare(self, case: Case | Pair) -> tuple[Prepared, ...]:
         if case.id not in self._prepared:

@@ -96,6 +96,10 @@ class Supervisor:
         """Sample a case, once more after an `earlier` visit."""
         return cast("Visit | Failed", self._ask("visit", case, policy, earlier))
 
+    def energy(self, case: Case) -> Facts | Failed:
+        """Joules a call (`energy`), where the device counts them."""
+        return cast("Facts | Failed", self._ask("energy", case))
+
     def trace(self, case: Case, profiled: bool = True) -> Facts | Failed:
         """What runs in a call of a case: see `mnv1.measure.tracing`."""
         return cast("Facts | Failed", self._ask("trace", case, profiled))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from mnv1.base.facts import RUN_TO_RUN
+from mnv1.base.run_to_run import USUAL, RunToRun
 from mnv1.cases.devices.clock import Call, Clock, Meter
 from mnv1.measure.watch import NoWatch, Watch
 
@@ -60,8 +60,10 @@ class Policy:
     """The machine is looked at again after this much time of rounds."""
     warmup_time: float = 0.1
     """Before the first round of a case, and once: later visits begin with fewer calls."""
-    run_to_run: float = RUN_TO_RUN
-    """Standard deviation of figures between runs, on a logarithmic scale; more while CPUs are apart."""
+    run_to_run: RunToRun = USUAL
+    """What figures differ by between runs."""
+    cold: bool = False
+    """Whether caches are emptied before every call; a round, or a block, is one call then."""
 
     def is_enough(self, visits: int, rounds: int) -> bool:
         """Whether so many visits with so many rounds in all, in one state of the machine, carry a figure of it."""
@@ -122,14 +124,14 @@ def visit(call: Call, clock: Clock, policy: Policy, watch: Watch | None = None, 
     with _without_garbage_collection():
         if earlier:
             (count,) = earlier.calls
-            _warm_again(call, meter, earlier.sides[0])
+            _warm_again(call, meter, policy, earlier.sides[0])
         else:
             count = _calls_for(policy.round_time, _warm_up(call, meter, policy))
 
         def take() -> _Round:
             elapsed = meter.time(call, count)
             device = () if elapsed.device is None else (elapsed.device / count,)
-            return _Round((elapsed.wall / count,), elapsed.wall, device)
+            return _Round((elapsed.wall / count,), elapsed.spent, device)
 
         rounds = _sample(take, policy, watch or NoWatch())
     return _as_visit(rounds, (count,), meter.total)
@@ -158,7 +160,7 @@ def visit_pair(
             counts, long = earlier.calls, _are_long(earlier, policy)
             seconds = [median(times) for times in earlier.sides]
             for side, times in zip(sides, earlier.sides, strict=True):
-                _warm_again(side, meter, times)
+                _warm_again(side, meter, policy, times)
         else:
             seconds = [_warm_up(side, meter, policy) for side in sides]
             counts = tuple(_calls_for(policy.block_time, one) for one in seconds)
@@ -168,14 +170,17 @@ def visit_pair(
         def take() -> _Round:
             blocks: tuple[list[float], list[float]] = ([], [])
             looks: list[float | None] = []
+            spent = 0.0
             for side in order:
-                if seconds[side] < COLD_CALL:
+                if seconds[side] < COLD_CALL and not policy.cold:
                     meter.time(sides[side], 1)
-                blocks[side].append(meter.time(sides[side], counts[side]).wall)
+                elapsed = meter.time(sides[side], counts[side])
+                blocks[side].append(elapsed.wall)
+                spent += elapsed.spent
                 if blocks[side][-1] >= policy.group_time:  # a long block is looked after by itself
                     looks.append(watch.look())
             times = tuple(math.prod(one) ** (1 / len(one)) / n for one, n in zip(blocks, counts, strict=True))
-            return _Round(times, sum(map(sum, blocks)), looks=tuple(looks))
+            return _Round(times, spent, looks=tuple(looks))
 
         rounds = _sample(take, policy, watch)
     return _as_visit(rounds, counts, meter.total)
@@ -203,10 +208,10 @@ def _are_long(visited: Visit, policy: Policy) -> bool:
     return sum(n * median(times) for n, times in zip(visited.calls, visited.sides, strict=True)) >= policy.visit_time
 
 
-def _warm_again(call: Call, meter: Meter, times: Sequence[float]) -> None:
+def _warm_again(call: Call, meter: Meter, policy: Policy, times: Sequence[float]) -> None:
     """Before rounds of a case since whose last visit others were called; not where a call is long."""
     if median(times) < LONG_CALL:
-        meter.time(call, _calls_for(AGAIN_WARM, median(times)))
+        meter.time(call, 1 if policy.cold else _calls_for(AGAIN_WARM, median(times)))
 
 
 def _as_visit(rounds: list[_Round], calls: tuple[int, ...], call_time: float) -> Visit:
@@ -242,10 +247,10 @@ def _warm_up(call: Call, clock: Clock, policy: Policy) -> float:
     warm: list[float] = []
     spent, calls = 0.0, 1
     while spent < policy.warmup_time:
-        wall = clock.time(call, calls).wall
-        spent += wall
-        warm.append(wall / calls)
-        if wall < policy.round_time:  # a timing this short says little: time more calls at once
+        elapsed = clock.time(call, calls)
+        spent += elapsed.spent
+        warm.append(elapsed.wall / calls)
+        if elapsed.wall < policy.round_time:  # a timing this short says little: time more calls at once
             calls *= 2
     return median(warm)
 

@@ -93,6 +93,11 @@ class Bench:
         with fp32_computed_in(case.conditions.precision):
             return self._tracer.trace(case, profiled)
 
+    def energy(self, case: Case) -> Facts:
+        """Joules a call, where the device counts them."""
+        with fp32_computed_in(case.conditions.precision):
+            return self._runner.energy(case)
+
     def visit(self, case: Case | Pair, policy: Policy, earlier: Visit | None) -> Visit:
         """Sample a case."""
         with fp32_computed_in(case.conditions.precision):

@@ -69,6 +69,11 @@ def _note(row: Row) -> str:
     return ", ".join(notes)
 
 
+def _energy(row: Row) -> str:
+    energy = row.get("energy")
+    return "" if energy is None or pd.isna(energy) else units.significant(1e3 * energy / row["batch_size"])
+
+
 CELLS: dict[str, Cell] = {
     "block": Cell(lambda row: row["shape"], left=True),
     "kind": Cell(lambda row: row["kind"], left=True),
@@ -84,6 +89,8 @@ CELLS: dict[str, Cell] = {
     "p90": Cell(lambda row: units.seconds(row["latency_p90"]) if row["rounds"] >= 10 else "", "latency_p90"),
     "p99": Cell(lambda row: units.seconds(row["latency_p99"]) if row["rounds"] >= 100 else "", "latency_p99"),
     "images/s": Cell(lambda row: units.significant(row["throughput"]), "throughput"),
+    "kernels": where_known("device_busy", units.seconds, optional=True),
+    "mJ/image": Cell(_energy, "energy", optional=True),
     "MAC/s": Cell(lambda row: units.macs(row["macs_per_second"]), "macs_per_second"),
     "peak memory": Cell(lambda row: units.bytes_(row["peak_memory"]), "peak_memory"),
     "standard": Cell(lambda row: units.seconds(row["standard_latency_p50"]), "standard_latency_p50"),

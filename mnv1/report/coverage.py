@@ -34,8 +34,9 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
     Columns: `measures`, `state`, `runs`, `cases`, `cv` and `cv_tail` (median and 90th percentile of the cases'
     coefficients of variation between runs), `run_to_run` (the standard deviation between runs beyond what visits let
     expect), `half_width` (median, relative), `covered` (share of intervals that hold the others' mean) with
-    `covered_low` and `covered_high`, its 95 % interval over whole runs drawn anew, and `visits_cover`, the same share
-    of intervals from visits alone. Raises `ResultError` where no figure has enough runs.
+    `covered_low` and `covered_high`, its 95 % interval over whole runs drawn anew, `visits_cover`, the same share of
+    intervals from visits alone, and `foretold_cover`, of intervals whose component is what the other runs differ by, so
+    that no run tells its own. Raises `ResultError` where no figure has enough runs.
     """
     each = checks(figures, fewest)
     if each.empty:
@@ -59,6 +60,7 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
                 "covered_low": low,
                 "covered_high": high,
                 "visits_cover": part["visits_hold"].mean(),
+                "foretold_cover": _foretold(part),
             }
         )
     return pd.DataFrame(rows)
@@ -67,6 +69,7 @@ def coverage(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
 def checks(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
     """One row a figure of a run: `log`, its interval's `half` width, the mean of the `others`, and whether it `holds`.
 
+    `off` is how far it lies from the others' mean, whose scatter is allowed for;
     `visits_half` and `visits_hold` are of the interval from visits alone. All are on a logarithmic scale.
     """
     table = figures.assign(log=np.log(figures["value"].astype(float)))
@@ -78,7 +81,7 @@ def checks(figures: Rows, fewest: int = FEWEST_RUNS) -> Rows:
     between = NORMAL * table["run_to_run"].astype(float)
     table["visits_half"] = np.sqrt((table["half"] ** 2 - between**2).clip(lower=0))
     off = (table["log"] - table["others"]).abs() / np.sqrt(1 + 1 / (table["number"] - 1))
-    return table.assign(holds=off <= table["half"], visits_hold=off <= table["visits_half"])
+    return table.assign(off=off, holds=off <= table["half"], visits_hold=off <= table["visits_half"])
 
 
 def _run_to_run(part: Rows) -> float:
@@ -88,6 +91,14 @@ def _run_to_run(part: Rows) -> float:
     errors = (part["visits_half"] / reach) ** 2
     between = part.groupby("id")["log"].var(ddof=1) - errors.groupby(part["id"]).mean()
     return math.sqrt(max(0.0, between.mean()))
+
+
+def _foretold(part: Rows) -> float:
+    held = []
+    for run, own in part.groupby("run"):
+        others = _run_to_run(part[part["run"] != run])
+        held.extend(own["off"] <= np.hypot(own["visits_half"], NORMAL * others))
+    return float(np.mean(held))
 
 
 def _over_runs(part: Rows) -> tuple[float, float]:
@@ -102,7 +113,7 @@ def coverage_table(table: Rows) -> str:
     """The same in Markdown."""
     header = (
         *("figure", "state", "runs", "cases", "CV between runs", "90th percentile", "run to run", "half width"),
-        *("covered [95 %]", "by visits alone"),
+        *("covered [95 %]", "by visits alone", "by what other runs differ by"),
     )
     rows = [
         (
@@ -113,7 +124,7 @@ def coverage_table(table: Rows) -> str:
             *(units.percent(row[name]) for name in ("cv", "cv_tail", "run_to_run")),
             f"±{units.percent(math.expm1(row['half_width']))}",
             f"{row['covered']:.0%} [{row['covered_low']:.0%}, {row['covered_high']:.0%}]",
-            f"{row['visits_cover']:.0%}",
+            *(f"{row[name]:.0%}" for name in ("visits_cover", "foretold_cover")),
         )
         for row in table.to_dict("records")
     ]

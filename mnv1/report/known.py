@@ -38,13 +38,14 @@ SIDE_BY_SIDE = ("separable", "shallow", *REFERENCES, "standard")
 """The order of networks that might be used instead of each other."""
 
 # Okabe and Ito's palette (2008), which stays distinct for the common kinds of colour blindness.
-_COLOURS = COLOURS | dict(zip(PRECISIONS, ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00"), strict=False))
+_OF_PRECISIONS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00")
+_COLOURS = COLOURS | dict(zip(PRECISIONS, _OF_PRECISIONS, strict=True))
 # Tol's muted palette (2018), as distinct, for all other names.
 _OTHER_COLOURS = ("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#117733", "#CC6677", "#88CCEE")
 
-_LINES: dict[str, Any] = dict(zip(PRECISIONS, ("-", "-.", "--", ":", (0, (1, 3))), strict=False))
+_LINES: dict[str, Any] = dict(zip(PRECISIONS, ("-", "-.", "--", ":", (0, (3, 1, 1, 1)), (0, (1, 3))), strict=True))
 _OTHER_LINE = (0, (5, 1, 1, 1, 1, 1))
-_MARKERS = dict(zip(PRECISIONS, "os^Dv", strict=False))
+_MARKERS = dict(zip(PRECISIONS, "os^DXv", strict=True))
 
 
 def kind_ranks(kinds: pd.Series, order: Sequence[str] = KINDS) -> pd.Series:

@@ -75,16 +75,21 @@ def sweep(axis: str) -> Say:
         ):
             curve = curve.sort_values("macs")
             small, large = curve.iloc[0], curve.iloc[-1]
-            slope = log(large["latency_p50"] / small["latency_p50"]) / log(large["macs"] / small["macs"])
+            busy = small["device_busy"], large["device_busy"]
+            alone = "" if any(map(pd.isna, busy)) else f"; of kernels alone {_slope(small, large, 'device_busy'):.2f}"
             parts.append(
                 f"{units.ratio(large['macs'] / small['macs'])} fewer MACs give "
                 f"{units.ratio(large['latency_p50'] / small['latency_p50'])} less time in {precision} at batch "
-                f"{size:g} (slope {slope:.2f})"
+                f"{size:g} (slope {_slope(small, large, 'latency_p50'):.2f}{alone})"
             )
         ends = {"alpha": "smallest α", "resolution": "lowest resolution"}[axis]
         return f"From the largest to the {ends}: {'; '.join(parts)}." if parts else ""
 
     return say
+
+
+def _slope(small: pd.Series, large: pd.Series, seconds: str) -> float:
+    return log(large[seconds] / small[seconds]) / log(large["macs"] / small["macs"])
 
 
 def rank_correlation(one: pd.Series, other: pd.Series) -> float:

@@ -66,6 +66,6 @@ class View:
 
 SAMPLING = ("in another state", "visits", "rounds", "stopped", "note")
 MODEL_COLUMNS = (
-    *("kind", "α", "px", "precision", "batch", "MACs", "latency", "p90", "p99", "images/s"),
+    *("kind", "α", "px", "precision", "batch", "MACs", "latency", "kernels", "p90", "p99", "images/s", "mJ/image"),
     *("rounds", "stopped", "note"),
 )

@@ -25,6 +25,7 @@ OPERATORS = {
     "cast": "cast",
     "other": "other",
     "between": "between",
+    "launch": "launch gaps",
 }
 """Types of operators in the order of tables and plots, with their headings."""
 
@@ -88,7 +89,8 @@ def excess_of(pair: pd.Series, results: Results) -> Excess | None:
     if len({ran.is_traced for ran in found.values()}) > 1:
         return None  # causes of one side are not those of the other
     for side, _, time in times:
-        sides[side] = (causes_of(found[side], float(time)), _by_operator(float(time), found[side].operators))
+        causes = causes_of(found[side], float(time))
+        sides[side] = causes, _by_operator(float(time), found[side].operators, causes.get("launch", 0.0))
     causes, operators = (
         {
             name: sides["separable"][part].get(name, 0.0) - sides["standard"][part].get(name, 0.0) / pair["macs_ratio"]
@@ -99,10 +101,13 @@ def excess_of(pair: pd.Series, results: Results) -> Excess | None:
     return Excess(causes, operators)
 
 
-def _by_operator(time: float, profiled: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of a call by operator. The 1x1 convolutions do what the twin's 3x3 do, so they are one operator here."""
-    found: dict[str, float] = {}
-    whole = sum(profiled.values())
+def _by_operator(time: float, profiled: Mapping[str, float], launch: float) -> dict[str, float]:
+    """Seconds of a call by operator. The 1x1 convolutions do what the twin's 3x3 do, so they are one operator here.
+
+    Gaps in which a device waits for a launch go by the number of kernels, not by their time: a part of their own.
+    """
+    found = {"launch": launch} if launch else {}
+    whole, time = sum(profiled.values()), time - launch
     for name, seconds in profiled.items():
         operator = "convolution" if name in ("pointwise", "standard") else name
         found[operator] = found.get(operator, 0.0) + time * seconds / whole

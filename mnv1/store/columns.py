@@ -43,7 +43,7 @@ COLUMNS: dict[str, str] = {
     "resolution": "models: input side, pixels",
     "batch_size": "images a call",
     "device": "cpu or cuda",
-    "precision": "fp32 (IEEE), tf32, amp (autocast), bf16 (weights and activations) or int8 (quantized)",
+    "precision": "fp32 (IEEE), tf32, amp (autocast), bf16 or fp16 (weights and activations) or int8 (quantized)",
     "mode": "how the network was run (mnv1/cases/modes.py): eager, folded, compiled, openvino, …",
     "amp_dtype": "what autocast computed in",
     "macs": "multiply-accumulates a call; of a training step those of the backward pass too",
@@ -58,7 +58,9 @@ COLUMNS: dict[str, str] = {
     "device_busy": "CUDA: seconds a call in which kernels run, gaps left out",
     "device_kernels": "CUDA: kernels a call",
     "launch_bound": "CUDA: whether a call takes far longer than its kernels",
-    "gpu_clock": "CUDA: clock of the multiprocessors right after the rounds, Hz",
+    "energy": "CUDA, networks: joules a call, by the device's own counter over two seconds of calls, idle power "
+    "included",
+    "gpu_clock": "CUDA: clock of the multiprocessors while some more calls are queued after the rounds, Hz",
     "throttled": "CUDA: what held the clocks back; empty for nothing",
     "first_call": "seconds of the first call with this input",
     "output_error": "modes other than eager: relative L2 difference of the output from that of eager fp32",
@@ -104,6 +106,7 @@ COLUMNS: dict[str, str] = {
     "cache_size": "bytes of the last-level cache",
     "run_to_run": "relative standard deviation between runs that the interval of the speedup, or else of the "
     "latency, has beside the scatter of visits",
+    "latency_run_to_run": "speedups: the same of the latency's interval, where it is another one",
     "rounds": "counted rounds",
     "visits": "times that the case was sampled, spread over the sweep",
     "call_time": "seconds of all calls, warm-up and rounds that do not count included",

@@ -9,8 +9,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mnv1.base.facts import component
+from mnv1.base.facts import LATENCY
 from mnv1.base.files import write_whole
+from mnv1.base.run_to_run import RunToRun
 from mnv1.base.statistics import narrowed, widened
 from mnv1.store.choice import machine_folder
 from mnv1.store.documents import ResultError, compact, read
@@ -29,8 +30,8 @@ def prepared(document: Mapping[str, Any]) -> dict[str, Any]:
     return handed_on
 
 
-def with_component(document: Mapping[str, Any], run_to_run: float) -> dict[str, Any]:
-    """The document of a run with another component between runs in its intervals, on a logarithmic scale.
+def with_component(document: Mapping[str, Any], run_to_run: RunToRun) -> dict[str, Any]:
+    """The document of a run with other components between runs in its intervals.
 
     Raises `mnv1.store.runs.ResultError` for a run whose intervals have none.
     """
@@ -41,15 +42,21 @@ def with_component(document: Mapping[str, Any], run_to_run: float) -> dict[str, 
             before = figures.get("run_to_run")
             if before is None:
                 raise ResultError(f"{facts.get('id')}: its interval has no component between runs to replace")
-            here = component(run_to_run, figures.get("state"))
-            for name in ("latency", "speedup"):
-                if f"{name}_low" in figures:
-                    value = figures["speedup" if name == "speedup" else "latency_p50"]
-                    low, high = (math.log(figures[f"{name}_{end}"] / value) for end in ("low", "high"))
-                    _, low, high = widened(narrowed((0.0, low, high), before), here)
-                    figures |= {f"{name}_low": value * math.exp(low), f"{name}_high": value * math.exp(high)}
-            figures["run_to_run"] = here
+            of_latency = run_to_run.of(LATENCY, figures.get("state"))
+            _replace(figures, "latency", "latency_p50", figures.get("latency_run_to_run", before), of_latency)
+            figures["run_to_run"] = of_latency
+            if "speedup_low" in figures:
+                here = run_to_run.of(facts["measures"], figures.get("state"))
+                _replace(figures, "speedup", "speedup", before, here)
+                figures |= {"run_to_run": here, "latency_run_to_run": of_latency}
     return changed
+
+
+def _replace(figures: dict[str, Any], name: str, figure: str, before: float, here: float) -> None:
+    value = figures[figure]
+    low, high = (math.log(figures[f"{name}_{end}"] / value) for end in ("low", "high"))
+    _, low, high = widened(narrowed((0.0, low, high), before), here)
+    figures |= {f"{name}_low": value * math.exp(low), f"{name}_high": value * math.exp(high)}
 
 
 _OF_COMMIT = ("id", "time", "dirty")
@@ -67,8 +74,8 @@ def _without(host: str, value: Any) -> Any:
     return re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text) if len(host) > 1 else text
 
 
-def prepare(run: Path, out: Path, run_to_run: float | None = None) -> None:
-    """Write a stored run to a file in the form in which it is handed on, perhaps with another component between runs.
+def prepare(run: Path, out: Path, run_to_run: RunToRun | None = None) -> None:
+    """Write a stored run to a file in the form in which it is handed on, perhaps with other components between runs.
 
     Raises `mnv1.store.runs.ResultError`.
     """

@@ -47,6 +47,7 @@ _COMPARABLE = (
     "machine_state",
     "allocator",
     "allocator_pages",
+    "caches",
     "cuda_build",
     "python",
 )

@@ -31,6 +31,7 @@ from mnv1.suite.options import (
     NO_STORAGE,
     changed_options,
     chosen_shard,
+    components,
     positive,
     resume,
     selected,
@@ -87,13 +88,16 @@ class Suite:
         cases = selected(options)
         chosen_shard(options)
         half_width = positive("--half-width", options.half_width, float)
-        run_to_run = positive("--run-to-run", options.run_to_run, float)
         timeout = positive("--case-timeout", options.case_timeout, float)
         assert half_width is not None
-        assert run_to_run is not None
         assert timeout is not None
         self._timeout = timeout
-        self._profile = replace(PROFILES[options.profile], half_width=half_width / 100, run_to_run=run_to_run / 100)
+        self._profile = replace(
+            PROFILES[options.profile],
+            half_width=half_width / 100,
+            run_to_run=components(options),
+            cold=options.cache == "cold",
+        )
         self._threads = positive("--threads", options.threads, int)
         self._cases: dict[str, Sequence[Case | Pair]] = {
             "layer_case": cases.layers,
@@ -200,6 +204,7 @@ class Suite:
         self._held.callback(supervisor.close)
         about = {"profile": options.profile, "half_width": self._profile.half_width}
         about |= {"shard": options.shard} if options.shard else {}
+        about |= {"caches": "cold"} if self._profile.cold else {}
         about["options"] = changed_options(options)
         run = self._run = Run(self._profile, supervisor, self._journal, about)
         if options.shard:

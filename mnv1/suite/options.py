@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mnv1.base.facts import RUN_TO_RUN
+from mnv1.base.run_to_run import USUAL, RunToRun, run_to_run_of
 from mnv1.cases import DEVICES, KINDS, MODES, PRECISIONS
 from mnv1.cases.grids import CaseError, Overrides
 from mnv1.cases.workloads import Workload
@@ -51,8 +51,9 @@ KEPT_OPTIONS: dict[str, object] = {
     "workloads": None,
     "machine_state": "controlled",
     "threads": None,
+    "cache": "warm",
     "half_width": "2",
-    "run_to_run": f"{100 * RUN_TO_RUN:g}",
+    "run_to_run": str(USUAL),
     "shard": None,
     "keyword": "",
     "markexpr": "",
@@ -112,6 +113,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="controlled keeps freed memory in huge pages, flushes denormals and binds threads; as-is keeps every "
         "default (default: controlled)",
     )
+    group.addoption(
+        "--cache",
+        default="warm",
+        choices=("warm", "cold"),
+        help="cold empties the caches before every call, so that each finds its weights and inputs in memory (default: "
+        "warm)",
+    )
     group.addoption("--threads", metavar="N", help="number of threads (default: torch's own choice)")
     group.addoption(
         "--half-width",
@@ -124,7 +132,8 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PERCENT",
         default=KEPT_OPTIONS["run_to_run"],
         help="how much figures differ between runs of this machine beyond what visits let expect, a standard deviation "
-        "as scripts/method/coverage.py finds it; intervals have it as a component (default: %(default)s)",
+        "as scripts/method/coverage.py finds it, of all figures or by kind; intervals have it as a component "
+        "(default: %(default)s)",
     )
     group.addoption("--shard", metavar="I/N", help="measure the I-th of N parts of about the same expected cost")
     group.addoption("--resume", action="store_true", help="continue the interrupted sweep that was begun last")
@@ -161,6 +170,14 @@ def positive(option: str, text: str | None, number: Callable[[str], Number]) -> 
     except ValueError:
         raise CaseError(f"{option}: {text!r} is not valid; valid values: positive numbers") from None
     return value
+
+
+def components(options: argparse.Namespace) -> RunToRun:
+    """What figures differ by between runs. Raises `CaseError`."""
+    try:
+        return run_to_run_of(options.run_to_run)
+    except ValueError as error:
+        raise CaseError(f"--run-to-run: {error}") from None
 
 
 def storage_folder(options: argparse.Namespace, results: Path, machine: str = "") -> Path:

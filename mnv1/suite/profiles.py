@@ -12,7 +12,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from mnv1.base.facts import RUN_TO_RUN
+from mnv1.base.run_to_run import USUAL, RunToRun
 from mnv1.cases import OWN_KINDS, Case, Gain, Pair, Workload
 from mnv1.cases.devices import Device
 from mnv1.cases.grids import CaseError, Grid, Overrides, cases_of, gains_of, pairs_of
@@ -26,6 +26,9 @@ PAIR_VISIT_TIME = 0.16
 """Seconds of rounds in one visit to a speedup. Rounds within a second or so are alike on a shared machine, so many
 short visits tell more than few long ones: of 50 visits over 7 minutes the means varied by 1.2 to 1.6 %, of 8 visits of
 five times that length by 3 to 5 %."""
+
+COLD_VISIT_TIME = 0.15
+"""Seconds of a visit at least where caches are emptied before each call: that takes some 10 ms."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class Profile:
     min_visits: int = 4
     half_width: float = 0.02
     """Sampling stops when the 95 % intervals are within plus or minus this share of the figure."""
-    run_to_run: float = RUN_TO_RUN
-    """Standard deviation between runs of this machine, which every stored interval has as a component."""
+    run_to_run: RunToRun = USUAL
+    """What figures differ by between runs of this machine: every stored interval has it as a component."""
+    cold: bool = False
+    """Whether caches are emptied before every call."""
     trainings: tuple[Grid, ...] = ()
     training_pairs: tuple[Grid, ...] = ()
     gains: tuple[Grid, ...] = ()
@@ -67,8 +72,11 @@ class Profile:
         """How a case is sampled."""
         budget = self.budgets[case.workload.effort.name]
         is_pair = isinstance(case, Pair)
+        cold: dict[str, Any] = {"cold": True, "round_time": 0.0, "block_time": 0.0} if self.cold else {}
+        usual = PAIR_VISIT_TIME if is_pair else budget.visit
         return Policy(
-            visit_time=PAIR_VISIT_TIME if is_pair else budget.visit,
+            **cold,
+            visit_time=max(COLD_VISIT_TIME, usual) if self.cold else usual,
             max_time=budget.pair if is_pair else budget.latency,
             min_visits=self.min_visits,
             precision=self.half_width,
@@ -98,7 +106,7 @@ class Profile:
         """What is looked at after the sweep to tell why figures are what they are: by the ids of their cases.
 
         Both sides of blocks first, whose rows say what ran; then the largest networks in any mode; then all other
-        blocks. Of each the cheapest first.
+        blocks; then, on accelerators, all other networks. Of each the cheapest first.
         """
         cases = [case for case in cases if case.conditions.how.leaves_trace]
         networks = [case for case in cases if isinstance(case, Case) and case.workload.is_profiled]
@@ -107,10 +115,12 @@ class Profile:
         found = {case.id: case for case in networks if case.workload.shape_id in shapes}
         found |= {case.id: case.separable for case in cases if isinstance(case, Gain)}
         blocks = {case.id: case for case in cases if isinstance(case, Case) and case.workload.effort is LAYER}
+        # On an accelerator a small network waits for the host: how long the device works is the figure to look at.
+        swept = {case.id: case for case in networks if case.conditions.is_plain and not case.conditions.on.is_host}
         sides = {name: case for name, case in blocks.items() if case.workload.kind in STANDARD_AND_SEPARABLE}
         return {
             name: case
-            for some in (sides, found, blocks)
+            for some in (sides, found, blocks, swept)
             for name, case in sorted(some.items(), key=lambda one: _cost(one[1]))
         }
 
@@ -175,6 +185,8 @@ _ALPHA_SWEEP = Grid(STANDARD_AND_SEPARABLE, ALPHAS, (224,), _small, _PLAIN)
 _RESOLUTION_SWEEP = replace(_ALPHA_SWEEP, alphas=(1.0,), resolutions=RESOLUTIONS)
 _FULL_SIZE = replace(_ALPHA_SWEEP, alphas=(1.0,), batch_sizes=_throughput)
 _ALL_VARIANTS = Grid(("separable",), ALPHAS, RESOLUTIONS, _sizes(1), _PLAIN)
+# One image does not fill an accelerator: its variants differ by their time there where a batch does.
+_FULL_VARIANTS = replace(_ALL_VARIANTS, batch_sizes=_throughput, of_host=False)
 
 
 def _amp_on_host(grid: Grid, **changes: Any) -> Grid:
@@ -217,7 +229,7 @@ _ON_GPU = Grid(
     (1.0,),
     (224,),
     _sizes(1, 8, 32, 128, 256, 512, 1024),
-    ("fp32", "tf32", "amp", "bf16"),
+    ("fp32", "tf32", "amp", "bf16", "fp16"),
     of_host=False,
     modes=("eager", "cudnn-benchmark", "channels_last", "graph", "cuda-graph"),
 )
@@ -242,7 +254,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "default": Profile(
         layers=(_ALL_SHAPES, *_AMP_SHAPES),
-        models=(*_SWEEPS, _ALL_VARIANTS, _amp_on_host(_ALPHA_SWEEP), _AMP_FULL_SIZE, *_AMP_SWEEPS),
+        models=(*_SWEEPS, _ALL_VARIANTS, _FULL_VARIANTS, _amp_on_host(_ALPHA_SWEEP), _AMP_FULL_SIZE, *_AMP_SWEEPS),
         layer_pairs=(_ALL_SHAPES, _amp_on_accelerators(_ALL_SHAPES)),
         model_pairs=(*_SWEEPS, _AMP_FULL_SIZE, *_AMP_SWEEPS),
         budgets=_USUAL,
@@ -308,7 +320,8 @@ def select(profile: str, overrides: Overrides | None = None, own: Sequence[Workl
     )
     if not any(vars(selected).values()):
         raise CaseError(
-            "the chosen axes leave no case to measure (tf32 exists on cuda only, int8 on the cpu in compiled modes)"
+            "the chosen axes leave no case to measure (tf32 and fp16 exist on cuda only, int8 on the cpu in compiled "
+            "modes)"
         )
     return selected
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -169,11 +169,12 @@ class Run:
         """
         sweep = self.sweep
         assert sweep is not None
-        if not self.complete:
+        if not self.complete or self.profile.cold:  # traced calls are warm
             return
         waiting = {name: case for name, case in self.profile.explained(cases).items() if name in self.facts}
         if not waiting:
             return
+        self._count_energy(waiting, say)
         self.supervisor.close()
         self.supervisor.look()  # and a fresh process is there
         start = time.monotonic()
@@ -201,6 +202,18 @@ class Run:
         say(f"what runs in a call: looked at {len(done)} of {number} cases in {took} min")
         for line in failed:
             say(line, red=True)
+
+    def _count_energy(self, cases: Mapping[str, Case], say: Say) -> None:
+        """Joules a call of networks in plain code, where a device counts them."""
+        for name, case in cases.items():
+            facts, conditions = self.facts[name], case.conditions
+            if conditions.on.is_host or not (case.workload.is_profiled and conditions.how.is_plain):
+                continue
+            found = self.supervisor.energy(case)
+            if isinstance(found, Failed):
+                say(f"what energy {name} takes cannot be told: {found.reason}", red=True)
+            else:
+                facts.update(found)
 
     def _remaining(self) -> float:
         """Seconds until the sweep is over, at most; infinite where each case has its own time only."""

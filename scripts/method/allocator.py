@@ -18,6 +18,7 @@ from typing import Any
 from mnv1.base import console, tables
 from mnv1.base.errors import UserError
 from mnv1.base.facts import Facts
+from mnv1.base.run_to_run import RunToRun
 from mnv1.cases import Case, Conditions, Network, device_named
 from mnv1.measure.facts import record
 from mnv1.measure.lock import machine_lock
@@ -48,7 +49,7 @@ SIDES: dict[str, tuple[State, dict[str, str]]] = {
 """State and variables of each process. Threads are bound in all three, so that allocation alone differs."""
 
 # Runs that take turns in one session have no component between runs.
-POLICY = Policy(visit_time=0.25, max_time=math.inf, min_visits=4, run_to_run=1e-6)
+POLICY = Policy(visit_time=0.25, max_time=math.inf, min_visits=4, run_to_run=RunToRun(0.0, 0.0, 0.0))
 
 HEADER = ("batch", "state", "beside", "call, controlled", "call", "gain [95 %]", "predicted", "saving", "right")
 

@@ -8,6 +8,8 @@ set -uo pipefail
 out=${1:?folder to write to}
 time=${2:-570}
 device=${DEVICE:-cuda}
+both=cpu
+[ "$device" = cpu ] || both=cpu,$device
 python=${PYTHON:-python3}
 cd "$(dirname "$0")/../.." || exit 2
 mkdir -p "$out"
@@ -54,7 +56,7 @@ describe() {
 step describe 10 30 bash -c "$(declare -f describe); python=$python; describe"
 step probe 30 90 "$python" scripts/method/gpu_probe.py --device "$device" --seconds 30 --out "$work/results/probe.json"
 step tests 20 60 "$python" -m pytest -q -p no:benchmark tests/measure tests/cases -k "cuda or clock or throttl or environment"
-sweep smoke 40 110 --profile smoke --devices "$device"
+sweep smoke 40 110 --profile smoke --devices "$both"
 sweep gpu-network 40 120 --profile gpu --devices "$device" -k "model and (b1- or b256-)"
 sweep gpu-layers 30 70 --profile gpu --devices "$device" -k "layer and (b1- or b256-)"
 sweep training 30 60 --profile training --devices "$device" -k "a1.00 and b32-"
@@ -65,4 +67,5 @@ step ladder 40 90 "$python" scripts/find_fastest.py --device "$device" --precisi
   --json "$work/results/ladder.json"
 step self-test 40 90 "$python" scripts/compare_revisions.py --base-python "$python" --head-python "$python" \
   --device "$device" --quick --json "$work/results/self-test.json"
+sweep cold 20 40 --profile smoke --devices "$device" --cache cold -k model
 say "done: $out/results.tar.gz"

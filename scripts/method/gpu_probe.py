@@ -152,7 +152,7 @@ def kernels_of_a_pair(device: str) -> Found:
     on, found = device_named(device), {}
     wait = _wait(device)
     modes = ("eager", "channels_last", "graph", "cudnn-benchmark") if device == "cuda" else ("eager", "channels_last")
-    for precision in ("fp32", "tf32", "bf16") if device == "cuda" else ("fp32",):
+    for precision in ("fp32", "tf32", "bf16", "fp16") if device == "cuda" else ("fp32",):
         for batch_size in (1, 256) if device == "cuda" else (1,):
             for mode in modes:
                 for kind in ("standard", "separable"):

@@ -17,6 +17,7 @@ from mnv1.advice.answer import (
     is_right,
     layer_of,
     predicted,
+    scaled,
     weights_time,
 )
 from mnv1.net.roofline import WITHIN_CACHE
@@ -91,6 +92,13 @@ def test_a_twin_takes_as_long_as_its_layers_take_alone():
     layers = [layer("a", standard=40e-3), layer("b", 0.5, standard=5e-3)]
     assert predicted(0.03, layers, ["a"]) == pytest.approx(0.025), "20 ms separable, and 5 ms that stay"
     assert predicted(0.03, layers, ["a", "b"]) == pytest.approx(0.030), "10 ms of b"
+
+
+def test_a_twin_saves_its_layers_part_of_what_the_full_twin_saves():
+    # Alone, layers promised 6 ms of 10 for the full twin, which saved 3; and 4 ms for this one.
+    assert scaled(6e-3, 10e-3, 6e-3, 3e-3) == pytest.approx(8e-3)
+    assert scaled(6e-3, 10e-3, 6e-3, 6e-3) == pytest.approx(6e-3), "the full twin was predicted rightly"
+    assert scaled(6e-3, 10e-3, 0.0, 1e-3) == scaled(6e-3, 10e-3, 1e-3, -1e-3) == 6e-3, "there is no part of nothing"
 
 
 def figures(speedup, **more):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnv1.base.run_to_run import RunToRun
 from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
 from mnv1.cases.availability import why_not_here
 from mnv1.cases.grids import CaseError, Overrides
@@ -300,9 +301,18 @@ def test_what_a_machine_cannot_do_has_a_reason():
     assert why("cpu", "amp", plain, chosen=True) is why("cpu", "amp", able) is why("cpu", "fp32", plain) is None
 
 
+def test_with_cold_caches_rounds_are_single_calls_and_visits_long_enough_for_some():
+    profile = replace(PROFILES["default"], cold=True)
+    for case in everything("smoke"):
+        policy = profile.policy_for(case)
+        assert (policy.cold, policy.round_time, policy.block_time) == (True, 0.0, 0.0)
+        assert policy.visit_time >= 0.15
+        assert not PROFILES["default"].policy_for(case).cold
+
+
 def test_half_width_and_component_between_runs_are_of_every_policy():
-    profile = replace(PROFILES["default"], half_width=0.05, run_to_run=0.01)
+    profile = replace(PROFILES["default"], half_width=0.05, run_to_run=RunToRun(gain=0.5))
     for case in everything("smoke"):
         assert profile.policy_for(case).precision == 0.05
-        assert profile.policy_for(case).run_to_run == 0.01
+        assert profile.policy_for(case).run_to_run == RunToRun(gain=0.5)
         assert PROFILES["default"].policy_for(case).precision == 0.02

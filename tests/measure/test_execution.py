@@ -246,6 +246,16 @@ def test_memory_of_replayed_kernels_is_what_recording_them_took(monkeypatch):
     assert not MODES["compiled"].replays(DEVICES["cuda"])
 
 
+def test_fp16_is_a_precision_of_cuda_whose_weights_are_halves():
+    assert "fp16" in DEVICES["cuda"].precisions
+    assert "fp16" not in DEVICES["cpu"].precisions
+    case = Case(Network("separable", ALPHA, SIDE), Conditions(1, "cpu", "fp16", "channels_last"))
+    prepared = prepare(case)
+    assert prepared.call().dtype == torch.float16
+    assert 0 < prepared.facts["output_error"] < PRECISIONS["fp16"].tolerance
+    assert "model, images = model.half(), images.half()" in snippet("separable", "graph", "fp16", "cuda", 1.0, 224, 8)
+
+
 def test_a_case_of_a_mode_is_measured_and_its_record_has_what_the_mode_took():
     case = Case(Network("separable", ALPHA, SIDE), Conditions(1, "cpu", "bf16", "folded"))
     assert prepare(case).call().dtype == torch.bfloat16

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnv1.base.facts import APART_RUN_TO_RUN, RUN_TO_RUN, component
-from mnv1.cases import Block, Case, Conditions, Network, Pair, Reference, Training
+from mnv1.base.run_to_run import APART_RUN_TO_RUN, RunToRun, run_to_run_of
+from mnv1.cases import Block, Case, Conditions, Gain, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
-from mnv1.measure.by_state import SPEEDUP, by_state, every_state, is_precise
+from mnv1.measure.by_state import LAST, SPEEDUP, by_state, every_state, is_precise
 from mnv1.measure.facts import better_of, launching, record
 from mnv1.measure.states import APART, MIXED, SHARED, State
 from mnv1.measure.timing import Policy, Visit
@@ -271,23 +271,57 @@ def test_what_is_stored_has_a_component_between_runs():
     visits = [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)]
     facts, (found,) = facts_of(PAIR, visits), by_state(visits, STATES[:1]) or [every_state(visits, ())]
     value, low, high = found.mean(SPEEDUP)
-    assert facts["run_to_run"] == RUN_TO_RUN
+    assert (facts["run_to_run"], facts["latency_run_to_run"]) == (RunToRun.speedup, RunToRun.latency)
     assert math.log(facts["speedup"]) == pytest.approx(value)
     for end, stored in ((low, facts["speedup_low"]), (high, facts["speedup_high"])):
-        assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RUN_TO_RUN))
+        assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RunToRun.speedup))
+    value, low, high = found.mean(LAST)
+    for end, stored in ((low, facts["latency_low"]), (high, facts["latency_high"])):
+        assert abs(math.log(stored) - value) == pytest.approx(math.hypot(end - value, 1.959964 * RunToRun.latency))
+
+
+def test_the_component_is_of_the_kind_of_figure():
+    found = RunToRun(latency=0.04, speedup=0.02, gain=0.0)
+    assert [found.of(kind, SHARED) for kind in ("latency", "training", "speedup", "training speedup", "gain")] == [
+        *(0.04, 0.04, 0.02, 0.02, 0.0)
+    ]
+    gain = Gain(PAIR.standard, PAIR.separable)
+    visits = [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)]
+    facts = facts_of(gain, visits, policy=replace(POLICY, run_to_run=found))
+    assert (facts["run_to_run"], facts["latency_run_to_run"]) == (0.0, 0.04)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3", RunToRun(0.03, 0.03, 0.03)),
+        ("0", RunToRun(0.0, 0.0, 0.0)),
+        ("latency=4, gain=0", RunToRun(latency=0.04, gain=0.0)),
+        (str(RunToRun()), RunToRun()),
+    ],
+)
+def test_components_are_read_as_they_are_said(text, expected):
+    assert run_to_run_of(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "inf", "nan", "a", "latency", "latency=", "latency=-1", "time=3", "3,4"])
+def test_components_that_make_no_sense(text):
+    with pytest.raises(ValueError, match=r"is not valid; valid values: per cent, such as 3, or by kind of figure"):
+        run_to_run_of(text)
 
 
 def test_while_cpus_are_apart_the_component_is_larger():
     """They are apart in more than one way, with the same messages."""
-    assert component(0.01, APART) == APART_RUN_TO_RUN > RUN_TO_RUN
-    assert component(0.2, APART) == 0.2
-    assert component(0.01, SHARED) == component(0.01, "") == component(0.01, None) == 0.01
+    small = run_to_run_of("1")
+    assert small.of("speedup", APART) == APART_RUN_TO_RUN > RunToRun.latency
+    assert run_to_run_of("20").of("speedup", APART) == 0.2
+    assert small.of("speedup", SHARED) == small.of("speedup", "") == small.of("speedup", None) == 0.01
 
 
 def test_a_machine_whose_component_is_known_has_intervals_of_its_own():
     visits = [pair_visit(ratio) for ratio in (3.4, 3.5, 3.6, 3.5, 3.45, 3.55)]
-    narrow = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=0.01))
-    wide = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=0.05))
+    narrow = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=run_to_run_of("1")))
+    wide = facts_of(PAIR, visits, policy=replace(POLICY, run_to_run=run_to_run_of("5")))
     assert narrow["run_to_run"] == 0.01
     for name in ("speedup", "latency"):
         assert narrow[f"{name}_high"] / narrow[f"{name}_low"] < wide[f"{name}_high"] / wide[f"{name}_low"]

@@ -11,15 +11,27 @@ from scripts.method import gpu_probe
 from tests.conftest import ROOT
 
 SCRIPT = ROOT / "scripts" / "method" / "first_gpu_run.sh"
-STEPS = ("describe", "probe", "tests", "smoke", "gpu-network", "gpu-layers", "training", "page", "ladder", "self-test")
+STEPS = (
+    "describe",
+    "probe",
+    "tests",
+    "smoke",
+    "gpu-network",
+    "gpu-layers",
+    "training",
+    "page",
+    "ladder",
+    "self-test",
+    "cold",
+)
 
 
-def first_run(folder, time, answer="exit 0"):
+def first_run(folder, time, answer="exit 0", device="cpu"):
     """The lines of the log, with an interpreter that only says what it was asked."""
     stub = folder / "python"
     stub.write_text(f'#!/bin/sh\necho "asked $*"\n{answer}\n')
     stub.chmod(0o755)
-    environment = os.environ | {"PYTHON": str(stub), "DEVICE": "cpu"}
+    environment = os.environ | {"PYTHON": str(stub), "DEVICE": device}
     command = ["bash", str(SCRIPT), str(folder / "out"), str(time)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == (folder / "out" / "log.txt").read_text()
@@ -36,6 +48,13 @@ def test_every_step_stores_what_it_has_in_two_files(tmp_path):
         asked = archive.extractfile("results/gpu-network.txt").read().decode()
     assert texts == {f"results/{name}.txt" for name in STEPS}
     assert "--profile gpu --devices cpu -k model and (b1- or b256-)" in asked
+
+
+def test_on_a_gpu_the_smoke_profile_is_of_both_devices(tmp_path):
+    first_run(tmp_path, 100_000, device="cuda")
+    with tarfile.open(tmp_path / "out" / "results.tar.gz") as archive:
+        asked = archive.extractfile("results/smoke.txt").read().decode()
+    assert "--profile smoke --devices cpu,cuda" in asked
 
 
 def test_a_step_that_fails_takes_nothing_with_it(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from mnv1.cases import DEVICES, Block, Case, Conditions, Network, Pair
-from mnv1.cases.devices import nvml
+from mnv1.cases.devices import cuda, nvml
 from mnv1.cases.devices.cpu import Cpu
 from mnv1.cases.devices.cuda import BUSY_CALLS, QUEUED, Cuda
+from mnv1.cases.devices.device import UNKNOWN_CACHE
 from mnv1.cases.devices.graphs import FIRST_CALLS
 from mnv1.cases.precisions import fp32_computed_in
 from mnv1.measure import children, environment, machine, modules, runner, state
@@ -236,6 +237,38 @@ def test_clocks_are_read_while_the_device_works(monkeypatch):
     assert log == ["call"] * QUEUED + ["read", "wait"]
 
 
+def test_energy_is_counted_over_calls_after_the_first(monkeypatch):
+    log, counted = [], iter((10.0, 14.0))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("wait"))
+    monkeypatch.setattr(nvml, "energy", lambda: next(counted))
+    monkeypatch.setattr(cuda, "ENERGY_TIME", 0.0)
+    assert DEVICES["cuda"].energy(lambda: log.append("call")) == {"energy": 4.0 / QUEUED}
+    assert log == ["call", "wait", *["call"] * QUEUED, "wait"]
+    monkeypatch.setattr(nvml, "energy", lambda: None)
+    assert DEVICES["cuda"].energy(lambda: None) == DEVICES["cpu"].energy(lambda: None) == {}
+
+
+@pytest.mark.parametrize(("cache", "bytes_"), [(2**22, 2**23), (None, 2 * UNKNOWN_CACHE)])
+def test_caches_are_emptied_by_reading_and_writing_twice_as_much(monkeypatch, cache, bytes_):
+    monkeypatch.setattr(type(DEVICES["cpu"]), "last_level_cache", lambda _: cache)
+    empty = DEVICES["cpu"].emptying()
+    for number in (1, 2):
+        memory = empty()
+        assert memory.numel() * memory.element_size() == bytes_
+        assert bool((memory == number).all())
+
+
+def test_with_cold_caches_each_call_finds_them_emptied():
+    case = Case(Block("pointwise", 8, 8, 1, 4), Conditions(1, "cpu", "fp32"))
+    runner = Runner()
+    emptied = []
+    runner._emptied["cpu"] = lambda: emptied.append(1)
+    policy = Policy(visit_time=1e-9, max_time=1.0, warmup_time=1e-9, round_time=0.0, cold=True)
+    first = runner.visit(case, policy)
+    assert (first.calls, len(first.sides[0]), len(emptied)) == ((1,), 1, 2)
+    assert runner.visit(case, policy, earlier=first).calls == (1,)
+
+
 def test_copies_that_are_shorter_than_a_launch_are_recorded_and_replayed(monkeypatch):
     log = []
 
@@ -277,6 +310,7 @@ class FakeNvml:
             "nvmlDeviceGetPerformanceState": 0,
             "nvmlDeviceGetEnforcedPowerLimit": 700_000,
             "nvmlDeviceGetPersistenceMode": 0,
+            "nvmlDeviceGetTotalEnergyConsumption": 12_345,
         }
         if name == "nvmlDeviceGetTemperature":
             raise RuntimeError("not supported")
@@ -287,6 +321,7 @@ def test_clocks_and_what_holds_them_back(monkeypatch):
     monkeypatch.setattr(nvml, "_nvml", FakeNvml)
     monkeypatch.setattr(nvml, "_handle", lambda _: None)
     assert nvml.throttling() == {"gpu_clock": 1_410_000_000, "throttled": "power cap"}
+    assert nvml.energy() == 12.345
     assert nvml.describe() == {
         "gpu_driver": "999.1",
         "gpu_max_clock": 1_980_000_000,
@@ -303,6 +338,7 @@ def test_clocks_and_what_holds_them_back(monkeypatch):
 def test_without_nvml_nothing_is_said_about_clocks(monkeypatch):
     monkeypatch.setattr(nvml, "_nvml", lambda: None)
     assert nvml.throttling() == nvml.describe() == {}
+    assert nvml.energy() is None
 
 
 def test_a_cuda_case_is_visited_with_events_and_without_controls(monkeypatch):

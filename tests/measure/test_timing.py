@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mnv1.base.statistics import grouped_mean, grouped_midmean, holm, median_interval, percentiles, quantile
-from mnv1.cases.devices.clock import Elapsed, WallClock
+from mnv1.cases.devices.clock import ColdClock, Elapsed, WallClock
 from mnv1.cases.devices.cuda import CudaClock
 from mnv1.measure.timing import Policy, Visit, visit, visit_pair
 from mnv1.measure.watch import NoWatch
@@ -207,6 +208,41 @@ def test_a_cold_call_is_neither_counted_nor_decides_about_rounds():
     visited = visit("f", FakeClock(1e-3, cold=50), policy(1))
     assert max(visited.sides[0]) == pytest.approx(1e-3)
     assert visited.calls == (1,)
+
+
+def test_a_cold_clock_empties_caches_before_every_call():
+    log = []
+
+    class Logs(FakeClock):
+        def time(self, call, calls):
+            log.append((call, calls))
+            return replace(super().time(call, calls), device=1e-4)
+
+    elapsed = ColdClock(Logs(1e-3), lambda: log.append("empty")).time("f", 3)
+    assert log == ["empty", ("f", 1)] * 3
+    assert (elapsed.wall, elapsed.device) == (pytest.approx(3e-3), pytest.approx(3e-4))
+    assert elapsed.spent == elapsed.wall + elapsed.beside
+    assert ColdClock(FakeClock(1e-3), list).time("f", 2).device is None
+
+
+def test_with_cold_caches_a_round_is_one_call_and_what_empties_them_counts_as_time():
+    class Slow(FakeClock):
+        def time(self, call, calls):
+            return replace(super().time(call, calls), beside=9e-3 * calls)
+
+    cold = policy(0.1, warmup_time=0.02, round_time=0.0, block_time=0.0, cold=True)
+    clock = Slow(1e-3)
+    first = visit("f", clock, cold)
+    assert (first.calls, len(first.sides[0]), len(clock.calls)) == ((1,), 10, 12)
+    assert first.call_time == pytest.approx(0.12)
+    assert set(first.sides[0]) == {1e-3}
+    again = Slow(1e-3)
+    visit("f", again, cold, earlier=first)
+    assert again.calls == [("f", 1)] * 11
+    pair = visit_pair("standard", "separable", Slow({"standard": 4e-3, "separable": 1e-3}), cold)
+    assert pair.calls == (1, 1)
+    assert len(pair.rounds) == 3  # of four blocks with 46 ms in all
+    assert log_ratios(pair) == pytest.approx([math.log(4)] * 3)
 
 
 def test_warm_up_lasts_as_long_as_it_should():

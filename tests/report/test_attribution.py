@@ -258,6 +258,15 @@ def test_layers_are_judged_by_their_kernels_where_these_were_traced():
         assert said in BY_NAME[name].finding(BY_NAME[name].select(results))
 
 
+def test_on_an_accelerator_that_waits_for_its_host_the_roofline_is_of_the_devices_time():
+    about = {"device": "cuda"}
+    layer = {"subject": "layer", "shape": "64x128-s2-d112", "device_busy": 0.75e-3, **about}
+    facts = latency_facts(latency=0.010, **layer, **traced(0.010, pointwise=0.5e-3, depthwise=0.25e-3))
+    rates = [ceiling("gemm", 1e12, precision="fp32") | about, ceiling("copy beyond cache", 1e12) | about]
+    (row,) = BY_NAME["roofline"].select(results_of([facts], ceilings=rates)).to_dict("records")
+    assert row["macs_per_second"] == pytest.approx(568_740_352 / 0.75e-3)
+
+
 def test_the_share_of_1x1_convolutions_is_said_by_operator_and_by_kernel():
     results = results_of([latency_facts(operators=OPERATORS, **traced(0.010, **KERNELS))], ceilings=ENDLESS)
     said = BY_NAME["operators"].finding(BY_NAME["operators"].select(results))

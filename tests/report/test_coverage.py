@@ -47,6 +47,9 @@ def test_what_runs_differ_by_is_found_and_intervals_with_it_cover():
     assert found["visits_cover"] < 0.6
     (none,) = coverage(runs(12, cases=200)).to_dict("records")
     assert none["run_to_run"] < 0.003
+    (untold,) = coverage(runs(12, cases=200, between=0.03)).to_dict("records")
+    assert untold["covered"] == untold["visits_cover"] < 0.6
+    assert untold["foretold_cover"] == pytest.approx(0.95, abs=0.02)
     assert none["visits_cover"] == none["covered"]
 
 

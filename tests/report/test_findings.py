@@ -124,6 +124,30 @@ def test_pareto_counts_pairs_that_swap_places():
     )
 
 
+def test_slope_of_a_sweep_on_a_device_that_waits_for_the_host():
+    sizes = ((1.0, 500_000_000, 0.010, 0.004), (0.5, 125_000_000, 0.009, 0.001))
+    facts = [
+        latency_facts(shape=f"a{alpha:.2f}-r224", latency=latency, device="cuda")
+        | {"alpha": alpha, "macs": macs, "device_busy": busy}
+        for alpha, macs, latency, busy in sizes
+    ]
+    assert said("alpha_sweep", *facts).endswith("(slope 0.08; of kernels alone 1.00).")
+    rows = BY_NAME["alpha_sweep"].select(results_of(facts))
+    figure = BY_NAME["alpha_sweep"].draw(rows)
+    assert "separable, batch 1, kernels alone" in {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_from_which_batch_on_a_device_is_full():
+    facts = [
+        latency_facts(batch_size=size, latency=size / rate)
+        for size, rate in ((1, 100), (8, 400), (32, 950), (256, 1000))
+    ]
+    assert said("batch_scaling", *facts) == (
+        "Highest throughput, relative to the smallest batch: separable fp32 10.0× at batch 256 (nine tenths of it from "
+        "batch 32 on)."
+    )
+
+
 def test_slope_of_a_sweep():
     facts = [
         latency_facts(latency=0.010, macs=400_000_000),

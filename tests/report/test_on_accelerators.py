@@ -1,5 +1,6 @@
 """Speedups on an accelerator by mode, from fixed facts."""
 
+from mnv1.report.cells import text_table
 from mnv1.report.views import BY_NAME
 from tests.conftest import latency_facts, results_of, speedup_facts, traced
 
@@ -16,8 +17,8 @@ def facts(device="cuda", modes=("eager", "graph")):
             found.append(pair | {"id": f"{pair['id']}-{mode}"})
             if mode == "eager":
                 found += [
-                    latency_facts(kind=kind, **about) | traced(0.01, pointwise=0.004, images=0.002)
-                    for kind in ("standard", "separable")
+                    latency_facts(kind=kind, **about) | traced(0.01, pointwise=0.004, images=0.002) | {"energy": joules}
+                    for kind, joules in (("standard", 0.06 * batch_size), ("separable", 0.02 * batch_size))
                 ]
     return found
 
@@ -29,6 +30,8 @@ def test_it_says_from_which_batch_on_separable_wins_and_how():
         "Separable against standard: α 1 224 px wins from batch 1 on, by up to 4.50× (graph, fp32, batch 256)."
     )
     assert rows["ran_separable"].dropna().unique().tolist() == ["jit_pointwise, copies 20 %"]
+    assert "| standard mJ/image | separable mJ/image |" in (table := text_table(rows, VIEW.columns, VIEW.every_cell))
+    assert table.count(" 60.0 ") == table.count(" 20.0 ") == 2
     slow = VIEW.select(
         results_of(
             [one for one in facts() if one["batch_size"] == 1 and one["mode"] == "eager"] + facts(modes=("folded",))

@@ -91,6 +91,9 @@ def test_gaps_between_kernels_are_launches():
     results = results_of([*facts, pair], ceilings=ceilings)
     excess = excess_of(results.cases.iloc[2], results)
     assert excess.causes["launch"] == pytest.approx(0.008)
+    # They go by the number of kernels, not by the kernels' time: a part of their own.
+    assert excess.operators["launch"] == pytest.approx(0.008)
+    assert excess.operators["convolution"] == pytest.approx(0.002 - 0.020 / RATIO)
     assert limiting_factor(results.cases.iloc[2], excess) == "launch"
     assert "dispatch" not in excess.causes
 

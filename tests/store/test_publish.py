@@ -6,7 +6,7 @@ import math
 import pytest
 from pytest_benchmark import cli
 
-from mnv1.base.facts import APART_RUN_TO_RUN
+from mnv1.base.run_to_run import APART_RUN_TO_RUN, RunToRun, run_to_run_of
 from mnv1.report.render import BEGIN, END
 from mnv1.store.documents import compact
 from mnv1.store.publishing import prepared, with_component
@@ -56,23 +56,23 @@ def with_figures(facts, run_to_run):
 
 def test_the_component_between_runs_is_replaced_by_that_of_the_machine():
     run = document([with_figures(speedup_facts(), 0.03), latency_facts() | {"run_to_run": 0.03}])
-    found = with_component(run, 0.01)["benchmarks"][0]["extra_info"]
+    found = with_component(run, run_to_run_of("1"))["benchmarks"][0]["extra_info"]
     for figures in (found, found["states"][0]):
         for name, value in with_figures({}, 0.01).items():
             if name != "states":
                 assert figures[name] == pytest.approx(value)
     assert run["benchmarks"][0]["extra_info"]["run_to_run"] == 0.03, "the run itself stays"
     run["benchmarks"][0]["extra_info"]["states"][0]["state"] = "CPUs apart"
-    (apart,) = with_component(run, 0.01)["benchmarks"][0]["extra_info"]["states"]
+    (apart,) = with_component(run, run_to_run_of("1"))["benchmarks"][0]["extra_info"]["states"]
     assert apart["run_to_run"] == APART_RUN_TO_RUN
     assert apart["speedup_high"] == pytest.approx(with_figures({}, APART_RUN_TO_RUN)["speedup_high"])
     with pytest.raises(ResultError, match="has no component between runs to replace"):
-        with_component(document([latency_facts()]), 0.01)
+        with_component(document([latency_facts()]), RunToRun())
 
 
 def test_publishing_with_a_component(root, store, capsys):
     run = store([speedup_facts(run_to_run=0.03), latency_facts(run_to_run=0.03)])
-    for value in ("0", "-1", "inf"):
+    for value in ("a", "-1", "inf"):
         with pytest.raises(SystemExit):
             main([str(run), "--run-to-run", value], root)
         assert "--run-to-run" in capsys.readouterr().err

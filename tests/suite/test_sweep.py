@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mnv1.report.summary import machine_note
-from mnv1.store.runs import find_runs, load, load_ceilings, load_kernels, load_results
+from mnv1.store.runs import ResultError, combine, find_runs, load, load_ceilings, load_kernels, load_results
 from mnv1.suite.journal import interrupted
 from tests.conftest import MADE_UP, sweep, sweeps
 
@@ -142,7 +142,10 @@ WRONG_USAGE = [
     (("--devices", "cpu", "--precisions", "tf32"), "the chosen axes leave no case to measure"),
     ((*TINY, "--benchmark-storage=file:///proc/nowhere"), "/proc/nowhere: results cannot be stored here"),
     (("--threads", "two"), "--threads: 'two' is not valid; valid values: positive numbers"),
-    (("--run-to-run", "0"), "--run-to-run: '0' is not valid; valid values: positive numbers"),
+    (
+        ("--run-to-run", "-1"),
+        "--run-to-run: '-1' is not valid; valid values: per cent, such as 3, or by kind of figure",
+    ),
     (("--half-width", "-2"), "--half-width: '-2' is not valid; valid values: positive numbers"),
     (("--case-timeout", "0"), "--case-timeout: '0' is not valid"),
     (("--shard", "5/4"), "--shard: '5/4' is not valid; valid values: 1/4 to 4/4"),
@@ -169,6 +172,20 @@ def test_a_device_that_is_not_there_measures_nothing_and_says_so():
     process = sweep(*MADE_UP, *TINY, "--devices", "cuda", "-k", "model and separable")
     assert "no CUDA device" in process.stdout
     assert process.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_with_cold_caches_the_run_says_so_and_nothing_warm_is_traced(tmp_path):
+    stored = {cache: tmp_path / f"{cache}.json" for cache in ("cold", "warm")}
+    for cache, file in stored.items():
+        process = sweep(*MADE_UP, *SEPARABLE_ON_CPU, "--cache", cache, "--benchmark-json", str(file))
+        assert process.returncode == 0, process.stdout
+    cold, warm = (load([stored[cache]]) for cache in ("cold", "warm"))
+    assert "caches cold" in cold["environment"].iloc[0]
+    assert "caches" not in warm["environment"].iloc[0]
+    assert load_kernels([stored["cold"]]).empty
+    assert not load_kernels([stored["warm"]]).empty
+    with pytest.raises(ResultError, match="unlike environments"):
+        combine([cold, warm])
 
 
 def test_without_storing_it_says_so_and_works_from_any_folder(tmp_path):

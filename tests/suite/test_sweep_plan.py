@@ -3,16 +3,18 @@
 import random
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
-from mnv1.cases import Case, Conditions, Network, Pair
+from mnv1.cases import Block, Case, Conditions, Network, Pair
 from mnv1.measure.facts import Record
 from mnv1.measure.messages import Failed
 from mnv1.measure.states import APART, SHARED
 from mnv1.measure.timing import Visit
 from mnv1.suite.journal import Journal
 from mnv1.suite.profiles import PROFILES
+from mnv1.suite.run import Run
 from mnv1.suite.sweep import Sweep, unlike
 
 CPU = Conditions(1, "cpu", "fp32")
@@ -261,3 +263,30 @@ def test_too_few_visits_are_no_figure(begun):
 
 def test_what_is_unlike_is_named():
     assert unlike([("machine", "a"), ("threads", 2)], {"machine": "b", "threads": 2}) == ["machine"]
+
+
+def test_energy_is_counted_of_networks_in_plain_code_on_an_accelerator():
+    asked, told = [], []
+
+    def energy(case):
+        asked.append(case.id)
+        return Failed("no counter") if case.conditions.batch_size == 8 else {"energy": 0.5}
+
+    def on_cuda(**how):
+        return Case(Network("separable", 1.0, 224), replace(CUDA, **how))
+
+    cases = [CASE, on_cuda(), on_cuda(batch_size=8), on_cuda(precision="fp16"), on_cuda(mode="graph")]
+    cases.append(Case(Block("separable", 64, 128, 2, 112), CUDA))
+    run = SimpleNamespace(supervisor=SimpleNamespace(energy=energy), facts={case.id: {} for case in cases})
+    Run._count_energy(run, {case.id: case for case in cases}, lambda line, red: told.append((line, red)))
+    assert asked == [cases[1].id, cases[2].id, cases[3].id]
+    assert [name for name, facts in run.facts.items() if facts] == [cases[1].id, cases[3].id]
+    assert told == [(f"what energy {cases[2].id} takes cannot be told: no counter", True)]
+
+
+def test_of_an_accelerators_networks_all_are_looked_at_and_of_the_hosts_the_largest():
+    shapes = [Network("separable", alpha, 224) for alpha in (1.0, 0.25)]
+    cases = [Case(one, conditions) for one in shapes for conditions in (CPU, CUDA)]
+    explained = PROFILES["default"].explained(cases)
+    assert set(explained) == {cases[0].id, cases[1].id, cases[3].id}
+    assert list(explained)[-1] == cases[3].id

@@ -18,6 +18,9 @@ from mnv1.cases.devices.profiled import CALL, kernels_of
 QUEUED = 10
 """Calls that are queued while the clocks are read."""
 
+ENERGY_TIME = 2.0
+"""Seconds over which joules are counted: the counter moves every 20 to 100 ms."""
+
 BUSY_CALLS = 10
 """Calls over which the kernels' time is averaged."""
 
@@ -71,7 +74,7 @@ class Cuda(Device):
 
     place = 20
     by_default = True
-    precisions = ("fp32", "tf32", "amp", "bf16")
+    precisions = ("fp32", "tf32", "amp", "bf16", "fp16")
     distributed = "nccl"
 
     def is_available(self) -> bool:
@@ -201,6 +204,21 @@ class Cuda(Device):
         import torch
 
         return int(torch.cuda.get_device_properties(0).L2_cache_size)
+
+    def energy(self, call: Call) -> Facts:
+        """See `Device.energy`: by NVML's counter, what the device takes while idle included."""
+        call()
+        self.wait()
+        before, end, calls = nvml.energy(), time.perf_counter() + ENERGY_TIME, 0
+        if before is None:
+            return {}
+        while not calls or time.perf_counter() < end:
+            for _ in range(QUEUED):
+                call()
+            self.wait()
+            calls += QUEUED
+        after = nvml.energy()
+        return {} if after is None else {"energy": (after - before) / calls}
 
     def activities(self) -> list[Any]:
         """See `Device.activities`."""

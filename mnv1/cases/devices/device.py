@@ -13,6 +13,9 @@ from mnv1.base.facts import Facts
 from mnv1.cases.devices.clock import Call, Clock, Laps, WallClock, WallLaps
 from mnv1.cases.devices.kernels import Kernel
 
+UNKNOWN_CACHE = 2**26
+"""Bytes that are taken for the size of a last-level cache that nobody tells."""
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -151,6 +154,25 @@ class Device:
     def last_level_cache(self) -> int | None:
         """Bytes of the last-level cache, or None when the system does not tell."""
         return None
+
+    def emptying(self) -> Call:
+        """A call after which caches hold nothing of what they held: it reads and writes memory twice their size.
+
+        Writing alone would not do: large stores pass the caches by.
+        """
+        import torch
+
+        numbers = 2 * (self.last_level_cache() or UNKNOWN_CACHE) // 4
+        memory = torch.zeros(numbers, dtype=torch.int32, device=self.name)
+
+        def empty() -> object:
+            return memory.add_(1)
+
+        return empty
+
+    def energy(self, call: Call) -> Facts:
+        """Joules a call (`energy`), where the device counts them."""
+        return {}
 
     def activities(self) -> list[Any]:
         """What torch's profiler records of it."""

@@ -36,6 +36,13 @@ def throttling() -> dict[str, object]:
     return facts
 
 
+def energy() -> float | None:
+    """Joules that torch's device 0 took since its driver was loaded; None where NVML does not count them."""
+    nvml = _nvml()
+    counted = None if nvml is None else _ask(lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(_handle(nvml)))
+    return None if counted is None else int(counted) / 1e3
+
+
 def describe() -> dict[str, object]:
     """Driver, power and clock settings of torch's device 0; what NVML does not give is left out."""
     nvml = _nvml()

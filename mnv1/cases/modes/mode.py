@@ -128,8 +128,9 @@ class Mode:
         """The lines that make `model` and `images` ready, before the call."""
         if self.folds:
             yield "model = folded(model)  # BatchNorm into the convolutions"
-        if precision == "bf16":
-            yield "model, images = model.bfloat16(), images.bfloat16()"
+        if weights := PRECISIONS[precision].weights:
+            as_it = {"float16": "half"}.get(weights, weights)
+            yield f"model, images = model.{as_it}(), images.{as_it}()"
         if precision == "int8":
             number = max(4, 32 // batch_size)
             yield f"calibration = [torch.randn_like(images) for _ in range({number})]  # put your own here"

@@ -67,6 +67,16 @@ def _curves(axes: Axes, rows: Rows, value: str, interval: tuple[str, str], scale
             linewidth=1.2,
             capsize=2,
         )
+        on_device = curve["device_busy"].astype(float)
+        if on_device.notna().any():
+            axes.plot(
+                curve["macs"] / curve["batch_size"] / 1e6,
+                on_device * scale if value == "latency_p50" else curve["batch_size"] / on_device,
+                color=colour(kind),
+                linestyle=(0, (1, 1)),
+                linewidth=1.0,
+                label=f"{kind}, {batch(size)}, kernels alone",
+            )
 
 
 def _anchor(rows: Rows) -> Any:

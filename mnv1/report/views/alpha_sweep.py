@@ -15,7 +15,8 @@ VIEW = View(
         "On the dotted line time is proportional to MACs. Where a curve is flatter, a smaller α saves less time than "
         "counting operations promises. The dashed grey lines are what ShuffleNetV2's authors published for "
         "MobileNetV1 on a GPU and an ARM core of 2018 (arXiv 1807.11164, Table 8), moved to meet the curve at α 1: "
-        "only their slope matters."
+        "only their slope matters. On an accelerator a finely dotted curve is the time in which kernels run; where it "
+        "lies below its curve, the device waits for the host."
     ),
     needs="networks of at least two values of alpha",
     select=along("alpha", "resolution"),

@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+SATURATED = 0.9
+"""From this share of the highest throughput on, a larger batch brings little."""
+
+
 def finding(rows: Rows) -> str:
-    """How much throughput a larger batch gives."""
+    """How much throughput a larger batch gives, and from which one on most of it is there."""
     parts = []
     for (kind, precision), curve in rows.groupby(["kind", "precision"], sort=False):
         curve = curve.sort_values("batch_size")
         best = curve.sort_values("throughput").iloc[-1]
         gain = units.ratio(best["throughput"] / curve.iloc[0]["throughput"])
-        parts.append(f"{kind} {precision} {gain} at batch {best['batch_size']:g}")
+        full = curve[curve["throughput"] >= SATURATED * best["throughput"]].iloc[0]
+        early = (
+            f" (nine tenths of it from batch {full['batch_size']:g} on)"
+            if full["batch_size"] < best["batch_size"]
+            else ""
+        )
+        parts.append(f"{kind} {precision} {gain} at batch {best['batch_size']:g}{early}")
     return f"Highest throughput, relative to the smallest batch: {'; '.join(parts)}."
 
 

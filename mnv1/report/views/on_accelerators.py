@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mnv1.report.cells import Cell
+import pandas as pd
+
+from mnv1.report import units
+from mnv1.report.cells import Cell, where_known
 from mnv1.report.known import device_named, is_own, mode_ranks, precision_ranks
 from mnv1.report.plots.curves import powers_of_two
 from mnv1.report.plots.style import (
@@ -21,9 +25,9 @@ from mnv1.report.plots.style import (
     with_legend,
 )
 from mnv1.report.rows import Rows
-from mnv1.report.units import ratio
 from mnv1.report.view import SAMPLING, View
 from mnv1.report.views.layer_speedup import SIDES, said, what_ran
+from mnv1.report.why import latency_of
 from mnv1.store.runs import Results
 
 if TYPE_CHECKING:
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
 
 
 def select(results: Results) -> Rows:
-    """Speedups in any mode on a device beside the host, where one case has several modes; with what ran: `ran_*`."""
+    """Speedups in any mode on a device beside the host, where one case has several modes.
+
+    With what ran on either side, `ran_*`, and the joules an image that it takes, `energy_*`, where these are known.
+    """
     rows = results.cases[(results.cases["measures"] == "speedup") & is_own(results.cases["kind"])]
     rows = rows[~rows["device"].map(lambda name: device_named(name).is_host).astype(bool)]
     rows = rows if rows["mode"].nunique() > 1 else rows.iloc[:0]
@@ -40,7 +47,13 @@ def select(results: Results) -> Rows:
     rows = rows.loc[order].reset_index(drop=True)
     for side in SIDES:
         rows[f"ran_{side}"] = [what_ran(row, side, results) for _, row in rows.iterrows()]
+        rows[f"energy_{side}"] = [_energy(row, side, results) for _, row in rows.iterrows()]
     return rows.assign(what=_names(rows))
+
+
+def _energy(pair: pd.Series, side: str, results: Results) -> float:
+    case = latency_of(pair, side, results.cases)
+    return math.nan if case is None else float(case["energy"]) / float(case["batch_size"])
 
 
 def _names(rows: Rows) -> list[str]:
@@ -60,7 +73,7 @@ def finding(rows: Rows) -> str:
         wins = sorted(group.loc[group["speedup_low"] > 1, "batch_size"].unique())
         where = f"wins from batch {wins[0]:g} on" if wins else "never wins beyond its interval"
         said_of.append(
-            f"{what} {where}, by up to {ratio(best['speedup'])} ({best['mode']}, {best['precision']}, batch "
+            f"{what} {where}, by up to {units.ratio(best['speedup'])} ({best['mode']}, {best['precision']}, batch "
             f"{best['batch_size']:g})"
         )
     return f"Separable against standard: {'; '.join(said_of)}."
@@ -101,7 +114,7 @@ VIEW = View(
         "Standard and separable in turns, in each mode. A device waits for the host in eager code at small batches, so "
         "that fewer operations bring nothing there; a recorded graph shows the kernels alone. The dashed line is the "
         "ratio that counting operations promises; below 1 the separable side is slower. What ran are the kernels of "
-        "the modes that leave a trace."
+        "the modes that leave a trace. Energy is the device's own count over two seconds of calls in eager code."
     ),
     needs="speedups on an accelerator in two or more modes (--profile gpu)",
     select=select,
@@ -109,10 +122,16 @@ VIEW = View(
     draw=draw,
     columns=(
         *("what", "precision", "mode", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio"),
-        *("standard ran", "separable ran", *SAMPLING),
+        *("standard mJ/image", "separable mJ/image", "standard ran", "separable ran", *SAMPLING),
     ),
     cells={
         "what": Cell(lambda row: row["what"], left=True),
+        **{
+            f"{side} mJ/image": where_known(
+                f"energy_{side}", lambda joules: units.significant(1e3 * joules), optional=True
+            )
+            for side in SIDES
+        },
         **{f"{side} ran": Cell(partial(said, side), left=True, optional=True) for side in SIDES},
     },
 )

@@ -9,7 +9,7 @@ import pandas as pd
 from mnv1.net.counts import layer_macs
 from mnv1.report import units
 from mnv1.report.cells import Cell
-from mnv1.report.known import layers_of
+from mnv1.report.known import device_named, layers_of
 from mnv1.report.plots.bars import stacked
 from mnv1.report.plots.style import batch, new_figure, panels_of, with_legend
 from mnv1.report.rows import Rows, cases_of, largest_network, ordered
@@ -30,8 +30,10 @@ def select(results: Results) -> Rows:
     shares = []
     for _, row in rows.iterrows():
         profile = profiled[row["id"]].set_index("operator")
-        total = profile["seconds"].sum()
+        gaps = device_named(row["device"]).overheads(row, {}, 1.0).get("launch", 0.0)
+        total = profile["seconds"].sum() / (1 - gaps)
         found: dict[str, float] = {"calls": float(profile["calls"].max())}
+        found |= {f"time_launch{end}": gaps for end in ("", "_low", "_high")} if gaps else {}
         for name in profile.index:
             found |= {
                 f"time_{name}{end}": profile.loc[name, column] / total
@@ -110,7 +112,8 @@ VIEW = View(
     title="Where the time goes, beside where the operations are",
     reading=(
         "How the MACs (top bar) and the time (bars below) of each network are divided between types of operator, "
-        "by torch's profiler. Between: time that a call spends outside of operators, in Python and dispatch. "
+        "by torch's profiler. Between: time that a call spends outside of operators, in Python and dispatch. Launch "
+        "gaps: time in which an accelerator waits for the host; they go by the number of kernels. "
         "The profiler slows short operators most, so small networks look worse than they are."
     ),
     needs="a profiled network",

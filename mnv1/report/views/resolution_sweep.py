@@ -11,7 +11,11 @@ VIEW = View(
     __name__,
     place=110,
     title="Resolution: latency and throughput against operations",
-    reading=("On the dotted line time is proportional to MACs, which grow with the square of the input side."),
+    reading=(
+        "On the dotted line time is proportional to MACs, which grow with the square of the input side. On an "
+        "accelerator a finely dotted curve is the time in which kernels run; where it lies below its curve, the device "
+        "waits for the host."
+    ),
     needs="networks of at least two resolutions",
     select=along("resolution", "alpha"),
     finding=sweep("resolution"),
