@@ -103,8 +103,8 @@ def _prediction(name: str, side: Document) -> str:
     )
     of_full = ", as a part of what the full twin saves," if name == "chosen" else ""
     return (
-        f"What its layers gained{of_full} predicts {units.seconds(side['predicted_time'])} for the {name} twin; it takes "
-        f"{units.seconds(side['measured_time'])} ({100 * off:+.0f} %{verdict})."
+        f"What its layers gained{of_full} predicts {units.seconds(side['predicted_time'])} for the {name} twin; it "
+        f"takes {units.seconds(side['measured_time'])} ({100 * off:+.0f} %{verdict})."
     )
 
 

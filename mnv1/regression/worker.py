@@ -21,7 +21,6 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 Request = dict[str, Any]
@@ -29,9 +28,6 @@ Call = Callable[[], Any]
 
 PACKAGES = ("numpy", "torch")
 """Packages whose versions are told, because they do what takes the time."""
-
-COPIED = 2**18
-"""Bytes that one unit of injected memory traffic reads and writes: little, so that any share of a call is made up."""
 
 WARMED = 4
 """Calls of a sample from which one more, before them, is cheap."""
@@ -90,10 +86,6 @@ class Side:
         self.root, self.names = Path(), frozenset[str]()
         self.marked: dict[str, Any] = {}
         self.prepared: dict[str, Prepared] = {}
-        self.traffic: dict[str, Call] = {}
-        """By device: copies of as much memory as one unit of injected traffic."""
-        self.copies: dict[tuple[str, float], int] = {}
-        """By case and share of a call: how many copies take as long."""
         self._is_settled = False
         gc.disable()
 
@@ -191,14 +183,14 @@ class Side:
     def do_sample(self, case: str, calls: int, extra: float = 0.0) -> Request:
         """Seconds of some calls; `extra` is the share of more work that is injected.
 
-        Where calls are short, one that is not timed comes before, because the other side has used the caches. Where
-        they are long it would cost more than it is worth: the first call is as slow on both sides.
+        That is more calls, and for the rest of one a loop that takes as long: work of another kind would take another
+        share whenever something beside it slows the machine. Where calls are short, one that is not timed comes before,
+        because the other side has used the caches. Where they are long it would cost more than it is worth: the first
+        call is as slow on both sides.
         """
         prepared = self.prepared[case]
         call, more = prepared.call, calls * extra
         whole, rest = divmod(round(more, 9), 1)
-        copies = self._copies(case, rest) if rest else 0
-        copy = self._traffic(prepared.device) if copies else prepared.call
         gc.collect()
         if calls >= WARMED:
             call()
@@ -207,9 +199,9 @@ class Side:
         start = time.perf_counter()
         for _ in range(calls + int(whole)):
             call()
-        for _ in range(copies):
-            copy()
         wait()
+        if rest:
+            _busy(start, rest / (calls + whole))
         return {"seconds": time.perf_counter() - start}
 
     def do_profile(self, case: str, calls: int) -> Request:
@@ -234,12 +226,11 @@ class Side:
         prepared = self.prepared[case]
         if not extra:
             return prepared.call
-        copies, copy = self._copies(case, extra), self._traffic(prepared.device)
 
         def more() -> None:
+            start = time.perf_counter()
             prepared.call()
-            for _ in range(copies):
-                copy()
+            _busy(start, extra)
 
         return more
 
@@ -255,39 +246,13 @@ class Side:
         torch.backends.cudnn.conv.fp32_precision = "ieee"
         torch.backends.cudnn.benchmark = False
 
-    def _traffic(self, device: str) -> Call:
-        if device not in self.traffic:
-            self.traffic[device] = _copying(COPIED // 2, device)
-        return self.traffic[device]
 
-    def _copies(self, case: str, share: float) -> int:
-        """How many copies take about as long as a share of a call; found once for a case."""
-        if (case, share) not in self.copies:
-            call_time = self._typical(case, 0)
-            number = 1
-            # The first copy after a call is slow, its memory has left the caches: time as many as there will be.
-            for _ in range(3):
-                each = self._typical(case, number) / number
-                number = max(1, round(share * call_time / each))
-            self.copies[case, share] = number
-        return self.copies[case, share]
-
-    def _typical(self, case: str, copies: int) -> float:
-        """The median seconds of a call, or of so many copies right after a call."""
-        prepared = self.prepared[case]
-        copy, wait = self._traffic(prepared.device), _wait(prepared.device)
-        seconds = []
-        for _ in range(7):
-            prepared.call()
-            wait()
-            start = time.perf_counter()
-            if not copies:
-                prepared.call()
-            for _ in range(copies):
-                copy()
-            wait()
-            seconds.append(time.perf_counter() - start)
-        return median(seconds)
+def _busy(start: float, share: float) -> None:
+    """Work for as long as a share of the time since `start`."""
+    now = time.perf_counter()
+    end = now + share * (now - start)
+    while time.perf_counter() < end:
+        pass
 
 
 def _offer(workload: object) -> None:

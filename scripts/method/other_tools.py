@@ -35,7 +35,7 @@ SUITE = ROOT / "benchmarks" / "speed.py"
 TOOLS = ("pytest-benchmark", "codspeed", "asv")
 PACKAGES = {"asv": "asv", "codspeed": "pytest_codspeed"}
 
-# What is timed: the same modules and inputs as in a comparison, slowed by copies worth a share of each call.
+# What is timed: the same modules and inputs as in a comparison, each call slowed by a share of its own time.
 CASES = """\
 import json
 import sys

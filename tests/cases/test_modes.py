@@ -52,7 +52,9 @@ def test_only_combinations_that_make_sense_exist():
 
 def test_why_a_mode_is_not_available_is_said_with_what_to_do(monkeypatch):
     assert why_not_here("cuda-graph", "fp32", "cpu") == "cuda-graph needs CUDA"
-    assert why_not_here("folded", "int8", "cpu") == "folded does not exist in int8: it does in fp32, tf32, amp, bf16"
+    assert (
+        why_not_here("folded", "int8", "cpu") == "folded does not exist in int8: it does in fp32, tf32, amp, bf16, fp16"
+    )
     assert why_not_here("onnxruntime", "fp32", "cuda") == "onnxruntime in fp32 exists on cpu only"
     assert why_not_here("eager", "fp32", "cpu") is None
     missing(monkeypatch, "openvino")

@@ -237,7 +237,7 @@ def test_stored_training_steps_judge_the_articles_claims(store):
     assert epoch.ours == "3.50× [3.28, 3.73] (cpu, amp, batch 8)"
     assert (epoch.verdict, epoch.why) == ("measured", "holds; by `0001_a`")
     assert (memory.ours, memory.why) == ("1.40× (cuda, fp32, batch 32)", "does not hold; by `0001_a`")
-    assert (faster.ours, faster.why) == ("2.50× [2.22, 2.81] (cuda, amp, batch 32)", "holds; by `0001_a`")
+    assert (faster.ours, faster.why) == ("2.50× [2.10, 2.98] (cuda, amp, batch 32)", "holds; by `0001_a`")
 
 
 def test_a_layers_facts_name_its_shape():

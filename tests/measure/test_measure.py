@@ -79,11 +79,12 @@ def test_record_of_a_case_has_every_fact():
     made = recorded(TINY)
     facts = made.facts
     optional = {"amp_dtype", "in_channels", "out_channels", "stride", "side"}
-    on_cuda = {"device_latency_p50", "gpu_clock", "throttled", "peak_reserved"}
+    on_cuda = {"device_latency_p50", "energy", "gpu_clock", "throttled", "peak_reserved"}
     about_run = {"run", "time", "machine", "environment", "commit", "threads"}
     about_run |= {"peak_rate", "copy_rate", "cache_rate", "cache_size"}
     about_modes = {"output_error", "compile_time", "graph_breaks", "file_size"}
     about_pairs = {"speedup", "speedup_low", "speedup_high", "standard_latency_p50", "standard_macs", "macs_ratio"}
+    about_pairs |= {"latency_run_to_run"}
     about_runs_states = {name for name in COLUMNS if name.startswith("other_")} - {"other_rounds"} | {"odd_state"}
     about_runs_states |= {"disturbed_rounds", "effective_rounds"}
     of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}

@@ -230,15 +230,15 @@ def test_with_cold_caches_a_round_is_one_call_and_what_empties_them_counts_as_ti
         def time(self, call, calls):
             return replace(super().time(call, calls), beside=9e-3 * calls)
 
-    cold = policy(0.1, warmup_time=0.02, round_time=0.0, block_time=0.0, cold=True)
+    cold = policy(0.1, warmup_time=0.015, round_time=0.0, block_time=0.0, cold=True)
     clock = Slow(1e-3)
     first = visit("f", clock, cold)
-    assert (first.calls, len(first.sides[0]), len(clock.calls)) == ((1,), 10, 12)
-    assert first.call_time == pytest.approx(0.12)
+    assert (first.calls, len(first.sides[0]), len(clock.calls)) == ((1,), 12, 14)  # groups of three
+    assert first.call_time == pytest.approx(0.14)
     assert set(first.sides[0]) == {1e-3}
     again = Slow(1e-3)
     visit("f", again, cold, earlier=first)
-    assert again.calls == [("f", 1)] * 11
+    assert again.calls == [("f", 1)] * 13
     pair = visit_pair("standard", "separable", Slow({"standard": 4e-3, "separable": 1e-3}), cold)
     assert pair.calls == (1, 1)
     assert len(pair.rounds) == 3  # of four blocks with 46 ms in all

@@ -179,38 +179,52 @@ def test_a_sample_is_so_many_calls_and_short_ones_come_after_one_that_is_not_tim
     assert len(log) == before + calls
 
 
+class Clock:
+    """A call takes a second, and a look at the clock a thousandth."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 0.001
+        return self.now
+
+
+@pytest.fixture
+def clock(side, log, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(side.do_sample.__func__.__globals__["time"], "perf_counter", clock.perf_counter)
+
+    def call():
+        log.append("call")
+        clock.now += 1.0
+
+    side.prepared["case"].call = call
+    return clock
+
+
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(("calls", "extra", "more"), [(100, 0.05, 5), (20, 0.1, 2), (10, 1.0, 10), (40, 0.05, 2)])
-def test_injected_work_is_more_of_the_same(side, log, monkeypatch, calls, extra, more):
-    monkeypatch.setattr(Side, "_copies", lambda *_: pytest.fail("whole calls need no copies"))
-    side.do_sample("case", calls, extra)
+def test_injected_work_is_more_of_the_same(side, log, calls, extra, more):
+    seconds = side.do_sample("case", calls, extra)["seconds"]
     assert len(log) == 1 + calls + more
+    assert seconds == pytest.approx(calls + more, abs=0.01)
 
 
-def test_injected_work_below_a_call_is_memory_traffic(side, log, monkeypatch):
-    asked = []
-    monkeypatch.setattr(Side, "_copies", lambda _, case, share: asked.append((case, share)) or 3)
-    side.traffic["cpu"] = lambda: log.append("copy")
-    side.do_sample("case", calls=3, extra=0.5)
-    ((case, share),) = asked
-    assert (case, share) == ("case", pytest.approx(0.5))
-    assert log == ["call"] * 4 + ["copy"] * 3, "1.5 calls: one more, and copies for the half"
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("calls", "extra", "whole"), [(3, 0.5, 1), (1, 0.03, 0), (2, 0.03, 0), (50, 0.03, 1)])
+def test_injected_work_below_a_call_takes_its_share_of_the_time(side, log, calls, extra, whole):
+    seconds = side.do_sample("case", calls, extra)["seconds"]
+    assert len(log) == (calls >= 4) + calls + whole
+    assert seconds == pytest.approx(calls * (1 + extra), abs=0.01)
 
 
-def test_copies_take_as_long_as_the_share_of_a_call(side, monkeypatch):
-    """The first copy takes 3 ms and each further one 1 ms, a call 100 ms."""
-    monkeypatch.setattr(Side, "_typical", lambda _side, _case, copies: 0.002 + 0.001 * copies if copies else 0.1)
-    assert side._copies("case", 0.1) == pytest.approx(8, abs=1)
-    assert side._copies("case", 0.001) == 1, "never none"
-    monkeypatch.setattr(Side, "_typical", lambda *_: pytest.fail("it is found once for a case"))
-    assert side._copies("case", 0.001) == 1
-
-
-def test_slowed_calls_copy_after_each_call(side, log, monkeypatch):
-    monkeypatch.setattr(Side, "_copies", lambda *_: 2)
+def test_slowed_calls_take_their_share_longer(side, log, clock):
     assert side.slowed("case", 0.0) is side.prepared["case"].call
-    side.traffic["cpu"] = lambda: log.append("copy")
+    before = clock.now
     side.slowed("case", 0.05)()
-    assert log == ["call", "copy", "copy"]
+    assert log == ["call"]
+    assert clock.now - before == pytest.approx(1.05, abs=0.01)
 
 
 def test_a_gpu_is_waited_for_before_and_after_the_timed_calls_only(side, log, monkeypatch):
@@ -218,7 +232,6 @@ def test_a_gpu_is_waited_for_before_and_after_the_timed_calls_only(side, log, mo
         sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: log.append("wait")))
     )
     side.prepared["case"].device = "cuda"
-    side.traffic["cuda"] = lambda: log.append("copy")
     side.do_sample("case", calls=4)
     assert log == ["call", "wait", *["call"] * 4, "wait"]
 

@@ -143,8 +143,8 @@ def test_from_which_batch_on_a_device_is_full():
         for size, rate in ((1, 100), (8, 400), (32, 950), (256, 1000))
     ]
     assert said("batch_scaling", *facts) == (
-        "Highest throughput, relative to the smallest batch: separable fp32 10.0× at batch 256 (nine tenths of it from "
-        "batch 32 on)."
+        "Highest throughput, relative to the smallest batch: separable fp32 10.00× at batch 256 (nine tenths of it "
+        "from batch 32 on)."
     )
 
 
