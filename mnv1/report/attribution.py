@@ -136,7 +136,7 @@ def causes_of(ran: Ran, time: float) -> dict[str, float]:
     case = ran.case
     whole = sum(ran.operators.values())
     shares = {name: seconds / whole for name, seconds in ran.operators.items()} if whole else {}
-    overheads = known.device_named(case["device"]).overheads(_facts(case), shares, time)
+    overheads = known.device_named(case["device"]).overheads(facts_of(case), shares, time)
     if not ran.is_traced:
         return _by_operator(case, time, overheads)
     scale = time / case["traced_call"]
@@ -202,5 +202,6 @@ def predicted_time(plain: Ran, changed: Ran, time: float, folds: bool) -> float 
     return float(time - before + after - scales[0] * norms)
 
 
-def _facts(row: pd.Series) -> dict[str, Any]:
+def facts_of(row: pd.Series) -> dict[str, Any]:
+    """A row's values by the names of their columns."""
     return {str(name): value for name, value in row.items()}

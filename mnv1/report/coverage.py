@@ -94,7 +94,7 @@ def _run_to_run(part: Rows) -> float:
 
 
 def _foretold(part: Rows) -> float:
-    held = []
+    held: list[bool] = []
     for run, own in part.groupby("run"):
         others = _run_to_run(part[part["run"] != run])
         held.extend(own["off"] <= np.hypot(own["visits_half"], NORMAL * others))

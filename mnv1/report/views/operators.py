@@ -8,6 +8,7 @@ import pandas as pd
 
 from mnv1.net.counts import layer_macs
 from mnv1.report import units
+from mnv1.report.attribution import facts_of
 from mnv1.report.cells import Cell
 from mnv1.report.known import device_named, layers_of
 from mnv1.report.plots.bars import stacked
@@ -30,7 +31,7 @@ def select(results: Results) -> Rows:
     shares = []
     for _, row in rows.iterrows():
         profile = profiled[row["id"]].set_index("operator")
-        gaps = device_named(row["device"]).overheads(row, {}, 1.0).get("launch", 0.0)
+        gaps = device_named(row["device"]).overheads(facts_of(row), {}, 1.0).get("launch", 0.0)
         total = profile["seconds"].sum() / (1 - gaps)
         found: dict[str, float] = {"calls": float(profile["calls"].max())}
         found |= {f"time_launch{end}": gaps for end in ("", "_low", "_high")} if gaps else {}
