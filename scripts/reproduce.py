@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         type=float,
         default=100 * WITHIN,
         metavar="PERCENT",
-        help="figures are reproduced when their ratio is this near to 1, latencies twice that (default: %(default)g)",
+        help="figures are reproduced when their ratio is this near to 1 (default: %(default)g)",
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what is measured in this folder")
     args = parser.parse_args(argv)

@@ -22,8 +22,8 @@ _KIND = {LATENCY: "latency", TRAINING: "latency", SPEEDUP: "speedup", TRAINING_S
 class RunToRun:
     """Standard deviations on a logarithmic scale, by kind of figure.
 
-    The defaults are those of two kinds of virtual machine, and the larger one of both. What slows a machine for minutes
-    slows both sides of a speedup, and most of all the same network in another mode.
+    The defaults are what was found on two kinds of virtual machine, the larger one of both; for gains, where nothing
+    was found, a margin. What slows a machine for minutes slows both sides of a speedup.
     """
 
     latency: float = 0.045

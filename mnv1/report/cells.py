@@ -69,9 +69,14 @@ def _note(row: Row) -> str:
     return ", ".join(notes)
 
 
-def _energy(row: Row) -> str:
-    energy = row.get("energy")
-    return "" if energy is None or pd.isna(energy) else units.significant(1e3 * energy / row["batch_size"])
+def energy_cell(column: str) -> Cell:
+    """Millijoules an image, from joules a call."""
+
+    def text(row: Row) -> str:
+        joules = row.get(column)
+        return "" if joules is None or pd.isna(joules) else units.significant(1e3 * joules / row["batch_size"])
+
+    return Cell(text, column, optional=True)
 
 
 CELLS: dict[str, Cell] = {
@@ -90,7 +95,7 @@ CELLS: dict[str, Cell] = {
     "p99": Cell(lambda row: units.seconds(row["latency_p99"]) if row["rounds"] >= 100 else "", "latency_p99"),
     "images/s": Cell(lambda row: units.significant(row["throughput"]), "throughput"),
     "kernels": where_known("device_busy", units.seconds, optional=True),
-    "mJ/image": Cell(_energy, "energy", optional=True),
+    "mJ/image": energy_cell("energy"),
     "MAC/s": Cell(lambda row: units.macs(row["macs_per_second"]), "macs_per_second"),
     "peak memory": Cell(lambda row: units.bytes_(row["peak_memory"]), "peak_memory"),
     "standard": Cell(lambda row: units.seconds(row["standard_latency_p50"]), "standard_latency_p50"),

@@ -25,10 +25,6 @@ Word = Literal["reproduced", "differs", "cannot tell"]
 WITHIN = 0.1
 """Figures are reproduced when the interval of their ratio is within plus or minus this share of 1."""
 
-WIDER = 2.0
-"""Times as far from 1 the ratio of latencies may be: what slows a machine for minutes slows both sides of a speedup
-alike, but latencies of two runs differ by some 6 % of standard deviation for it."""
-
 ENOUGH = 0.5
 """Share of figures that must be reproduced for the run to be."""
 
@@ -58,17 +54,16 @@ def compared(before: Rows, after: Rows, within: float = WITHIN) -> list[Compared
     """Every figure that both runs have in the same state (tables of `mnv1.store.figures`).
 
     A figure `differs` when its difference is certain after Holm's correction over all figures (1979), and its ratio's
-    interval is not within the limit; it is `reproduced` when that interval is; otherwise nobody can tell. The limit of
-    latencies is twice as wide.
+    interval is not within the limit; it is `reproduced` when that interval is; otherwise nobody can tell.
     """
     keys = ["id", "measures", "state", "figure"]
     both = before.merge(after, on=keys, suffixes=("_before", "_after"))
     found = [(row, *_difference(row)) for row in _records(both)]
     certain = holm([p for *_, p in found])
+    limit = math.log1p(within)
     results = []
     for (row, difference, reach, p), is_certain in zip(found, certain, strict=True):
         low, high = difference - reach, difference + reach
-        limit = math.log1p(within * (WIDER if row["figure"] == "latency" else 1.0))
         inside = -limit <= low and high <= limit
         word: Word = "reproduced" if inside else "differs" if is_certain else "cannot tell"
         ratio, lowest, highest = map(math.exp, (difference, low, high))

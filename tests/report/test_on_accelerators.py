@@ -17,8 +17,9 @@ def facts(device="cuda", modes=("eager", "graph")):
             found.append(pair | {"id": f"{pair['id']}-{mode}"})
             if mode == "eager":
                 found += [
-                    latency_facts(kind=kind, **about) | traced(0.01, pointwise=0.004, images=0.002) | {"energy": joules}
-                    for kind, joules in (("standard", 0.06 * batch_size), ("separable", 0.02 * batch_size))
+                    latency_facts(kind=kind, energy=joules * batch_size, device_busy=busy, **about)
+                    | traced(0.01, pointwise=0.004, images=0.002)
+                    for kind, joules, busy in (("standard", 0.06, 0.008), ("separable", 0.02, 0.002))
                 ]
     return found
 
@@ -31,8 +32,9 @@ def test_it_says_from_which_batch_on_separable_wins_and_how():
     )
     assert rows["ran_separable"].dropna().unique().tolist() == ["jit_pointwise, copies 20 %"]
     shown, lines = cells_of(rows, VIEW.columns, VIEW.every_cell)
-    energy = shown.index("standard mJ/image")
-    assert [line[energy : energy + 2] for line in lines] == [("60.0", "20.0")] * 2 + [("", "")] * 2
+    first = shown.index("standard kernels")
+    eager = ("8.00 ms", "2.00 ms", "4.00×", "60.0", "20.0")
+    assert [line[first : first + 5] for line in lines] == [eager] * 2 + [("",) * 5] * 2
     slow = VIEW.select(
         results_of(
             [one for one in facts() if one["batch_size"] == 1 and one["mode"] == "eager"] + facts(modes=("folded",))

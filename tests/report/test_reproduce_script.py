@@ -11,7 +11,7 @@ from scripts import reproduce
 from tests.conftest import MADE_UP, ROOT, latency_facts, speedup_facts, sweep
 
 TINY = ("--profile", "smoke", "--alphas", "0.25", "--resolutions", "32", "--batch-sizes", "2", "--precisions", "fp32")
-CASES = (*TINY, "--devices", "cpu", "-k", "model")
+CASES = (*TINY, "--devices", "cpu", "--run-to-run", "3", "-k", "model")
 
 
 @pytest.fixture(scope="module")

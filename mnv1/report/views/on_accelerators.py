@@ -6,10 +6,8 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from mnv1.report import units
-from mnv1.report.cells import Cell, where_known
+from mnv1.report.cells import Cell, energy_cell, where_known
 from mnv1.report.known import device_named, is_own, mode_ranks, precision_ranks
 from mnv1.report.plots.curves import powers_of_two
 from mnv1.report.plots.style import (
@@ -37,7 +35,8 @@ if TYPE_CHECKING:
 def select(results: Results) -> Rows:
     """Speedups in any mode on a device beside the host, where one case has several modes.
 
-    With what ran on either side, `ran_*`, and the joules an image that it takes, `energy_*`, where these are known.
+    With what ran on either side, `ran_*`, the seconds in which its kernels run, `device_busy_*`, and the joules that it
+    takes, `energy_*`, where these are known; `device_speedup` is the ratio of the former.
     """
     rows = results.cases[(results.cases["measures"] == "speedup") & is_own(results.cases["kind"])]
     rows = rows[~rows["device"].map(lambda name: device_named(name).is_host).astype(bool)]
@@ -47,13 +46,10 @@ def select(results: Results) -> Rows:
     rows = rows.loc[order].reset_index(drop=True)
     for side in SIDES:
         rows[f"ran_{side}"] = [what_ran(row, side, results) for _, row in rows.iterrows()]
-        rows[f"energy_{side}"] = [_energy(row, side, results) for _, row in rows.iterrows()]
-    return rows.assign(what=_names(rows))
-
-
-def _energy(pair: pd.Series, side: str, results: Results) -> float:
-    case = latency_of(pair, side, results.cases)
-    return math.nan if case is None else float(case["energy"]) / float(case["batch_size"])
+        sides = [latency_of(row, side, results.cases) for _, row in rows.iterrows()]
+        for name in ("device_busy", "energy"):
+            rows[f"{name}_{side}"] = [math.nan if one is None else float(one[name]) for one in sides]
+    return rows.assign(what=_names(rows), device_speedup=rows["device_busy_standard"] / rows["device_busy_separable"])
 
 
 def _names(rows: Rows) -> list[str]:
@@ -114,7 +110,8 @@ VIEW = View(
         "Standard and separable in turns, in each mode. A device waits for the host in eager code at small batches, so "
         "that fewer operations bring nothing there; a recorded graph shows the kernels alone. The dashed line is the "
         "ratio that counting operations promises; below 1 the separable side is slower. What ran are the kernels of "
-        "the modes that leave a trace. Energy is the device's own count over two seconds of calls in eager code."
+        "the modes that leave a trace, and the speedup of kernels is by the device's time alone. Energy is what the "
+        "device counts over two seconds of calls in eager code."
     ),
     needs="speedups on an accelerator in two or more modes (--profile gpu)",
     select=select,
@@ -122,16 +119,14 @@ VIEW = View(
     draw=draw,
     columns=(
         *("what", "precision", "mode", "batch", "standard", "separable", "measured speedup [95 %]", "MAC ratio"),
-        *("standard mJ/image", "separable mJ/image", "standard ran", "separable ran", *SAMPLING),
+        *("standard kernels", "separable kernels", "speedup of kernels", "standard mJ/image", "separable mJ/image"),
+        *("standard ran", "separable ran", *SAMPLING),
     ),
     cells={
         "what": Cell(lambda row: row["what"], left=True),
-        **{
-            f"{side} mJ/image": where_known(
-                f"energy_{side}", lambda joules: units.significant(1e3 * joules), optional=True
-            )
-            for side in SIDES
-        },
+        **{f"{side} kernels": where_known(f"device_busy_{side}", units.seconds, optional=True) for side in SIDES},
+        "speedup of kernels": where_known("device_speedup", units.ratio, optional=True),
+        **{f"{side} mJ/image": energy_cell(f"energy_{side}") for side in SIDES},
         **{f"{side} ran": Cell(partial(said, side), left=True, optional=True) for side in SIDES},
     },
 )
