@@ -80,7 +80,8 @@ def make_side(name: str, revision: str | None, repository: Path, folder: Path, p
             _copy_working_tree(repository, root)
         else:
             with tarfile.open(fileobj=io.BytesIO(_git(repository, "archive", "--format=tar", found))) as files:
-                files.extractall(root, filter="data")
+                files.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Python before 3.11.4
+                files.extractall(root)
     except (OSError, shutil.Error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SideError(f"{name}: its code cannot be copied to {root}: {why}") from None
