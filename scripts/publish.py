@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         "--run-to-run",
         metavar="PERCENT",
         help="give intervals this component between runs, as scripts/method/coverage.py finds it for this machine, of "
-        "all figures or by kind: latency=4,speedup=2,gain=0",
+        "all figures or by kind: latency=4,speedup=2,gain=0,apart=6",
     )
     args = parser.parse_args(argv)
     try:

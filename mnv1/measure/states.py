@@ -17,12 +17,15 @@ from mnv1.base.facts import APART, FAR, SHARED, Facts
 MIXED = "states mixed"
 """Of a figure whose rounds met several states, none of them often enough for a figure of its own."""
 
-BEYOND_CACHE = 60e-9
-"""Seconds of a message above which two CPUs share no cache. Published core-to-core latencies are 20 to 60 ns within a
-cache or a mesh, 85 to 170 ns between caches of one socket (nviennot/core-to-core-latency, 2022)."""
-BEYOND_SOCKET = 280e-9
-"""Seconds above which they are farther apart than caches of one socket: 230 ns and more between sockets. Both bounds
-are of readings in Python, a fifth longer than those of compiled code: 203 ns where that reads 169."""
+BEYOND_CACHE = 105e-9
+"""Seconds of a message, as Python reads it less its own share, above which two CPUs share no cache.
+
+Compiled code reads 20 to 60 ns within a cache or a mesh, 85 to 170 ns between caches of one socket, 230 ns and more
+between sockets (nviennot/core-to-core-latency, 2022). Python reads more of the same: 57 and 92 ns within a cache on two
+machines, where between caches it read 205 to 240 and 230 to 278.
+"""
+BEYOND_SOCKET = 310e-9
+"""Seconds above which they are farther apart than caches of one socket."""
 
 LOST = 1.0
 """Seconds that stand for a message that did not arrive, because an end had no CPU to be on: it tells of no state."""

@@ -157,6 +157,7 @@ def _run(args: argparse.Namespace, repository: Path, folder: Path) -> int:
         "whole": args.whole,
         "threads": args.threads,
         "self_test": args.self_test,
+        "installed": args.installed,
         "injected": extra,
         "plan": vars(plan),
         "rules": vars(rules),

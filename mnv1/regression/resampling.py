@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mnv1.regression.looks import Looks
 from mnv1.regression.plan import Plan
+from mnv1.regression.stored import is_of_identical_code
 from mnv1.regression.verdicts import Rules
 
 Ratios = NDArray[np.float64]
@@ -67,9 +68,8 @@ def pool_of(entries: Sequence[Mapping[str, Any]]) -> Pool:
 
     What a pair costs is found from all entries. Raises `ValueError` when there is no such self-test.
     """
-    whole = [
-        one for one in entries if one["about"]["whole"] and one["about"]["self_test"] and not one["about"]["injected"]
-    ]
+    alike = [one for one in entries if is_of_identical_code(one) and not one["about"]["injected"]]
+    whole = [one for one in alike if one["about"]["whole"]]
     if not whole:
         raise ValueError("there is no self-test that measured all cases to the end: add some with --self-test --whole")
     cases = tuple(sorted(whole[0]["ratios"]))

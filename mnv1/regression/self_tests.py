@@ -13,6 +13,7 @@ from scipy import stats
 from mnv1.base import tables
 from mnv1.regression.plan import QUICK_PLAN, Plan
 from mnv1.regression.resampling import Pool, Simulated, identical, pool_of, slowed
+from mnv1.regression.stored import is_of_identical_code
 from mnv1.regression.verdicts import QUICK, Rules
 from mnv1.report.units import duration, percent
 
@@ -164,8 +165,8 @@ def _alarm_cell(runs: Sequence[Simulated]) -> str:
 
 def _is(entry: Entry, quick: bool, injected: bool) -> bool:
     about = entry["about"]
-    is_usual = about["self_test"] and not about["whole"]
-    return bool(is_usual) and about["quick"] == quick and bool(about["injected"]) == injected
+    is_usual = is_of_identical_code(entry) and not about["whole"]
+    return is_usual and about["quick"] == quick and bool(about["injected"]) == injected
 
 
 def _share(entry: Entry) -> float:

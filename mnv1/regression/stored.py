@@ -90,6 +90,13 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def is_of_identical_code(stored: Mapping[str, Any]) -> bool:
+    """Whether both sides ran the same files on the same packages, whatever their revisions were called."""
+    about = stored["about"]
+    base, head = ({**side, "revision": ""} for side in stored["sides"].values())
+    return bool(about["self_test"] or (base == head and not about.get("installed")))
+
+
 def to_confirm(stored: Mapping[str, Any]) -> list[str]:
     """The cases that another machine should confirm: slower ones; all where all together are slower."""
     verdicts = stored["verdicts"]

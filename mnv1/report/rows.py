@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import pandas as pd
 
@@ -77,6 +78,7 @@ def along(axis: str, fixed: str) -> Select:
     return select
 
 
+@lru_cache(maxsize=8)
 def verdict(results: Results) -> Rows:
     """Speedups of the largest network, with what the ceilings allow, what limits them and what helps, where known."""
     rows = ordered(largest_network(cases_of(results, "model", "speedup")))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ _COMPARABLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """What a report is made of."""
+    """What a report is made of. Its tables are only read: what is found in them may be kept beside it."""
 
     cases: pd.DataFrame
     """One row a case, from comparable runs: columns `COLUMNS`."""
@@ -69,7 +70,16 @@ class Results:
     """What ran in traced cases: columns `KERNEL_COLUMNS`."""
 
     def of_device(self, device: str) -> Results:
-        """The part that was measured on one device."""
+        """The part that was measured on one device: the same object at each call."""
+        if device not in self._parts:
+            self._parts[device] = self._part(device)
+        return self._parts[device]
+
+    @cached_property
+    def _parts(self) -> dict[str, Results]:
+        return {}
+
+    def _part(self, device: str) -> Results:
         cases, history = (table[table["device"] == device] for table in (self.cases, self.history))
         operators, kernels = (table[table["id"].isin(cases["id"])] for table in (self.operators, self.kernels))
         return Results(cases, operators, history, self.environment, kernels)
@@ -82,11 +92,13 @@ def load_results(paths: Iterable[Path | str], others: Iterable[Path | str] = ())
     out.
     """
     paths = [Path(path) for path in paths]
-    cases = combine([load([path]) for path in paths])
-    history = [load(paths), *(table for table in map(_load_or_nothing, others) if table is not None)]
+    tables = {path: load([path]) for path in paths}
+    cases = combine(tables.values())
+    rest = (_load_or_nothing(path) for path in others if Path(path) not in tables)
     machine = cases["machine"].iloc[0]
-    past = pd.concat(history, ignore_index=True).drop_duplicates(["run", "time", "id"])
-    newest = max(paths, key=lambda path: str(read(Path(path))["datetime"]))
+    past = pd.concat([*tables.values(), *(table for table in rest if table is not None)], ignore_index=True)
+    past = past.drop_duplicates(["run", "time", "id"])
+    newest = max(paths, key=lambda path: tables[path]["time"].iloc[0])
     return Results(
         cases,
         load_operators(paths),

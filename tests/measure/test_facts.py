@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnv1.base.run_to_run import APART_RUN_TO_RUN, RunToRun, run_to_run_of
+from mnv1.base.run_to_run import RunToRun, run_to_run_of
 from mnv1.cases import Block, Case, Conditions, Gain, Network, Pair, Reference, Training
 from mnv1.claims.judge import judge
 from mnv1.measure.by_state import LAST, SPEEDUP, by_state, every_state, is_precise
@@ -297,6 +297,7 @@ def test_the_component_is_of_the_kind_of_figure():
         ("3", RunToRun(0.03, 0.03, 0.03)),
         ("0", RunToRun(0.0, 0.0, 0.0)),
         ("latency=4, gain=0", RunToRun(latency=0.04, gain=0.0)),
+        ("apart=2", RunToRun(apart=0.02)),
         (str(RunToRun()), RunToRun()),
     ],
 )
@@ -313,9 +314,11 @@ def test_components_that_make_no_sense(text):
 def test_while_cpus_are_apart_the_component_is_larger():
     """They are apart in more than one way, with the same messages."""
     small = run_to_run_of("1")
-    assert small.of("speedup", APART) == APART_RUN_TO_RUN > RunToRun.latency
+    assert small.of("speedup", APART) == RunToRun.apart > RunToRun.latency
     assert run_to_run_of("20").of("speedup", APART) == 0.2
     assert small.of("speedup", SHARED) == small.of("speedup", "") == small.of("speedup", None) == 0.01
+    known = run_to_run_of("speedup=1,latency=6,apart=2")
+    assert (known.of("speedup", APART), known.of("latency", APART)) == (0.02, 0.06)
 
 
 def test_a_machine_whose_component_is_known_has_intervals_of_its_own():

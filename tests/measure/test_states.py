@@ -52,6 +52,16 @@ def test_two_states_of_one_name_are_told_apart():
     ]
 
 
+@pytest.mark.parametrize(
+    ("own", "near", "far"),
+    [(47, 104, 279), (72, 102, 273), (106, 141, 317), (87, 149, 334), (58, 150, 317), (58, 143, 336), (62, 143, 291)],
+)
+def test_what_was_read_on_two_machines_has_the_same_names(own, near, far):
+    """In nanoseconds: between runs the interpreter's share differs as much as a clock does."""
+    both = find_states([1e-9 * near] * 5 + [1e-9 * far] * 5, 1e-9 * own)
+    assert [one.name for one in both] == [SHARED, APART]
+
+
 def test_the_first_readings_of_a_run_are_a_state_already():
     assert [one.name for one in find_states([115e-9], OWN)] == [SHARED]
     assert [one.name for one in find_states([115e-9, 117e-9, 290e-9, 291e-9], OWN)] == [SHARED, APART]

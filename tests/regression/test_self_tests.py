@@ -7,7 +7,7 @@ from mnv1.regression import self_tests
 from mnv1.regression.other_tools import other_tools_table
 from mnv1.regression.plan import Plan
 from mnv1.regression.resampling import Cost, identical, pool_of, simulated, slowed
-from mnv1.regression.stored import append_line
+from mnv1.regression.stored import append_line, is_of_identical_code
 from mnv1.regression.verdicts import Rules
 from scripts.method import false_alarms
 from tests.simulated_pairs import CASES, entry, run
@@ -105,6 +105,19 @@ def test_the_table_of_injected_work(ledger):
     assert cells[5].startswith("24 (100.0 % [")
     assert cells[8] == "0 of 24"
     assert self_tests.injected_table(ledger[:4]) == ""
+
+
+def test_a_comparison_of_identical_code_is_one_whatever_its_revisions_were_called(ledger):
+    def with_side(**head):
+        return {**ledger[0], "about": about, "sides": {**sides, "head": {**sides["head"], **head}}}
+
+    about, sides = {**ledger[0]["about"], "self_test": False}, ledger[0]["sides"]
+    assert is_of_identical_code(with_side(revision="working tree"))
+    assert not is_of_identical_code(with_side(code="1" * 64))
+    assert not is_of_identical_code(with_side(torch="2.16.0"))
+    assert not is_of_identical_code({**with_side(), "about": {**about, "installed": True}})
+    counted = self_tests.identical_table([with_side(), with_side(code="1" * 64)]).splitlines()[-1]
+    assert counted.startswith("| default | 1 |")
 
 
 def test_scatter_is_that_within_runs(pool, monkeypatch):

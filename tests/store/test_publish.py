@@ -6,7 +6,7 @@ import math
 import pytest
 from pytest_benchmark import cli
 
-from mnv1.base.run_to_run import APART_RUN_TO_RUN, RunToRun, run_to_run_of
+from mnv1.base.run_to_run import USUAL, RunToRun, run_to_run_of
 from mnv1.report.render import BEGIN, END
 from mnv1.store.documents import compact
 from mnv1.store.publishing import prepared, with_component
@@ -64,8 +64,8 @@ def test_the_component_between_runs_is_replaced_by_that_of_the_machine():
     assert run["benchmarks"][0]["extra_info"]["run_to_run"] == 0.03, "the run itself stays"
     run["benchmarks"][0]["extra_info"]["states"][0]["state"] = "CPUs apart"
     (apart,) = with_component(run, run_to_run_of("1"))["benchmarks"][0]["extra_info"]["states"]
-    assert apart["run_to_run"] == APART_RUN_TO_RUN
-    assert apart["speedup_high"] == pytest.approx(with_figures({}, APART_RUN_TO_RUN)["speedup_high"])
+    assert apart["run_to_run"] == USUAL.apart
+    assert apart["speedup_high"] == pytest.approx(with_figures({}, USUAL.apart)["speedup_high"])
     with pytest.raises(ResultError, match="has no component between runs to replace"):
         with_component(document([latency_facts()]), RunToRun())
 
