@@ -59,11 +59,13 @@ step tests 20 60 "$python" -m pytest -q -p no:benchmark tests/measure tests/case
 sweep smoke 40 110 --profile smoke --devices "$both"
 sweep gpu-network 40 120 --profile gpu --devices "$device" -k "model and (b1- or b256-)"
 sweep gpu-layers 30 70 --profile gpu --devices "$device" -k "layer and (b1- or b256-)"
-sweep training 30 60 --profile training --devices "$device" -k "a1.00 and b32-"
+alpha=a1.00
+[ "$device" = cpu ] && alpha=a0.25
+sweep training 30 60 --profile training --devices "$device" -k "$alpha and b32-"
 step page 10 20 "$python" scripts/plot_results.py "$work"/results/runs/*/*smoke*.json --out "$work/results/rendered"
-modes=eager,compiled
-[ "$device" = cpu ] || modes+=,graph,cuda-graph
-step ladder 40 90 "$python" scripts/find_fastest.py --device "$device" --precisions fp32 --modes "$modes" --time-budget 25 \
+modes=eager,compiled,graph,cuda-graph # compiling takes a minute, and an interrupted ladder stores nothing
+[ "$device" = cpu ] && modes=eager,folded
+step ladder 60 150 "$python" scripts/find_fastest.py --device "$device" --precisions fp32 --modes "$modes" --time-budget 25 \
   --json "$work/results/ladder.json"
 step self-test 40 90 "$python" scripts/compare_revisions.py --base-python "$python" --head-python "$python" \
   --device "$device" --quick --json "$work/results/self-test.json"
