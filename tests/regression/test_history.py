@@ -75,7 +75,7 @@ def test_a_step_of_ten_per_cent_is_found_at_the_right_revision():
     assert right >= 95
 
 
-@pytest.mark.parametrize("runs", [12, 20, 60])
+@pytest.mark.parametrize("runs", [12, pytest.param(20, marks=pytest.mark.slow), 60])
 @pytest.mark.parametrize(
     "draw",
     [
