@@ -59,9 +59,7 @@ step tests 20 60 "$python" -m pytest -q -p no:benchmark tests/measure tests/case
 sweep smoke 40 110 --profile smoke --devices "$both"
 sweep gpu-network 40 120 --profile gpu --devices "$device" -k "model and (b1- or b256-)"
 sweep gpu-layers 30 70 --profile gpu --devices "$device" -k "layer and (b1- or b256-)"
-alpha=a1.00
-[ "$device" = cpu ] && alpha=a0.25
-sweep training 30 60 --profile training --devices "$device" -k "$alpha and b32-"
+sweep training 30 60 --profile training --devices "$device" -k "a1.00 and b32-"
 step page 10 20 "$python" scripts/plot_results.py "$work"/results/runs/*/*smoke*.json --out "$work/results/rendered"
 modes=eager,compiled,graph,cuda-graph # compiling takes a minute, and an interrupted ladder stores nothing
 [ "$device" = cpu ] && modes=eager,folded
