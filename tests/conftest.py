@@ -171,8 +171,9 @@ MADE_UP = ("-p", "tests.made_up")
 
 def of_sweeps(**more):
     """The environment of a sweep in any folder. It loads the plugins that it names: to find all others takes longer
-    than a sweep whose figures are made up."""
-    return outside_of_this_run(PYTHONPATH=str(ROOT), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1") | more
+    than a sweep whose figures are made up. It sees no GPU: one would be measured in place of the CPU."""
+    hidden = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return outside_of_this_run(PYTHONPATH=str(ROOT), **hidden) | more
 
 
 def sweep(*arguments, cwd=ROOT, environment=None):

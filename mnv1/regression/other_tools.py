@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from mnv1.base import tables
+from mnv1.regression.stored import usual_self_tests
 from mnv1.report.units import duration, percent
 
 NAMES = {
@@ -21,7 +22,7 @@ def other_tools_table(answers: Sequence[Mapping[str, Any]], self_tests: Sequence
     """One row for each tool and kind of code; `self_tests` are the ledger of this suite's own comparisons."""
     header = ("tool", "code", "runs", "red runs", "cases flagged as slower", "time, median")
     rows = []
-    every = [*answers, *map(_own, (one for one in self_tests if not (one["about"]["quick"] or one["about"]["whole"])))]
+    every = [*answers, *map(_own, usual_self_tests(self_tests, quick=False))]
     for tool in NAMES:
         for code, slowdown in sorted({(one["code"], one["slowdown"]) for one in every if one["tool"] == tool}):
             some = [one for one in every if (one["tool"], one["code"], one["slowdown"]) == (tool, code, slowdown)]

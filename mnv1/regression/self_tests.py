@@ -13,7 +13,7 @@ from scipy import stats
 from mnv1.base import tables
 from mnv1.regression.plan import QUICK_PLAN, Plan
 from mnv1.regression.resampling import Pool, Simulated, identical, pool_of, slowed
-from mnv1.regression.stored import is_of_identical_code
+from mnv1.regression.stored import usual_self_tests
 from mnv1.regression.verdicts import QUICK, Rules
 from mnv1.report.units import duration, percent
 
@@ -57,7 +57,7 @@ def identical_table(entries: Sequence[Entry]) -> str:
     )
     rows = []
     for name, quick in (("default", False), ("--quick", True)):
-        runs = [one for one in entries if _is(one, quick, injected=False)]
+        runs = [one for one in usual_self_tests(entries, quick) if not one["about"]["injected"]]
         if runs:
             words = [verdict["word"] for one in runs for verdict in one["verdicts"].values()]
             red = sum(one["exit_status"] == 1 for one in runs)
@@ -87,7 +87,7 @@ def injected_table(entries: Sequence[Entry]) -> str:
     )
     rows = []
     for name, quick in (("default", False), ("--quick", True)):
-        runs = [one for one in entries if _is(one, quick, injected=True)]
+        runs = [one for one in usual_self_tests(entries, quick) if one["about"]["injected"]]
         for share in sorted({_share(one) for one in runs}):
             some = [one for one in runs if _share(one) == share]
             slowed = [one["verdicts"][case] for one in some for case in one["about"]["injected"]]
@@ -161,12 +161,6 @@ def _alarm_cell(runs: Sequence[Simulated]) -> str:
     flagged = sum(word in ("SLOWER", "FASTER") for one in runs for word in one.words)
     of_verdicts = percent(flagged / sum(len(one.words) for one in runs))
     return f"{alarmed} of {len(runs)} runs ({100 * alarmed / len(runs):.2f} %); {of_verdicts} of verdicts"
-
-
-def _is(entry: Entry, quick: bool, injected: bool) -> bool:
-    about = entry["about"]
-    is_usual = is_of_identical_code(entry) and not about["whole"]
-    return is_usual and about["quick"] == quick and bool(about["injected"]) == injected
 
 
 def _share(entry: Entry) -> float:

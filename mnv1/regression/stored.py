@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,12 @@ def is_of_identical_code(stored: Mapping[str, Any]) -> bool:
     about = stored["about"]
     base, head = ({**side, "revision": ""} for side in stored["sides"].values())
     return bool(about["self_test"] or (base == head and not about.get("installed")))
+
+
+def usual_self_tests(ledger: Iterable[Mapping[str, Any]], quick: bool) -> list[Mapping[str, Any]]:
+    """Comparisons of identical code by one plan, with injected work or without, that ended when all was decided."""
+    usual = (one for one in ledger if one["about"]["quick"] == quick and not one["about"]["whole"])
+    return [one for one in usual if is_of_identical_code(one)]
 
 
 def to_confirm(stored: Mapping[str, Any]) -> list[str]:

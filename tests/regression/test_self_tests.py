@@ -176,7 +176,9 @@ def test_other_tools_beside_this_one(ledger):
             "wall_time": 300.0,
         },
     ]
-    assert other_tools_table(answers, ledger).splitlines()[2:] == [
+    head = ledger[0]["sides"]["head"] | {"code": "1" * 64}
+    changed = {"about": ledger[0]["about"] | {"self_test": False}, "sides": ledger[0]["sides"] | {"head": head}}
+    assert other_tools_table(answers, [*ledger, ledger[0] | changed]).splitlines()[2:] == [
         "| `asv continuous --factor 1.05` | identical | 2 | 1 | 3 of 52 (5.8 %) | 5:10 min |",
         "| `asv continuous --factor 1.05` | +5 % | 1 | 1 | 13 of 26 (50.0 %) | 5:00 min |",
         "| `python -m mnv1.regression` | identical | 4 | 0 | 0 of 96 (0.0 %) | 3:35 min |",

@@ -224,6 +224,19 @@ def figure_of(name):
     return figure
 
 
+def test_rows_are_selected_once_and_no_view_changes_those_of_another():
+    part = RESULTS.of_device("cpu")
+    assert RESULTS.of_device("cpu") is part
+    rows = BY_NAME["verdict"].select(part)
+    before = rows.copy(deep=True)
+    for view in VIEWS:
+        selected = view.select(part)
+        view.finding(selected)
+        text_table(view.table(selected), view.columns, view.every_cell)
+    assert BY_NAME["verdict"].select(part) is rows
+    pd.testing.assert_frame_equal(rows, before)
+
+
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_every_view_has_rows_a_table_and_a_plot(view):
     rows = view.select(RESULTS)
