@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import profile, record_function
@@ -11,23 +13,67 @@ from mnv1.base.facts import Facts
 from mnv1.base.statistics import grouped_mean
 from mnv1.cases.devices import Device
 from mnv1.cases.devices.clock import Call
+from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import CALL, CASTS, operator_type
 
+CONVOLUTIONS = ("pointwise", "depthwise", "standard", "linear")
+PASSES = ("batch_norm", "activation")
+"""Kernels of the library that are not within its convolutions."""
 
-def operator_times(call: Call, device: Device, calls: int, cold: int = 1) -> list[dict[str, tuple[float, int]]]:
-    """Seconds and number of operators by type, of each of some calls.
+
+@dataclass(frozen=True)
+class Profiled:
+    """What was found of one profiled call."""
+
+    operators: dict[str, tuple[float, int]]
+    """Seconds and number by type.
 
     A convolution's type follows from its weight's shape. What autocast casts inside of another operator counts as
     `cast`. `between` is the time outside of operators: Python, and the dispatch of the next operator. On CUDA the times
-    are those of the kernels, so there is no `between`. `cold` calls go before, in which the profiler is slow.
+    are those of the kernels, so there is no `between`.
     """
+    kernels: Sequence[Kernel] = field(default_factory=list)
+    """On the host: what the library said meanwhile, if it says anything."""
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole call."""
+        return sum(seconds for seconds, _ in self.operators.values())
+
+    @property
+    def within(self) -> float | None:
+        """Seconds that convolutions take beside their kernels: dispatch, and what the library does before it runs one.
+
+        None where it does not tell of each of them: another library may run some.
+        """
+        ran = Counter(kernel.kernel for kernel in self.kernels if kernel.kernel in CONVOLUTIONS)
+        called = {name: self.operators.get(name, (0.0, 0)) for name in ran}
+        if not ran or any(ran[name] != number for name, (_, number) in called.items()):
+            return None
+        kernels = sum(kernel.seconds for kernel in self.kernels if kernel.kernel not in PASSES)
+        return sum(seconds for seconds, _ in called.values()) - kernels
+
+
+def profiled_calls(call: Call, device: Device, calls: int, cold: int = 1) -> list[Profiled]:
+    """What each of some calls does, by torch's profiler; on the host the library tells of the same calls.
+
+    `cold` calls go before, in which the profiler is slow.
+    """
+
+    def recorded() -> None:
+        with record_function(CALL):
+            call()
+
     with profile(activities=device.activities(), record_shapes=True) as profiler:
-        for _ in range(cold + calls):
-            with record_function(CALL):
-                call()
+        # Of other devices the kernels come from this very profiler.
+        traced = device.kernels(recorded, cold + calls) if device.is_host else []
+        if not traced:
+            for _ in range(cold + calls):
+                recorded()
         device.wait()
-    events = [event for event in profiler.events() or [] if event.name == CALL and event.cpu_children]
-    return [times_of(event, device) for event in events[cold:]]
+    events = [event for event in profiler.events() or [] if event.name == CALL]
+    found = zip(events, traced or [[]] * len(events), strict=True)
+    return [Profiled(times_of(event, device), kernels) for event, kernels in found if event.cpu_children][cold:]
 
 
 def times_of(call: FunctionEvent, device: Device) -> dict[str, tuple[float, int]]:

@@ -12,44 +12,49 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeVar, cast
 
+import torch
+
 from mnv1.base.facts import Facts
 from mnv1.base.statistics import grouped_mean
 from mnv1.cases import Case
+from mnv1.cases.devices import Device
+from mnv1.cases.devices.clock import Call
 from mnv1.cases.devices.kernels import Kernel
-from mnv1.measure import operators
-from mnv1.measure.modules import elsewhere, prepare
+from mnv1.measure.modules import Prepared, elsewhere, prepare
+from mnv1.measure.operators import Profiled, profiled_calls
+from mnv1.measure.operators import summarise as summarise_operators
 from mnv1.measure.watch import Watch
 
 BLOCKS = {"model": 5, "layer": 3}
 """How often its tensors are moved to somewhere else; by subject."""
-BLOCK_TIME = {"model": 0.03, "layer": 0.01}
-"""Seconds of untraced calls in a block, and of traced ones, of at least one call each. They alternate."""
+BLOCK_TIME = {"model": 0.06, "layer": 0.02}
+"""Seconds of calls in a block, untraced and traced ones. They alternate."""
 TURN_TIME = 2e-3
 """Shorter calls alternate in groups of about as long."""
-PROFILED, PROFILED_BLOCKS = 2, 3
-"""Profiled calls in a block, and blocks that have them: reading a profile takes longer than making it."""
-ENOUGH, FEWEST_BLOCKS = 4.0, 2
+FEWEST_TURNS = 2
+"""Untraced and traced calls, or groups of these, in a block at least: the first ones after a move, or after a profile,
+may get memory that is new, and take up to twice as long."""
+PROFILED = 2
+"""Profiled calls in a block."""
+SPARE = 32
+"""Memory that activations may move to, in sizes of the input; MobileNetV1's need half of it. A profiler's notes take
+memory among them, and where they moved to memory that was new, BatchNorm's passes took seven times as long."""
+ENOUGH, FEWEST_BLOCKS = 3.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
-"""Seconds of a call from which it is profiled once, and none goes before that or before a block."""
+"""Seconds of a call from which it is profiled without a cold call before."""
 LONGEST_CALL = 0.6
 """Seconds of a call from which a single block has to do."""
-ALIKE = 1.5
-"""Messages between CPUs that differ by less than this factor are of one state of the machine."""
 
 
 @dataclass
 class _Traced:
-    """What was found of a case, for each block or call."""
+    """What was found of a case, for each call."""
 
     plain: list[float] = field(default_factory=list)
     """Seconds of untraced calls."""
     kernels: list[list[Kernel]] = field(default_factory=list)
-    operators: list[dict[str, tuple[float, int]]] = field(default_factory=list)
-    messages: list[tuple[float, float]] = field(default_factory=list)
-    """What was read before and after."""
-    busy: Facts = field(default_factory=dict)
-    """How long a device works for a call, where it is not the host."""
+    profiled: list[Profiled] = field(default_factory=list)
 
     @property
     def call(self) -> float:
@@ -58,32 +63,41 @@ class _Traced:
 
     @property
     def usual_kernels(self) -> list[list[Kernel]]:
-        """Of traced calls those that met nothing unusual."""
+        """Of calls whose kernels were traced those that met nothing unusual."""
         return _usual(self.kernels, _in_kernels)
 
     @property
-    def usual_operators(self) -> list[dict[str, tuple[float, int]]]:
-        """The fastest quarter of profiled calls.
-
-        What a profiler notes down takes memory among activations, so that some of these get pages that are new: calls
-        were up to 2.5 times as long for it, and BatchNorm's passes seven times.
-        """
-        fastest = sorted(self.operators, key=lambda one: sum(seconds for seconds, _ in one.values()))
-        return fastest[: math.ceil(len(fastest) / 4)]
+    def usual_profiled(self) -> list[Profiled]:
+        """The same of profiled calls."""
+        return _usual(self.profiled, lambda one: one.seconds)
 
     @property
-    def message(self) -> float:
-        """Mean seconds of a message between CPUs meanwhile; 0 where none was read."""
-        return fmean(sum(one) / 2 for one in self.messages) if self.messages else 0.0
+    def in_kernels(self) -> float:
+        """Seconds of a call in kernels; 0 where nobody tells."""
+        return fmean(map(_in_kernels, self.usual_kernels)) if self.kernels else 0.0
+
+    @property
+    def within(self) -> float | None:
+        """Seconds of a call that convolutions take beside their kernels; None where that cannot be told."""
+        found = [one.within for one in self.usual_profiled]
+        return fmean(one for one in found if one is not None) if found and None not in found else None
+
+    @property
+    def pace(self) -> float:
+        """How long kernels took beside those of profiled calls, which met other moments of the machine."""
+        while_profiled = fmean(_in_kernels(one.kernels) for one in self.usual_profiled)
+        return self.in_kernels / while_profiled if while_profiled else 1.0
 
 
 _Call = TypeVar("_Call")
 
 
 def _usual(calls: Sequence[_Call], seconds: Callable[[_Call], float]) -> list[_Call]:
-    """The middle half of calls by their time. Parts of them still add up, as they would not with medians of each."""
-    cut = max(len(calls) // 4, int(len(calls) > 2))
-    return sorted(calls, key=seconds)[cut : len(calls) - cut]
+    """The faster half of calls by their time. Parts of them still add up, as they would not with medians of each.
+
+    What disturbs a call makes it slower: neighbours, a profiler's notes, and memory that is new because of these.
+    """
+    return sorted(calls, key=seconds)[: math.ceil(len(calls) / 2)]
 
 
 def _in_kernels(call: Sequence[Kernel]) -> float:
@@ -95,77 +109,85 @@ class Tracer:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._empty: dict[str, list[_Traced]] = {}
-        """What was found of networks with next to nothing to compute, by id, in each state of the machine."""
 
     def trace(self, case: Case, profiled: bool) -> Facts:
         """What runs in a call of a case; `profiled` asks for the operators of networks too.
 
         `kernels` and, of networks, `operators` are as in the tables of stored runs. `traced_call`: on the host, seconds
         of an untraced call in the same moments, of which kernels are shares. `dispatch_time`: seconds of a call of a
-        network of the same operators that has next to nothing to compute, less its kernels. `traced_messages`: what was
+        network of the same operators that has next to nothing to compute, less its kernels; `dispatch_within`: what
+        convolutions of the case take beside their kernels beyond those of that network. `traced_messages`: what was
         read of the machine's state. On devices that tell no kernels there are the operators alone.
         """
         profiled = profiled and case.workload.is_profiled
-        found = self._traced(case, profiled)
-        facts: Facts = {
-            "traced_messages": found.messages,
-            "kernels": _centred(summarise(found.kernels), summarise(found.usual_kernels)),
-            **found.busy,
-        }
-        facts |= {"traced_call": found.call} if found.plain else {}
-        idle: dict[str, Facts] = {}
-        if profiled and case.emptied:
-            empty = self._emptied(case.emptied, found.message)
-            idle = {
-                str(one["operator"]): {"empty": one["seconds"]} for one in operators.summarise(empty.usual_operators)
-            }
-            if case.conditions.on.is_host:
-                in_kernels = fmean(map(_in_kernels, empty.usual_kernels)) if empty.kernels else 0.0
-                facts["dispatch_time"] = max(0.0, empty.call - in_kernels)
-        if found.operators:
-            none: Facts = {"empty": 0.0} if idle else {}
-            facts["operators"] = [
-                one | idle.get(str(one["operator"]), none)
-                for one in _centred(operators.summarise(found.operators), operators.summarise(found.usual_operators))
-            ]
-        return facts
+        empty = case.emptied if profiled else None
+        prepared = [prepare(one) for one in (case, empty) if one]
+        found, messages = self._traced(case, prepared, profiled)
+        of_device = case.conditions.on.busy(prepared[0].call)
+        return {"traced_messages": messages, **of_device, **facts_of(*found)}
 
-    def _emptied(self, case: Case, message: float) -> _Traced:
-        """Found once for all cases with the same operators, in each state of the machine."""
-        before = self._empty.setdefault(case.id, [])
-        for one in before:
-            if max(one.message, message) <= ALIKE * min(one.message, message):
-                return one
-        before.append(self._traced(case, profiled=True))
-        return before[-1]
+    def _traced(
+        self, case: Case, prepared: Sequence[Prepared], profiled: bool
+    ) -> tuple[list[_Traced], list[tuple[float, float]]]:
+        """What was found of a case and of what is measured beside it, and what was read before and after each block.
 
-    def _traced(self, case: Case, profiled: bool) -> _Traced:
-        prepared, device, subject = prepare(case), case.conditions.on, case.workload.subject
-        clock, found, start = device.clock(), _Traced(), time.monotonic()
-        is_long = prepared.first_call > LONG_CALL
-        to_profile = (1, 0) if is_long else (PROFILED, 1)
-        fewest = 1 if prepared.first_call > LONGEST_CALL else FEWEST_BLOCKS
+        Side by side: what dispatch takes moves with the machine's clock and state, as all else does.
+        """
+        device, subject = case.conditions.on, case.workload.subject
+        found, messages = [_Traced() for _ in prepared], list[tuple[float, float]]()
+        longest, start = max(one.first_call for one in prepared), time.monotonic()
+        fewest = 1 if longest > LONGEST_CALL else FEWEST_BLOCKS
+        if device.is_host:
+            pieces = [torch.ones(case.input_shape) for _ in range(SPARE)]
+            del pieces
         for number in range(BLOCKS[subject]):
             if number >= fewest and time.monotonic() > start + ENOUGH:
                 break
-            with elsewhere([prepared], device.is_host) as (call,):
+            with elsewhere(prepared, device.is_host) as calls:
                 before = self._watch.look()
-                # What was copied elsewhere is in no cache, and its memory is new.
-                turns, together = _turns(clock.time(call, 1).wall, BLOCK_TIME[subject])
-                if not is_long:
-                    clock.time(call, turns * together)
-                for _ in range(turns):
-                    if device.is_host:  # elsewhere a profiler slows the host for as long as this process lives
-                        found.plain.append(clock.time(call, together).wall / together)
-                    found.kernels += device.kernels(call, together)
-                if profiled and number < PROFILED_BLOCKS:
-                    found.operators += operators.operator_times(call, device, *to_profile)
+                for call, one in zip(calls, found, strict=True):
+                    _look_at(call, one, device, BLOCK_TIME[subject], profiled)
                 after = self._watch.look()
             if before is not None and after is not None:
-                found.messages.append((min(before, after), max(before, after)))
-        found.busy = device.busy(prepared.call)
-        return found
+                messages.append((min(before, after), max(before, after)))
+        return found, messages
+
+
+def _look_at(call: Call, found: _Traced, device: Device, block_time: float, profiled: bool) -> None:
+    """One block of a case."""
+    clock = device.clock()
+    # What was copied elsewhere is in no cache, and its memory is new.
+    once = clock.time(call, 1).wall
+    turns, together = _turns(once, block_time)
+    for _ in range(turns):
+        if device.is_host:  # elsewhere a profiler slows the host for as long as this process lives
+            found.plain.append(clock.time(call, together).wall / together)
+        found.kernels += device.kernels(call, together)
+    if profiled:
+        found.profiled += profiled_calls(call, device, PROFILED, cold=int(once < LONG_CALL))
+
+
+def facts_of(found: _Traced, empty: _Traced | None = None) -> Facts:
+    """What is stored of a case, with what was found of its operators on next to nothing: see `Tracer.trace`."""
+    facts: Facts = {"kernels": _centred(summarise(found.kernels), summarise(found.usual_kernels))}
+    facts |= {"traced_call": found.call} if found.plain else {}
+    if empty and empty.plain:
+        facts["dispatch_time"] = max(0.0, empty.call - empty.in_kernels)
+        if found.within is not None and empty.within is not None:
+            facts["dispatch_within"] = max(0.0, found.pace * found.within - empty.within)
+    if found.profiled:
+        operators = _centred(_operators(found.profiled, found.pace), _operators(found.usual_profiled, found.pace))
+        if empty:
+            idle = {one["operator"]: one["seconds"] for one in _operators(empty.usual_profiled)}
+            operators = [one | {"empty": idle.get(one["operator"], 0.0)} for one in operators]
+        facts["operators"] = operators
+    return facts
+
+
+def _operators(calls: Sequence[Profiled], pace: float = 1.0) -> list[Facts]:
+    return summarise_operators(
+        [{name: (pace * seconds, number) for name, (seconds, number) in one.operators.items()} for one in calls]
+    )
 
 
 def _centred(everything: Sequence[Facts], usual: Sequence[Facts]) -> list[Facts]:
@@ -191,7 +213,7 @@ def _seconds(facts: Facts, name: str) -> float:
 def _turns(seconds: float, block_time: float) -> tuple[int, int]:
     """How often untraced and traced calls alternate in a block, and how many of so many seconds go together."""
     together = max(1, math.ceil(TURN_TIME / seconds))
-    return max(1, math.ceil(block_time / (together * seconds))), together
+    return max(FEWEST_TURNS, math.ceil(block_time / (2 * together * seconds))), together
 
 
 def summarise(calls: Sequence[Sequence[Kernel]]) -> list[Facts]:

@@ -89,16 +89,22 @@ class Ran:
     def dispatch_of(self, operator: str) -> float:
         """Seconds of dispatch of a type of operator: its share of them all when there is next to nothing to compute."""
         whole = sum(self.empty.values())
-        return (self.dispatch or 0.0) * self.empty.get(operator, 0.0) / whole if whole else 0.0
+        return ((self.dispatch or 0.0) - self.within) * self.empty.get(operator, 0.0) / whole if whole else 0.0
+
+    @property
+    def within(self) -> float:
+        """Seconds that convolutions take beside their kernels, beyond those on next to nothing."""
+        found = self.case.get("dispatch_within")
+        return 0.0 if found is None or pd.isna(found) else float(found)
 
     @property
     def dispatch(self) -> float | None:
-        """Seconds of Python and dispatch: on next to nothing, and what gaps between operators take beyond that.
+        """Seconds of Python and dispatch: on next to nothing, and what gaps take beyond that, between and in operators.
 
         They are longer where caches are full of something else. None where it was not measured.
         """
         found = self.case.get("dispatch_time")
-        return None if found is None or pd.isna(found) else float(found) + self.busy("between")
+        return None if found is None or pd.isna(found) else float(found) + self.busy("between") + self.within
 
     @property
     def passes(self) -> float:

@@ -96,6 +96,8 @@ COLUMNS: dict[str, str] = {
     "traced_state": "state of the machine in these moments",
     "dispatch_time": "CPU, traced cases: seconds a call of the same operators with next to nothing to compute, less "
     "their kernels",
+    "dispatch_within": "CPU, traced cases: seconds a call that convolutions take beside their kernels, less what "
+    "these take on next to nothing",
     "system_time": "CPU, networks: seconds a call that the kernel works for the process, all threads together: mostly "
     "fresh pages for memory that the allocator handed back",
     "page_faults": "CPU, networks: pages a call that the kernel had to map",

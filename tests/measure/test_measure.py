@@ -88,7 +88,8 @@ def test_record_of_a_case_has_every_fact():
     about_runs_states = {name for name in COLUMNS if name.startswith("other_")} - {"other_rounds"} | {"odd_state"}
     about_runs_states |= {"disturbed_rounds", "effective_rounds"}
     of_steps = {"phase_steps", *(f"{name}_{end}" for name in PHASES for end in ("time", "low", "high"))}
-    of_traces = {"traced_call", "traced_state", "dispatch_time", "device_busy", "device_kernels", "launch_bound"}
+    of_traces = {"traced_call", "traced_state", "dispatch_time", "dispatch_within"}
+    of_traces |= {"device_busy", "device_kernels", "launch_bound"}
     not_here = of_traces | about_runs_states | optional | on_cuda | about_run | about_pairs | about_modes | of_steps
     assert set(facts) - {"states", "visit_rounds"} == set(COLUMNS) - not_here
     assert facts["rounds"] == len(made.samples) >= 2

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from mnv1.cases import DEVICES
-from mnv1.measure.operators import operator_times, summarise, times_of
+from mnv1.cases.devices import onednn
+from mnv1.cases.devices.kernels import Kernel
+from mnv1.measure.operators import Profiled, profiled_calls, summarise, times_of
 from mnv1.net.blocks import conv_dw
 
 
@@ -70,16 +72,37 @@ def test_mean_over_calls_with_its_interval():
     assert fact["low"] == 0.0  # a time is not negative
 
 
-def test_a_real_separable_block():
+def kernel(kind, seconds):
+    return Kernel(kind, "jit", "abcd", "8x8", seconds)
+
+
+RAN = [kernel("images", 1.0), kernel("pointwise", 4.0), kernel("weights", 0.5), kernel("batch_norm", 9.0)]
+
+
+def test_time_within_convolutions_that_no_kernel_took():
+    times = {"pointwise": (8.0, 1), "batch_norm": (10.0, 1), "linear": (3.0, 1), "between": (1.0, 0)}
+    assert Profiled(times, RAN).within == 2.5, "neither the pass is a convolution's, nor the layer of another library"
+    assert Profiled(times | {"linear": (3.0, 1)}, [*RAN, kernel("linear", 1.0)]).within == 4.5
+    assert Profiled(times).within is None
+    assert Profiled(times | {"pointwise": (8.0, 2)}, RAN).within is None, "another library ran one of the two"
+    assert Profiled(times, RAN).seconds == 22.0
+
+
+def block_call():
     block = nn.Sequential(conv_dw(8, 16, 1)).eval()
-    images = torch.randn(1, 8, 8, 8)
+    images = torch.randn(2, 8, 32, 32)
 
     def call():
         with torch.inference_mode():
             return block(images)
 
     call()
-    found = {fact["operator"]: fact for fact in summarise(operator_times(call, DEVICES["cpu"], 3))}
+    return call
+
+
+def test_a_real_separable_block():
+    calls = profiled_calls(block_call(), DEVICES["cpu"], 3)
+    found = {fact["operator"]: fact for fact in summarise([one.operators for one in calls])}
     assert {name: fact["count"] for name, fact in found.items() if name in ("depthwise", "pointwise")} == {
         "depthwise": 1,
         "pointwise": 1,
@@ -87,3 +110,20 @@ def test_a_real_separable_block():
     assert found["batch_norm"]["count"] == found["activation"]["count"] == 2
     assert all(fact["low"] <= fact["seconds"] <= fact["high"] for fact in found.values())
     assert sum(fact["seconds"] for fact in found.values()) > 0
+
+
+@pytest.mark.skipif(not onednn.is_traceable(), reason="this torch was built without oneDNN")
+def test_the_library_tells_of_the_calls_that_are_profiled():
+    for one in profiled_calls(block_call(), DEVICES["cpu"], 2):
+        ran = [kernel.kernel for kernel in one.kernels]
+        if "depthwise" not in ran:
+            pytest.skip("torch took another library for these layers here")
+        assert ran.count("depthwise") == ran.count("pointwise") == 1
+        assert one.within is not None
+
+
+def test_without_a_trace_there_are_operators_alone(monkeypatch):
+    monkeypatch.setattr(onednn, "is_traceable", lambda: False)
+    (one,) = profiled_calls(block_call(), DEVICES["cpu"], 1)
+    assert (one.kernels, one.within) == ([], None)
+    assert one.operators["depthwise"][1] == 1

@@ -70,6 +70,15 @@ def test_dispatch_is_no_part_of_a_pass():
     assert found[PASSES] == pytest.approx(3.5e-3 - 3 * 0.25e-3)
 
 
+def test_dispatch_within_convolutions_is_dispatch_but_not_of_a_pass():
+    within = ran(empty=0.25e-3, dispatch_within=0.5e-3)
+    found = causes_of(within, 0.010)
+    assert found["dispatch"] == pytest.approx(1.5e-3)
+    assert sum(found.values()) == pytest.approx(0.010)
+    assert within.dispatch_of("batch_norm") == pytest.approx(1e-3 / 5)
+    assert ran(empty=0.25e-3).dispatch == pytest.approx(1e-3), "of runs of earlier revisions it is not known"
+
+
 def test_shares_are_of_the_call_beside_the_trace():
     usual, twice = causes_of(ran(), 0.010), causes_of(ran(), 0.020)
     assert {name: 2 * seconds for name, seconds in usual.items()} == pytest.approx(twice, abs=1e-8)

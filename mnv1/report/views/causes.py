@@ -85,8 +85,9 @@ VIEW = View(
         "Shares of a call in plain eager code. Compute and memory bandwidth: what convolutions need at the ceilings "
         "of this machine. 1×1, 3×3 and depthwise kernels: what they take beyond that. Layout conversions: images and "
         "weights copied from one memory layout to another, before and after a convolution. BN, ReLU passes: "
-        "reading and writing activations once more for each. Dispatch: Python and torch between kernels, "
-        "measured with the same operators on next to nothing. Kernels are known from the library's own trace, in a "
+        "reading and writing activations once more for each. Dispatch: Python, torch and the library "
+        "between kernels, measured with the same operators on next to nothing, and what gaps take longer than "
+        "there. Kernels are known from the library's own trace, in a "
         "process of its own."
     ),
     needs="a network whose kernels were traced, and ceilings",
