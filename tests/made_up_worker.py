@@ -75,7 +75,7 @@ class Bench:
                 extras |= {f"{name}_time": 1e-3, f"{name}_low": 0.9e-3, f"{name}_high": 1.1e-3}
         return Visit((rounds(1e-3, 20),), (1,), 0.02, extras=extras, messages=around * 20)
 
-    def trace(self, _case, _profiled):
+    def trace(self, _case):
         if "untraceable" in WANTED:
             raise RuntimeError(WANTED["untraceable"])
         values = {"low": 2e-4, "high": 4e-4, "calls": 3}

@@ -100,9 +100,9 @@ class Supervisor:
         """Joules a call (`energy`), where the device counts them."""
         return cast("Facts | Failed", self._ask("energy", case))
 
-    def trace(self, case: Case, profiled: bool = True) -> Facts | Failed:
+    def trace(self, case: Case) -> Facts | Failed:
         """What runs in a call of a case: see `mnv1.measure.tracing`."""
-        return cast("Facts | Failed", self._ask("trace", case, profiled))
+        return cast("Facts | Failed", self._ask("trace", case))
 
     def close(self) -> None:
         """End the measuring process, whatever it does."""

@@ -34,8 +34,8 @@ TURN_TIME = 2e-3
 FEWEST_TURNS = 2
 """Untraced and traced calls, or groups of these, in a block at least: the first ones after a move, or after a profile,
 may get memory that is new, and take up to twice as long."""
-PROFILED = 2
-"""Profiled calls in a block."""
+PROFILED, PROFILED_BLOCKS = 2, 3
+"""Profiled calls in a block, and blocks that have them: reading a profile takes longer than making it."""
 SPARE = 32
 """Memory that activations may move to, in sizes of the input; MobileNetV1's need half of it. A profiler's notes take
 memory among them, and where they moved to memory that was new, BatchNorm's passes took seven times as long."""
@@ -110,8 +110,8 @@ class Tracer:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
-    def trace(self, case: Case, profiled: bool) -> Facts:
-        """What runs in a call of a case; `profiled` asks for the operators of networks too.
+    def trace(self, case: Case) -> Facts:
+        """What runs in a call of a case.
 
         `kernels` and, of networks, `operators` are as in the tables of stored runs. `traced_call`: on the host, seconds
         of an untraced call in the same moments, of which kernels are shares. `dispatch_time`: seconds of a call of a
@@ -119,16 +119,13 @@ class Tracer:
         convolutions of the case take beside their kernels beyond those of that network. `traced_messages`: what was
         read of the machine's state. On devices that tell no kernels there are the operators alone.
         """
-        profiled = profiled and case.workload.is_profiled
-        empty = case.emptied if profiled else None
+        empty = case.emptied if case.workload.is_profiled else None
         prepared = [prepare(one) for one in (case, empty) if one]
-        found, messages = self._traced(case, prepared, profiled)
+        found, messages = self._traced(case, prepared)
         of_device = case.conditions.on.busy(prepared[0].call)
         return {"traced_messages": messages, **of_device, **facts_of(*found)}
 
-    def _traced(
-        self, case: Case, prepared: Sequence[Prepared], profiled: bool
-    ) -> tuple[list[_Traced], list[tuple[float, float]]]:
+    def _traced(self, case: Case, prepared: Sequence[Prepared]) -> tuple[list[_Traced], list[tuple[float, float]]]:
         """What was found of a case and of what is measured beside it, and what was read before and after each block.
 
         Side by side: what dispatch takes moves with the machine's clock and state, as all else does.
@@ -146,14 +143,15 @@ class Tracer:
             with elsewhere(prepared, device.is_host) as calls:
                 before = self._watch.look()
                 for call, one in zip(calls, found, strict=True):
-                    _look_at(call, one, device, BLOCK_TIME[subject], profiled)
+                    to_profile = PROFILED if case.workload.is_profiled and number < PROFILED_BLOCKS else 0
+                    _look_at(call, one, device, BLOCK_TIME[subject], to_profile)
                 after = self._watch.look()
             if before is not None and after is not None:
                 messages.append((min(before, after), max(before, after)))
         return found, messages
 
 
-def _look_at(call: Call, found: _Traced, device: Device, block_time: float, profiled: bool) -> None:
+def _look_at(call: Call, found: _Traced, device: Device, block_time: float, to_profile: int) -> None:
     """One block of a case."""
     clock = device.clock()
     # What was copied elsewhere is in no cache, and its memory is new.
@@ -163,8 +161,8 @@ def _look_at(call: Call, found: _Traced, device: Device, block_time: float, prof
         if device.is_host:  # elsewhere a profiler slows the host for as long as this process lives
             found.plain.append(clock.time(call, together).wall / together)
         found.kernels += device.kernels(call, together)
-    if profiled:
-        found.profiled += profiled_calls(call, device, PROFILED, cold=int(once < LONG_CALL))
+    if to_profile:
+        found.profiled += profiled_calls(call, device, to_profile, cold=int(once < LONG_CALL))
 
 
 def facts_of(found: _Traced, empty: _Traced | None = None) -> Facts:

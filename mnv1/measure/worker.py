@@ -82,8 +82,8 @@ class Bench:
         with fp32_computed_in(case.conditions.precision):
             check(case)
 
-    def trace(self, case: Case, profiled: bool) -> Facts:
-        """What runs in a call of a case, with its operators where they are asked for.
+    def trace(self, case: Case) -> Facts:
+        """What runs in a call of a case.
 
         Nothing is timed for a figure in this process afterwards.
         """
@@ -91,7 +91,7 @@ class Bench:
 
         self._tracer = self._tracer or Tracer(self._runner.watch)
         with fp32_computed_in(case.conditions.precision):
-            return self._tracer.trace(case, profiled)
+            return self._tracer.trace(case)
 
     def energy(self, case: Case) -> Facts:
         """Joules a call, where the device counts them."""

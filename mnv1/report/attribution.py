@@ -92,6 +92,11 @@ class Ran:
         return ((self.dispatch or 0.0) - self.within) * self.empty.get(operator, 0.0) / whole if whole else 0.0
 
     @property
+    def dispatch_in_convolutions(self) -> float:
+        """Seconds of dispatch of convolutions, and of what the library does beside their kernels."""
+        return self.within + sum(map(self.dispatch_of, CONVOLUTIONS))
+
+    @property
     def within(self) -> float:
         """Seconds that convolutions take beside their kernels, beyond those on next to nothing."""
         found = self.case.get("dispatch_within")
@@ -193,15 +198,18 @@ def _by_operator(case: pd.Series, time: float, overheads: dict[str, float]) -> d
 def predicted_time(plain: Ran, changed: Ran, time: float, folds: bool) -> float | None:
     """Seconds of a call in a mode, from what ran in plain eager code, whose call takes `time`.
 
-    The mode's own trace tells which convolutions and conversions take the place of the eager ones; folding takes away
-    BatchNorm's passes and dispatch. All else is taken to stay. Kernels of either are shares of its own call when it was
-    traced, so that a slow moment of the machine is in neither. None where one of the two was not traced.
+    The mode's own trace tells which convolutions and conversions take the place of the eager ones, and how long it
+    takes to dispatch them; folding takes away BatchNorm's passes and dispatch. All else is taken to stay. What is of a
+    call is a share of it when it was traced, so that a slow moment of the machine is in neither. None where one of the
+    two was not traced.
     """
     if not (plain.is_traced and changed.is_traced):
         return None
     scales = time / plain.case["traced_call"], changed.case["latency_p50"] / changed.case["traced_call"]
+    both = plain.dispatch is not None and changed.dispatch is not None
     before, after = (
-        scale * sum(ran.kernels.get(name, 0.0) for name in (*CONVOLUTIONS, *COPIED))
+        scale
+        * (sum(ran.kernels.get(name, 0.0) for name in (*CONVOLUTIONS, *COPIED)) + both * ran.dispatch_in_convolutions)
         for ran, scale in zip((plain, changed), scales, strict=True)
     )
     norms = plain.busy("batch_norm") + plain.dispatch_of("batch_norm") if folds else 0.0

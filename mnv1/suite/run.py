@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from mnv1.base.facts import GAIN, Facts
+from mnv1.base.facts import Facts
 from mnv1.cases import Case, Pair
 from mnv1.measure.child import unheard_signals
 from mnv1.measure.facts import Record, better_of, launching
@@ -29,7 +29,7 @@ from mnv1.suite.sweep import Sweep, unlike
 EARLY = 110.0
 """Seconds after which the verdict is said as far as it is known."""
 
-TRACE_TIME = 0.18
+TRACE_TIME = 0.22
 """Share of the sweep's time in which it is looked at what runs in cases, about."""
 TRACE_TRIES = 10
 """How often that is tried at most for one, because the machine was in another state."""
@@ -183,8 +183,7 @@ class Run:
             for name, case in list(waiting.items()):
                 if time.monotonic() - start > TRACE_TIME * self.profile.sweep_time:
                     break
-                # What a mode gains is predicted from its kernels, and from the operators of plain code.
-                found = self.supervisor.trace(case, profiled=self.facts[name]["measures"] != GAIN)
+                found = self.supervisor.trace(case)
                 if isinstance(found, Failed):
                     failed.append(f"what runs in {name} cannot be told: {found.reason}")
                     del waiting[name]

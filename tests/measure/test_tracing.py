@@ -119,7 +119,7 @@ class Watching(NoWatch):
 
 def test_a_real_network():
     case = Case(Network("separable", 0.25, 64), Conditions(2, "cpu", "fp32"))
-    found = Tracer(Watching()).trace(case, profiled=True)
+    found = Tracer(Watching()).trace(case)
     assert FEWEST_BLOCKS <= len(found["traced_messages"]) <= BLOCKS["model"]
     assert all(low < high for low, high in found["traced_messages"])
     operators = {one["operator"]: one for one in found["operators"]}
@@ -138,7 +138,7 @@ def test_a_real_network():
 
 def test_a_folded_network_has_no_batch_norm():
     case = Case(Network("separable", 0.25, 64), Conditions(1, "cpu", "fp32", "folded"))
-    assert "batch_norm" not in {one["operator"] for one in Tracer(NoWatch()).trace(case, profiled=True)["operators"]}
+    assert "batch_norm" not in {one["operator"] for one in Tracer(NoWatch()).trace(case)["operators"]}
 
 
 def test_what_is_explained():

@@ -183,6 +183,17 @@ def test_what_a_mode_should_take():
     assert predicted_time(plain, slow, 0.010, folds=False) == pytest.approx(0.0075), "a slow moment of the machine"
 
 
+def test_copies_that_go_take_their_dispatch_along():
+    operators = profiled(pointwise=1e-3, batch_norm=1e-3)
+    plain = ran(operators=operators, empty=0.25e-3, dispatch_within=0.5e-3)
+    assert plain.dispatch_in_convolutions == pytest.approx(1e-3)  # half of what the emptied network takes, and within
+    changed = ran(operators=operators, empty=0.25e-3, dispatch_time=0.6e-3, dispatch_within=0.1e-3)
+    assert changed.dispatch_in_convolutions == pytest.approx(0.4e-3)
+    assert predicted_time(plain, changed, 0.010, folds=False) == pytest.approx(0.010 - 0.6e-3)
+    unknown = ran(operators=operators, empty=0.25e-3, dispatch_time=None)
+    assert predicted_time(plain, unknown, 0.010, folds=False) == pytest.approx(0.010), "of earlier revisions"
+
+
 def gains(*more):
     plain = latency_facts(
         operators=[one | {"empty": 0.0} for one in OPERATORS], dispatch_time=1e-3, **traced(0.010, **KERNELS)

@@ -48,8 +48,8 @@ VIEW = View(
     reading=(
         "A mode that takes a cause away is timed against plain eager code in turns. Predicted: the eager call less "
         "what the attribution says that goes: BatchNorm's passes and their dispatch where it is folded; the eager "
-        "copies and convolutions, with those in their place that the mode's own trace shows. All else is taken to "
-        "stay. A prediction is right when the time saved is within a quarter of what is saved."
+        "copies and convolutions with their dispatch, with those in their place that the mode's own trace shows. All "
+        "else is taken to stay. A prediction is right when the time saved is within a quarter of what is saved."
     ),
     needs="a network timed in a mode against plain eager code",
     select=gains_of,
