@@ -37,6 +37,11 @@ def process_peak(case: Case) -> int | None:
     return ask(_growth, case) if RESET.exists() else None
 
 
+def page_faults() -> int:
+    """Pages that the kernel has mapped for this process so far; 0 where the system does not count them (Windows)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt if resource else 0
+
+
 def kernel_work(call: Call, seconds: float) -> Facts:
     """What the kernel does for a call on the CPU: `system_time` (seconds, all threads together) and `page_faults`.
 

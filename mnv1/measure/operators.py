@@ -15,6 +15,7 @@ from mnv1.cases.devices import Device
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import CALL, CASTS, operator_type
+from mnv1.measure.memory import page_faults
 
 CONVOLUTIONS = ("pointwise", "depthwise", "standard", "linear")
 PASSES = ("batch_norm", "activation")
@@ -34,6 +35,8 @@ class Profiled:
     """
     kernels: Sequence[Kernel] = field(default_factory=list)
     """On the host: what the library said meanwhile, if it says anything."""
+    mapped: int = 0
+    """Pages that the kernel mapped meanwhile."""
 
     @property
     def seconds(self) -> float:
@@ -60,9 +63,13 @@ def profiled_calls(call: Call, device: Device, calls: int, cold: int = 1) -> lis
     `cold` calls go before, in which the profiler is slow.
     """
 
+    mapped: list[int] = []
+
     def recorded() -> None:
+        before = page_faults()
         with record_function(CALL):
             call()
+        mapped.append(page_faults() - before)
 
     with profile(activities=device.activities(), record_shapes=True) as profiler:
         # Of other devices the kernels come from this very profiler.
@@ -72,8 +79,8 @@ def profiled_calls(call: Call, device: Device, calls: int, cold: int = 1) -> lis
                 recorded()
         device.wait()
     events = [event for event in profiler.events() or [] if event.name == CALL]
-    found = zip(events, traced or [[]] * len(events), strict=True)
-    return [Profiled(times_of(event, device), kernels) for event, kernels in found if event.cpu_children][cold:]
+    found = zip(events, traced or [[]] * len(events), mapped, strict=True)
+    return [Profiled(times_of(event, device), ran, new) for event, ran, new in found if event.cpu_children][cold:]
 
 
 def times_of(call: FunctionEvent, device: Device) -> dict[str, tuple[float, int]]:

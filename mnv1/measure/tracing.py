@@ -20,6 +20,7 @@ from mnv1.cases import Case
 from mnv1.cases.devices import Device
 from mnv1.cases.devices.clock import Call
 from mnv1.cases.devices.kernels import Kernel
+from mnv1.measure.memory import page_faults
 from mnv1.measure.modules import Prepared, elsewhere, prepare
 from mnv1.measure.operators import Profiled, profiled_calls
 from mnv1.measure.operators import summarise as summarise_operators
@@ -39,6 +40,8 @@ PROFILED, PROFILED_BLOCKS = 2, 3
 SPARE = 32
 """Memory that activations may move to, in sizes of the input; MobileNetV1's need half of it. A profiler's notes take
 memory among them, and where they moved to memory that was new, BatchNorm's passes took seven times as long."""
+FEW_PAGES, TRIES = 4, 3
+"""Pages that such notes may need in a call, and profiles after which a block makes do with calls that got more."""
 ENOUGH, FEWEST_BLOCKS = 3.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
@@ -68,8 +71,9 @@ class _Traced:
 
     @property
     def usual_profiled(self) -> list[Profiled]:
-        """The same of profiled calls."""
-        return _usual(self.profiled, lambda one: one.seconds)
+        """The same of profiled calls, as far as they did not get memory that is new."""
+        most = _most_pages(min((one.mapped for one in self.profiled), default=0))
+        return _usual([one for one in self.profiled if one.mapped <= most], lambda one: one.seconds)
 
     @property
     def in_kernels(self) -> float:
@@ -87,6 +91,14 @@ class _Traced:
         """How long kernels took beside those of profiled calls, which met other moments of the machine."""
         while_profiled = fmean(_in_kernels(one.kernels) for one in self.usual_profiled)
         return self.in_kernels / while_profiled if while_profiled else 1.0
+
+
+def _most_pages(usual: int) -> float:
+    """Pages that a profiled call is mapped at most where it gets no memory beyond what it usually does.
+
+    With an allocator that hands freed memory back every call is mapped its activations anew.
+    """
+    return 1.1 * usual + FEW_PAGES
 
 
 _Call = TypeVar("_Call")
@@ -157,12 +169,18 @@ def _look_at(call: Call, found: _Traced, device: Device, block_time: float, to_p
     # What was copied elsewhere is in no cache, and its memory is new.
     once = clock.time(call, 1).wall
     turns, together = _turns(once, block_time)
+    mapped = 0
     for _ in range(turns):
         if device.is_host:  # elsewhere a profiler slows the host for as long as this process lives
+            before = page_faults()
             found.plain.append(clock.time(call, together).wall / together)
+            mapped = (page_faults() - before) // together
         found.kernels += device.kernels(call, together)
-    if to_profile:
-        found.profiled += profiled_calls(call, device, to_profile, cold=int(once < LONG_CALL))
+    for _ in range(TRIES if to_profile else 0):
+        some = profiled_calls(call, device, to_profile, cold=int(once < LONG_CALL))
+        found.profiled += some
+        if not device.is_host or any(one.mapped <= _most_pages(mapped) for one in some):
+            break
 
 
 def facts_of(found: _Traced, empty: _Traced | None = None) -> Facts:

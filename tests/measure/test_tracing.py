@@ -1,12 +1,15 @@
 """What runs in a call: summaries of fixed kernels, fakes of a device, and a real network."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from mnv1.cases import Case, Conditions, Gain, Network
+from mnv1.cases.devices.clock import Elapsed
 from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import kernels_of
+from mnv1.measure import tracing
 from mnv1.measure.operators import Profiled
 from mnv1.measure.tracing import (
     BLOCK_TIME,
@@ -67,6 +70,44 @@ def test_of_profiled_calls_the_faster_ones_count():
     found = _Traced(profiled=[profiled(seconds) for seconds in (0.1, 0.7, 0.12, 0.8)])
     assert [one.operators["batch_norm"][0] for one in found.usual_profiled] == [0.1, 0.12]
     assert _Traced().usual_profiled == []
+
+
+def test_profiled_calls_that_got_new_memory_do_not_count():
+    found = [replace(profiled(seconds), mapped=pages) for seconds, pages in ((0.5, 90), (0.4, 60), (0.6, 3), (0.7, 0))]
+    assert [one.operators["batch_norm"][0] for one in _Traced(profiled=found).usual_profiled] == [0.6]
+    handed_back = [replace(profiled(seconds), mapped=pages) for seconds, pages in ((0.5, 20_100), (0.4, 20_000))]
+    assert [one.mapped for one in _Traced(profiled=handed_back).usual_profiled] == [20_000]
+
+
+class Handing:
+    """A device whose profiled calls get new memory in the first profiles."""
+
+    def __init__(self, monkeypatch, new):
+        self.is_host, self.profiles, self.new = True, 0, new
+        monkeypatch.setattr(tracing, "profiled_calls", self.profile)
+
+    def clock(self):
+        return self
+
+    def time(self, _call, calls):
+        return Elapsed(0.1 * calls)
+
+    def kernels(self, _call, calls):
+        return [[]] * calls
+
+    def profile(self, _call, _device, calls, cold):
+        assert cold == 1
+        self.profiles += 1
+        return [replace(profiled(0.1), mapped=90 if self.profiles <= self.new else 0)] * calls
+
+
+@pytest.mark.parametrize(("new", "profiles"), [(0, 1), (1, 2), (9, 3)])
+def test_a_block_is_profiled_again_where_every_call_got_new_memory(monkeypatch, new, profiles):
+    monkeypatch.setattr(tracing, "page_faults", lambda: 0)
+    device, found = Handing(monkeypatch, new), _Traced()
+    tracing._look_at(lambda: None, found, device, 0.06, 2)
+    assert device.profiles == profiles
+    assert len(found.profiled) == 2 * profiles
 
 
 def test_time_within_convolutions_is_of_calls_whose_kernels_are_all_known():
