@@ -42,7 +42,7 @@ SPARE = 32
 memory among them, and where they moved to memory that was new, BatchNorm's passes took seven times as long."""
 FEW_PAGES, TRIES = 4, 3
 """Pages that such notes may need in a call, and profiles after which a block makes do with calls that got more."""
-ENOUGH, FEWEST_BLOCKS = 3.0, 2
+ENOUGH, FEWEST_BLOCKS = 2.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
 """Seconds of a call from which it is profiled without a cold call before."""
