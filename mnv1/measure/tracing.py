@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, median
 from typing import TypeVar, cast
 
 import torch
@@ -37,11 +37,12 @@ FEWEST_TURNS = 2
 may get memory that is new, and take up to twice as long."""
 PROFILED, PROFILED_BLOCKS = 2, 3
 """Profiled calls in a block, and blocks that have them: reading a profile takes longer than making it."""
-SPARE = 32
-"""Memory that activations may move to, in sizes of the input; MobileNetV1's need half of it. A profiler's notes take
-memory among them, and where they moved to memory that was new, BatchNorm's passes took seven times as long."""
-FEW_PAGES, TRIES = 4, 3
-"""Pages that such notes may need in a call, and profiles after which a block makes do with calls that got more."""
+SPARE, LEAST_SPARE = 32, 2**28
+"""Memory that activations may move to, in sizes of the input (MobileNetV1's need half of it), and in bytes at least.
+A profiler's notes take memory among them, and where they moved to memory that was new, BatchNorm's passes took seven
+times as long."""
+TRIES = 3
+"""Profiles after which a block makes do with calls that got such memory."""
 ENOUGH, FEWEST_BLOCKS = 2.0, 2
 """Seconds after which a case gets no more blocks, but for the fewest."""
 LONG_CALL = 0.3
@@ -84,7 +85,7 @@ class _Traced:
     def within(self) -> float | None:
         """Seconds of a call that convolutions take beside their kernels; None where that cannot be told."""
         found = [one.within for one in self.usual_profiled]
-        return fmean(one for one in found if one is not None) if found and None not in found else None
+        return median(one for one in found if one is not None) if found and None not in found else None
 
     @property
     def pace(self) -> float:
@@ -98,7 +99,7 @@ def _most_pages(usual: int) -> float:
 
     With an allocator that hands freed memory back every call is mapped its activations anew.
     """
-    return 1.1 * usual + FEW_PAGES
+    return 1.1 * usual
 
 
 _Call = TypeVar("_Call")
@@ -121,6 +122,8 @@ class Tracer:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self._has_profiled = False
+        """The first profile of a process takes memory that later ones have."""
 
     def trace(self, case: Case) -> Facts:
         """What runs in a call of a case.
@@ -146,9 +149,13 @@ class Tracer:
         found, messages = [_Traced() for _ in prepared], list[tuple[float, float]]()
         longest, start = max(one.first_call for one in prepared), time.monotonic()
         fewest = 1 if longest > LONGEST_CALL else FEWEST_BLOCKS
-        if device.is_host:
-            pieces = [torch.ones(case.input_shape) for _ in range(SPARE)]
+        if device.is_host and case.workload.is_profiled:
+            size = 4 * math.prod(case.input_shape)
+            pieces = [torch.ones(size // 4) for _ in range(max(SPARE, LEAST_SPARE // size))]
             del pieces
+            if not self._has_profiled:
+                profiled_calls(prepared[0].call, device, 1)
+                self._has_profiled = True
         for number in range(BLOCKS[subject]):
             if number >= fewest and time.monotonic() > start + ENOUGH:
                 break
