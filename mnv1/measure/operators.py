@@ -36,7 +36,7 @@ class Profiled:
     kernels: Sequence[Kernel] = field(default_factory=list)
     """On the host: what the library said meanwhile, if it says anything."""
     mapped: int = 0
-    """Pages that the kernel mapped meanwhile."""
+    """On the host: pages that the kernel mapped meanwhile."""
 
     @property
     def seconds(self) -> float:
@@ -62,14 +62,13 @@ def profiled_calls(call: Call, device: Device, calls: int, cold: int = 1) -> lis
 
     `cold` calls go before, in which the profiler is slow.
     """
-
     mapped: list[int] = []
 
     def recorded() -> None:
         before = page_faults()
         with record_function(CALL):
             call()
-        mapped.append(page_faults() - before)
+        mapped.append(page_faults() - before if device.is_host else 0)
 
     with profile(activities=device.activities(), record_shapes=True) as profiler:
         # Of other devices the kernels come from this very profiler.

@@ -8,7 +8,9 @@ from torch import nn
 
 from mnv1.cases import DEVICES
 from mnv1.cases.devices import onednn
+from mnv1.cases.devices.cpu import Cpu
 from mnv1.cases.devices.kernels import Kernel
+from mnv1.measure import operators
 from mnv1.measure.operators import Profiled, profiled_calls, summarise, times_of
 from mnv1.net.blocks import conv_dw
 
@@ -120,6 +122,15 @@ def test_the_library_tells_of_the_calls_that_are_profiled():
             pytest.skip("torch took another library for these layers here")
         assert ran.count("depthwise") == ran.count("pointwise") == 1
         assert one.within is not None
+
+
+@pytest.mark.parametrize(("is_host", "mapped"), [(True, 5), (False, 0)])
+def test_pages_that_are_mapped_are_counted_on_the_host_alone(monkeypatch, is_host, mapped):
+    pages = iter(range(0, 1000, 5))
+    monkeypatch.setattr(operators, "page_faults", lambda: next(pages))
+    device = Cpu("cpu")
+    device.is_host = is_host
+    assert [one.mapped for one in profiled_calls(block_call(), device, 2)] == [mapped] * 2
 
 
 def test_without_a_trace_there_are_operators_alone(monkeypatch):
