@@ -17,9 +17,10 @@ from mnv1.cases.devices.kernels import Kernel
 from mnv1.cases.devices.profiled import CALL, CASTS, operator_type
 from mnv1.measure.memory import page_faults
 
-CONVOLUTIONS = ("pointwise", "depthwise", "standard", "linear")
-PASSES = ("batch_norm", "activation")
-"""Kernels of the library that are not within its convolutions."""
+LAYERS = ("pointwise", "depthwise", "standard", "linear")
+"""Operators with weights: the library runs copies and casts within these."""
+BESIDE_LAYERS = ("batch_norm", "activation")
+"""Kernels of the library that are within other operators."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Profiled:
 
         None where it does not tell of each of them: another library may run some.
         """
-        ran = Counter(kernel.kernel for kernel in self.kernels if kernel.kernel in CONVOLUTIONS)
+        ran = Counter(kernel.kernel for kernel in self.kernels if kernel.kernel in LAYERS)
         called = {name: self.operators.get(name, (0.0, 0)) for name in ran}
         if not ran or any(ran[name] != number for name, (_, number) in called.items()):
             return None
-        kernels = sum(kernel.seconds for kernel in self.kernels if kernel.kernel not in PASSES)
+        kernels = sum(kernel.seconds for kernel in self.kernels if kernel.kernel not in BESIDE_LAYERS)
         return sum(seconds for seconds, _ in called.values()) - kernels
 
 

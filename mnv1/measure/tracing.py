@@ -150,9 +150,7 @@ class Tracer:
         longest, start = max(one.first_call for one in prepared), time.monotonic()
         fewest = 1 if longest > LONGEST_CALL else FEWEST_BLOCKS
         if device.is_host and case.workload.is_profiled:
-            size = 4 * math.prod(case.input_shape)
-            pieces = [torch.ones(size // 4) for _ in range(max(SPARE, LEAST_SPARE // size))]
-            del pieces
+            _touch_spare(math.prod(case.input_shape))
             if not self._has_profiled:
                 profiled_calls(prepared[0].call, device, 1)
                 self._has_profiled = True
@@ -168,6 +166,12 @@ class Tracer:
             if before is not None and after is not None:
                 messages.append((min(before, after), max(before, after)))
         return found, messages
+
+
+def _touch_spare(numbers: int) -> None:
+    """Have memory for what moves, of a case whose input has so many numbers; the allocator keeps it."""
+    pieces = [torch.ones(numbers) for _ in range(max(SPARE, LEAST_SPARE // (4 * numbers)))]
+    del pieces
 
 
 def _look_at(call: Call, found: _Traced, device: Device, block_time: float, to_profile: int) -> None:

@@ -89,18 +89,17 @@ class Ran:
     def dispatch_of(self, operator: str) -> float:
         """Seconds of dispatch of a type of operator: its share of them all when there is next to nothing to compute."""
         whole = sum(self.empty.values())
-        return ((self.dispatch or 0.0) - self.within) * self.empty.get(operator, 0.0) / whole if whole else 0.0
+        return ((self.dispatch or 0.0) - (self.within or 0.0)) * self.empty.get(operator, 0.0) / whole if whole else 0.0
 
     @property
-    def dispatch_in_convolutions(self) -> float:
-        """Seconds of dispatch of convolutions, and of what the library does beside their kernels."""
-        return self.within + sum(map(self.dispatch_of, CONVOLUTIONS))
+    def dispatch_in_convolutions(self) -> float | None:
+        """Seconds of dispatch of convolutions, and of what the library does beside their kernels. None if unknown."""
+        return None if self.within is None else self.within + sum(map(self.dispatch_of, CONVOLUTIONS))
 
     @property
-    def within(self) -> float:
-        """Seconds that convolutions take beside their kernels, beyond those on next to nothing."""
-        found = self.case.get("dispatch_within")
-        return 0.0 if found is None or pd.isna(found) else float(found)
+    def within(self) -> float | None:
+        """Seconds that convolutions take beside their kernels, beyond those on next to nothing. None if unknown."""
+        return self._measured("dispatch_within")
 
     @property
     def dispatch(self) -> float | None:
@@ -108,8 +107,12 @@ class Ran:
 
         They are longer where caches are full of something else. None where it was not measured.
         """
-        found = self.case.get("dispatch_time")
-        return None if found is None or pd.isna(found) else float(found) + self.busy("between") + self.within
+        found = self._measured("dispatch_time")
+        return None if found is None else found + self.busy("between") + (self.within or 0.0)
+
+    def _measured(self, name: str) -> float | None:
+        found = self.case.get(name)
+        return None if found is None or pd.isna(found) else float(found)
 
     @property
     def passes(self) -> float:
@@ -206,12 +209,15 @@ def predicted_time(plain: Ran, changed: Ran, time: float, folds: bool) -> float 
     if not (plain.is_traced and changed.is_traced):
         return None
     scales = time / plain.case["traced_call"], changed.case["latency_p50"] / changed.case["traced_call"]
-    both = plain.dispatch is not None and changed.dispatch is not None
+    sides = tuple(zip((plain, changed), scales, strict=True))
     before, after = (
-        scale
-        * (sum(ran.kernels.get(name, 0.0) for name in (*CONVOLUTIONS, *COPIED)) + both * ran.dispatch_in_convolutions)
-        for ran, scale in zip((plain, changed), scales, strict=True)
+        scale * sum(ran.kernels.get(name, 0.0) for name in (*CONVOLUTIONS, *COPIED)) for ran, scale in sides
     )
+    dispatched = [
+        scale * ran.dispatch_in_convolutions for ran, scale in sides if ran.dispatch_in_convolutions is not None
+    ]
+    if len(dispatched) == len(sides):  # known of one alone, it would seem to come or to go
+        before, after = before + dispatched[0], after + dispatched[1]
     norms = plain.busy("batch_norm") + plain.dispatch_of("batch_norm") if folds else 0.0
     return float(time - before + after - scales[0] * norms)
 

@@ -144,6 +144,19 @@ def test_where_another_library_runs_convolutions_only_the_empty_network_tells_of
     assert "dispatch_within" not in found
 
 
+def test_each_block_looks_at_the_empty_network_too_and_the_first_profile_of_a_process_is_thrown_away(monkeypatch):
+    profiles, looked_at = [], []
+    monkeypatch.setattr(tracing, "profiled_calls", lambda *_: profiles.append(1))
+    monkeypatch.setattr(tracing, "_look_at", lambda _call, found, *_: looked_at.append(found))
+    tracer, case = Tracer(NoWatch()), Case(Network("separable", 0.25, 32), Conditions(1, "cpu", "fp32"))
+    tracer.trace(case)
+    assert len(looked_at) >= 2 * FEWEST_BLOCKS
+    assert all(found is looked_at[number % 2] for number, found in enumerate(looked_at))
+    assert looked_at[0] is not looked_at[1]
+    tracer.trace(case)
+    assert len(profiles) == 1
+
+
 def test_a_block_has_untraced_and_traced_calls_and_long_ones_have_few():
     assert _turns(1e-4, BLOCK_TIME["layer"]) == (5, 20)
     assert _turns(0.010, BLOCK_TIME["model"]) == (3, 1)
